@@ -1,0 +1,5 @@
+PYTHON ?= python3
+
+.PHONY: env report test lint format
+env report test lint format:
+	@$(PYTHON) make.py $@

@@ -1,0 +1,32 @@
+"""Explains grokking runs: open a run, measure it over training, look inside.
+
+    import interp
+    run = interp.open_run("checkpoints/modular_addition_small")
+    run.show("loss")
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from interp.checkpoints import open_run
+    from interp.figures import figure
+    from interp.report.notebook import write_report
+    from interp.results import over_steps
+
+_HOMES = {
+    "open_run": "interp.checkpoints",
+    "over_steps": "interp.results",
+    "figure": "interp.figures",
+    "write_report": "interp.report.notebook",
+}
+
+__all__ = ["figure", "open_run", "over_steps", "write_report"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'interp' has no attribute {name!r}")

@@ -1,0 +1,487 @@
+"""A labelled array -> a figure, chosen by its axes; and the few kinds of panel a measure can ask for.
+
+`draw` turns a panel into a `Drawing`: a plotly figure at one step, and beside it the arrays that
+follow the slider. The report and the notebook show the same drawing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from interp.errors import InterpError, near_misses
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+# Okabe and Ito for series, the same meaning everywhere; (light theme, dark theme).
+COLOURS = {
+    "train": ("#0072B2", "#56A8DC"),
+    "test": ("#D55E00", "#F08A4B"),
+    "restricted": ("#009E73", "#3CC79C"),
+    "excluded": ("#CC79A7", "#E39BC3"),
+    "all": ("#4A5160", "#B9BFCA"),
+    "novel": ("#8C6D1F", "#E0BE62"),
+    "accent": ("#B0412E", "#E8705A"),
+    "abandoned": ("#E2A23B", "#EDB95E"),
+    "quiet": ("#B9BDC9", "#565D6B"),
+    "ink": ("#1B1F27", "#ECECE6"),
+    "muted": ("#5C6370", "#9AA1AE"),
+    "grid": ("#E9E9E5", "#2B303A"),
+    "paper": ("#FDFDFB", "#14171C"),
+    "memorisation": ("#8D8DAA", "#7C7C9C"),
+    "circuit formation": ("#2A9D8F", "#38B2A3"),
+    "cleanup": ("#E9B95C", "#D9A849"),
+}
+SCALES = {
+    "sequential": (
+        ["#FDFDFB", "#C9DAE3", "#7FA9BF", "#2F6F8F", "#0B2239"],
+        ["#14171C", "#1E3A4A", "#2F6F8F", "#7DB4CC", "#F0F6F8"],
+    ),
+    "diverging": (
+        ["#8E3B1F", "#DDA083", "#FDFDFB", "#86AFC9", "#0B4A78"],
+        ["#F29B73", "#8A4B33", "#14171C", "#2F6183", "#7FC0EC"],
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Moving:
+    """One array of a drawing that follows the slider: `values[step]` or `values[step, choice]`.
+
+    It replaces `attribute` (a plotly path such as "y", "z" or "marker.color") of trace number `trace`.
+    """
+
+    trace: int
+    attribute: str
+    values: np.ndarray
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A plotly figure and what moves in it.
+
+    Colours in `figure` may be roles, "role:train" or "role:sequential", keys of `COLOURS` and `SCALES`;
+    `resolved` and the report's script put the theme's colour in their place.
+    """
+
+    title: str
+    figure: dict[str, Any]  # {"data": [...], "layout": {...}}, complete, at the last step
+    steps: np.ndarray  # [step], the first axis of every `moving` array; empty where nothing moves
+    moving: tuple[Moving, ...] = ()
+    time_axis: bool = False  # the x axis is the training step: shaded by phase, crossed by the cursor
+    choice: tuple[str, tuple[str, ...]] | None = None  # axis and labels of the second axis of `moving`
+    width: str = "full"  # "full", "half" or "third" of the column
+    height: int = 260  # pixels
+
+
+NICE = {"freq": "frequency", "d_model": "residual dimension", "basis": "Fourier direction", "neuron": "neuron"}
+
+
+@dataclass(frozen=True)
+class Curves:
+    """Lines over training (or over another single axis), labelled directly.
+
+    A label that is a key of `COLOURS` ("train", "test", …) takes its colour.
+    """
+
+    title: str
+    arrays: Mapping[str, xr.DataArray]  # label -> [step]
+    log: bool = False
+    percent: bool = False
+    width: str = "full"
+
+    def draw(self) -> Drawing:
+        arrays = list(self.arrays.values())
+        axis = str(arrays[0].dims[0])
+        x = arrays[0][axis].values
+        colours = _series_colours(list(self.arrays))
+        lines = [
+            {
+                "type": "scatter",
+                "mode": "lines",
+                "name": label,
+                "x": x,
+                "y": _positive(array.values) if self.log else array.values,
+                "line": {"color": colours[label], "width": 2},
+                "hovertemplate": f"{label}: %{{y:{'.2%' if self.percent else '.4g'}}}<extra></extra>",
+            }
+            for label, array in self.arrays.items()
+        ]
+        y_axis: dict[str, Any] = {"title": {"text": _axis_title(arrays[0]) if len(arrays) == 1 else _units(arrays[0])}}
+        if self.log:
+            y_axis |= {"type": "log", "exponentformat": "power", "dtick": _decades(arrays)}
+        if self.percent:
+            y_axis |= {"tickformat": ".0%", "range": [-0.02, 1.04]}
+        layout = {
+            "xaxis": {"title": {"text": _nice(axis)}, "range": [float(x[0]), float(x[-1])]},
+            "yaxis": y_axis,
+            "hovermode": "x unified",
+            "annotations": _direct_labels(self, x, colours) if len(self.arrays) > 1 else [],
+        }
+        return _still(self.title, lines, layout, time_axis=axis == "step", width=self.width)
+
+
+@dataclass(frozen=True)
+class Heatmap:
+    """A matrix in colour: over training where one of its axes is the step, else one frame per step.
+
+    One scale for all frames, from 0 (paper) for non-negative arrays, symmetric about 0 for signed ones.
+    """
+
+    title: str
+    array: xr.DataArray  # [step, y] or [step, y, x]
+    x: str
+    y: str
+    width: str = "full"
+
+    def draw(self) -> Drawing:
+        over_time = "step" in (self.x, self.y)
+        array = self.array.transpose(*([] if over_time or "step" not in self.array.dims else ["step"]), self.y, self.x)
+        values = array.values
+        signed = bool((values < 0).any())
+        top = float(np.nanquantile(np.abs(values), 0.999)) if np.isfinite(values).any() else 1.0
+        moves = array.ndim == 3
+        trace = {
+            "type": "heatmap",
+            "x": _labels(array[self.x]),
+            "y": _labels(array[self.y]),
+            "z": values[-1] if moves else values,
+            "zmin": -top if signed else 0.0,
+            "zmax": top or 1.0,
+            "colorscale": "role:diverging" if signed else "role:sequential",
+            "showscale": False,
+            "hovertemplate": f"{_nice(self.x)} %{{x}}, {_nice(self.y)} %{{y}}: %{{z:.3g}}<extra></extra>",
+        }
+        layout = {"xaxis": {"title": {"text": _nice(self.x)}}, "yaxis": {"title": {"text": _nice(self.y)}}}
+        for name, axis in (("xaxis", self.x), ("yaxis", self.y)):
+            if array[axis].dtype.kind in "UO":
+                layout[name] |= {"type": "category", "nticks": 16}
+        if self.x == "step":
+            layout["xaxis"]["range"] = [float(array.step[0]), float(array.step[-1])]
+        if not moves:
+            return _still(self.title, [trace], layout, time_axis=self.x == "step", width=self.width, height=240)
+        height = int(np.clip(6 * len(array[self.y]), 220, 460))
+        return _moving(self.title, [trace], layout, array, ((0, "z", values),), width=self.width, height=height)
+
+
+@dataclass(frozen=True)
+class Bars:
+    """One bar per place of an axis, at the step of the slider; `highlight` colours those where its mask is True."""
+
+    title: str
+    array: xr.DataArray  # [step, axis]
+    highlight: Mapping[str, xr.DataArray] | None = None  # colour role -> [axis] or [step, axis]
+    percent: bool = False
+    width: str = "half"
+
+    def draw(self) -> Drawing:
+        axis = next(str(dim) for dim in self.array.dims if dim != "step")
+        moves = "step" in self.array.dims
+        array = self.array.transpose(*(["step"] if moves else []), axis)
+        values = array.values
+        top = float(np.nanmax(values)) if np.isfinite(values).any() else 1.0
+        bars = {
+            "type": "bar",
+            "x": _labels(array[axis]),
+            "y": values[-1] if moves else values,
+            "marker": {"color": self._colours(axis)},
+            "hovertemplate": f"{_nice(axis)} %{{x}}: %{{y:{'.1%' if self.percent else '.4g'}}}<extra></extra>",
+        }
+        y_axis = {"range": [0, top * 1.12 or 1.0]} | ({"tickformat": ".0%"} if self.percent else {})
+        layout = {
+            "xaxis": {"title": {"text": _nice(axis)}},
+            "yaxis": y_axis | {"title": {"text": "" if self.percent else _axis_title(array)}},
+            "bargap": 0.25,
+            "annotations": self._named(axis, values),
+        }
+        if not moves:
+            return _still(self.title, [bars], layout, width=self.width)
+        return _moving(self.title, [bars], layout, array, ((0, "y", values),), width=self.width)
+
+    def _masks(self) -> dict[str, np.ndarray]:
+        """colour role -> mask over the bars, at the last step."""
+        return {
+            role: (mask.isel(step=-1) if "step" in mask.dims else mask).values
+            for role, mask in (self.highlight or {}).items()
+        }
+
+    def _colours(self, axis: str) -> list[str]:
+        colours = ["role:quiet"] * self.array.sizes[axis]
+        for role, mask in self._masks().items():
+            colours = [f"role:{role}" if marked else colour for marked, colour in zip(mask, colours, strict=True)]
+        return colours
+
+    def _named(self, axis: str, values: np.ndarray) -> list[dict[str, Any]]:
+        """The name of each highlighted bar above the place it has at its highest, where they are few."""
+        marked = [(role, place) for role, mask in self._masks().items() for place in np.flatnonzero(mask)]
+        if len(marked) > 12:
+            return []
+        heights = np.nanmax(np.atleast_2d(values), axis=0)
+        labels = _labels(self.array[axis])
+        return [
+            {
+                "x": labels[place],
+                "y": float(heights[place]),
+                "text": f"{labels[place]}",
+                "showarrow": False,
+                "yanchor": "bottom",
+                "font": {"color": f"role:{role}", "size": 12},
+            }
+            for role, place in marked
+        ]
+
+
+@dataclass(frozen=True)
+class Points:
+    """Points in a plane at the step of the slider, one per place of an axis, named by it.
+
+    An axis named `choice` is picked by the reader.
+    """
+
+    title: str
+    x: xr.DataArray  # [step, (choice,) axis]
+    y: xr.DataArray
+    choice: str | None = None
+    width: str = "half"
+
+    def draw(self) -> Drawing:
+        axis = next(str(dim) for dim in self.x.dims if dim not in ("step", self.choice))
+        lead = [dim for dim in ("step", self.choice) if dim in self.x.dims]
+        x, y = (array.transpose(*lead, axis) for array in (self.x, self.y))
+        at = tuple(-1 if dim == "step" else 0 for dim in lead)
+        labels = _labels(x[axis])
+        reach = np.nanmax(np.abs([x.values, y.values])) if np.isfinite(x.values).any() else 1.0
+        span = [-1.08 * float(reach), 1.08 * float(reach)]
+        trace = {
+            "type": "scatter",
+            "mode": "markers+text",
+            "x": x.values[at],
+            "y": y.values[at],
+            "text": [str(label) if place % _every(len(labels)) == 0 else "" for place, label in enumerate(labels)],
+            "hovertext": [f"{_nice(axis)} {label}" for label in labels],
+            "hoverinfo": "text",
+            "textposition": "top center",
+            "textfont": {"size": 10, "color": "role:muted"},
+            "marker": {
+                "size": 7,
+                "color": list(range(len(labels))),
+                "colorscale": [[0, "#F3D9C2"], [0.5, "#E8813F"], [1, "#8F1D14"]],
+            },
+        }
+        layout = {
+            "xaxis": {"range": span, "zeroline": False, "title": {"text": "cosine direction"}},
+            "yaxis": {"range": span, "zeroline": False, "scaleanchor": "x", "title": {"text": "sine direction"}},
+        }
+        choice = None
+        if self.choice:
+            choice = (_nice(self.choice), tuple(str(label) for label in _labels(x[self.choice])))
+        if "step" not in lead:
+            return _still(self.title, [trace], layout, width=self.width, height=380)
+        movers = ((0, "x", x.values), (0, "y", y.values))
+        return _moving(self.title, [trace], layout, x, movers, choice=choice, width=self.width, height=380)
+
+
+AnyPanel = Curves | Heatmap | Bars | Points
+
+
+def default(result: xr.Dataset) -> list[AnyPanel]:
+    """A panel for each array, chosen by its axes."""
+    return [panel for array in result.data_vars.values() if (panel := of_array(array)) is not None]
+
+
+def of_array(array: xr.DataArray) -> AnyPanel | None:
+    """The panel that suits an array's axes; None where no kind of panel does (text, single numbers)."""
+    title = str(array.attrs.get("long_name") or array.name or "")
+    if array.dtype.kind not in "fiub" or array.ndim == 0:
+        return None
+    numbers = array.astype(float)
+    numbers.attrs = array.attrs
+    others = [str(dim) for dim in array.dims if dim != "step"]
+    if "step" not in array.dims:
+        if len(others) == 1:
+            return Bars(title, numbers)
+        return Heatmap(title, numbers, x=others[-1], y=others[-2]) if len(others) == 2 else None
+    if not others:
+        return Curves(title, {"all": numbers}, log=_spans_decades(array))
+    if len(others) == 1 and array.sizes[others[0]] <= 8:
+        lines = {str(label): numbers.isel({others[0]: place}) for place, label in enumerate(_labels(array[others[0]]))}
+        return Curves(title, lines, log=_spans_decades(array))
+    if len(others) == 1:
+        return Heatmap(title, numbers, x="step", y=others[0])
+    return Heatmap(title, numbers, x=others[1], y=others[0]) if len(others) == 2 else None
+
+
+def figure(shown: xr.DataArray | AnyPanel, step: int | None = None) -> go.Figure:
+    """A panel, or an array by its axes, as a plotly figure; with a slider over steps where something moves.
+
+    Raises InterpError where no panel suits the array's axes.
+    """
+    panel = shown if isinstance(shown, AnyPanel) else of_array(shown)
+    if panel is None:
+        raise InterpError(
+            f"{shown.name} has the axes {shown.dims}; select from them until at most two are left beside the step"
+        )
+    return notebook_figure(panel.draw(), step)
+
+
+def of_panel(panels: Sequence[AnyPanel], title: str | None, step: int | None = None) -> go.Figure:
+    """The panel titled `title`; else the first, or, given a step, the first that moves with it."""
+    drawings = [panel.draw() for panel in panels]
+    if title is not None:
+        named = [drawing for drawing in drawings if drawing.title.casefold() == title.casefold()]
+        if not named:
+            raise InterpError(f"no panel {title!r}{near_misses(title, [drawing.title for drawing in drawings])}")
+        drawings = named
+    elif step is not None:
+        drawings = [drawing for drawing in drawings if drawing.moving] + drawings
+    if not drawings:
+        raise InterpError("this measure has nothing to draw")
+    return notebook_figure(drawings[0], step)
+
+
+FRAMES_IN_A_NOTEBOOK = 120
+
+
+def notebook_figure(drawing: Drawing, step: int | None = None) -> go.Figure:
+    """The drawing with the light theme's colours: at `step`, or with plotly's own slider over the steps."""
+    import plotly.graph_objects as go
+
+    content = _resolved(drawing.figure)
+    shown = go.Figure(content["data"], content["layout"])
+    shown.update_layout(
+        title=drawing.title, template="plotly_white", height=drawing.height + 120, font_color=COLOURS["ink"][0]
+    )
+    if drawing.time_axis and step is not None:
+        shown.add_vline(x=step, line_width=1)
+    if not drawing.moving:
+        return shown
+    if step is not None:
+        place = max(int(np.searchsorted(drawing.steps, step, side="right")) - 1, 0)
+        shown.update_layout(title=f"{drawing.title}, step {int(drawing.steps[place]):,}")
+        shown.update(data=_frame(drawing, place))
+        return shown
+    places = np.unique(np.linspace(0, len(drawing.steps) - 1, FRAMES_IN_A_NOTEBOOK).round().astype(int))
+    shown.frames = [
+        go.Frame(name=str(int(drawing.steps[place])), data=_frame(drawing, place)) for place in places
+    ]
+    steps = [
+        {"method": "animate", "label": frame.name, "args": [[frame.name], {"mode": "immediate", "frame": {"duration": 0}}]}
+        for frame in shown.frames
+    ]
+    shown.update_layout(sliders=[{"steps": steps, "active": len(steps) - 1, "currentvalue": {"prefix": "step "}}])
+    return shown
+
+
+def _frame(drawing: Drawing, place: int) -> list[dict[str, Any]]:
+    traces: list[dict[str, Any]] = [{"type": trace["type"]} for trace in drawing.figure["data"]]
+    for mover in drawing.moving:
+        values = mover.values[place]
+        traces[mover.trace][mover.attribute] = values[0] if drawing.choice else values
+    return traces
+
+
+def _resolved(value: Any, theme: int = 0) -> Any:
+    """Colour roles replaced by the theme's colours: 0 light, 1 dark."""
+    if isinstance(value, str) and value.startswith("role:"):
+        role = value.removeprefix("role:")
+        if role in SCALES:
+            scale = SCALES[role][theme]
+            return [[place / (len(scale) - 1), colour] for place, colour in enumerate(scale)]
+        return COLOURS[role][theme]
+    if isinstance(value, dict):
+        return {key: _resolved(part, theme) for key, part in value.items()}
+    return [_resolved(part, theme) for part in value] if isinstance(value, list) else value
+
+
+def _still(title: str, data: list[dict[str, Any]], layout: dict[str, Any], **how: Any) -> Drawing:
+    return Drawing(title, {"data": data, "layout": layout}, np.array([], np.int64), **how)
+
+
+def _moving(
+    title: str,
+    data: list[dict[str, Any]],
+    layout: dict[str, Any],
+    array: xr.DataArray,
+    movers: tuple[tuple[int, str, np.ndarray], ...],
+    **how: Any,
+) -> Drawing:
+    moving = tuple(Moving(*mover) for mover in movers)
+    return Drawing(title, {"data": data, "layout": layout}, array.step.values, moving, **how)
+
+
+def _series_colours(labels: list[str]) -> dict[str, str]:
+    spare = [role for role in ("train", "test", "restricted", "excluded", "novel", "accent", "all") if role not in labels]
+    return {
+        label: f"role:{label}" if label in COLOURS else f"role:{spare[place % len(spare)]}"
+        for place, label in enumerate(labels)
+    }
+
+
+def _direct_labels(panel: Curves, x: np.ndarray, colours: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Each line's name beside its end, spread so that names do not lie on one another."""
+    values = {label: _positive(array.values) if panel.log else array.values for label, array in panel.arrays.items()}
+    heights = {label: np.log10(value) if panel.log else value for label, value in values.items()}
+    finite = np.concatenate([height[np.isfinite(height)] for height in heights.values()])
+    if not finite.size:
+        return []
+    low, high = (-0.02, 1.04) if panel.percent else (float(finite.min()), float(finite.max()))
+    gap = (high - low or 1.0) * 0.085
+    ends = {label: height[np.isfinite(height)][-1] for label, height in heights.items() if np.isfinite(height).any()}
+    places: dict[str, float] = {}
+    for label in sorted(ends, key=lambda name: ends[name]):
+        places[label] = max([float(ends[label])] + [place + gap for place in places.values()])
+    overflow = max([*places.values(), high]) - high
+    return [
+        {
+            "x": 1.0,
+            "xref": "paper",
+            "xanchor": "left",
+            "xshift": 6,
+            "y": place - overflow,
+            "yref": "y",
+            "text": label,
+            "showarrow": False,
+            "font": {"color": colours[label], "size": 13},
+        }
+        for label, place in places.items()
+    ]
+
+
+def _positive(values: np.ndarray) -> np.ndarray:
+    return np.where(values > 0, values, np.nan)
+
+
+def _decades(arrays: Sequence[xr.DataArray]) -> int:
+    positive = np.concatenate([array.values[array.values > 0] for array in arrays])
+    return max(1, math.ceil(float(np.ptp(np.log10(positive))) / 6)) if positive.size else 1
+
+
+def _spans_decades(array: xr.DataArray) -> bool:
+    values = array.values[np.isfinite(array.values)] if array.dtype.kind == "f" else array.values
+    return bool(values.size and values.min() > 0 and values.max() > 1000 * values.min())
+
+
+def _labels(axis: xr.DataArray) -> np.ndarray:
+    return axis.values if axis.dtype.kind not in "O" else axis.values.astype(str)
+
+
+def _every(count: int) -> int:
+    return max(1, round(count / 24))
+
+
+def _nice(axis: str) -> str:
+    return NICE.get(axis, axis)
+
+
+def _units(array: xr.DataArray) -> str:
+    return str(array.attrs.get("units", ""))
+
+
+def _axis_title(array: xr.DataArray) -> str:
+    return f"[{_units(array)}]" if _units(array) else ""

@@ -1,0 +1,282 @@
+"""One measure's results over one run, on disk: part files while it is computed, one netCDF file at the end.
+
+Each row (a step, or the whole run) carries what it was made from, so that a later visit keeps what is
+still good and computes the rest. For the same rows the file is the same, byte for byte.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import h5netcdf
+import h5py
+import numpy as np
+import xarray as xr
+
+from interp import lookup, storage
+from interp import schema as schemas
+from interp.checkpoints import Run
+from interp.errors import InterpError
+from interp.fingerprints import Reads
+from interp.schema import Schema
+
+WHOLE_RUN = -1
+"""In the place of a step, for a measure that is called once per run."""
+
+READS = "_reads"
+FILLED: dict[str, Any] = {"f": np.nan, "i": -1, "b": False, "U": ""}
+ROWS_AT_ONCE = 64
+
+
+def opened(path: Path) -> xr.Dataset:
+    """A kept result, its arrays read when they are used."""
+    return xr.open_dataset(path, engine="h5netcdf", drop_variables=[READS], decode_timedelta=False)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One answer of a measure: arrays by field, None where the weights were not finite."""
+
+    values: dict[str, np.ndarray] | None
+    reads: Reads
+
+
+class Kept:
+    """The rows of one measure over one run, in `folder`."""
+
+    def __init__(self, folder: Path, label: str, measure: str, options: dict[str, Any]) -> None:
+        self.file = folder / f"{label}.nc"
+        self.parts = folder / ".parts" / label
+        self.measure = measure
+        self.options = options
+        self.schema: Schema = schemas.of_measure(measure)
+        self.stepless = schemas.subject(measure) != "checkpoint"
+
+    def good(self, run: Run) -> dict[int, Path]:
+        """step -> the file that holds its row, of the rows whose every read still has the same answer."""
+        found: dict[int, Path] = {}
+        answers: dict[str, str] = {}
+        for path in [self.file, *sorted(self.parts.glob("*.safetensors"))]:
+            for step, reads in _reads_in(path).items():
+                if all(self._answer(run, question, answers) == answer for question, answer in reads.items()):
+                    found[step] = path
+        return found
+
+    def _answer(self, run: Run, question: str, answers: dict[str, str]) -> str:
+        if question not in answers:
+            answers[question] = self.options_digest if question == "options" else run.answer(question)
+        return answers[question]
+
+    @property
+    def options_digest(self) -> str:
+        return json.dumps(self.options, sort_keys=True, default=str)
+
+    def write_part(self, rows: dict[int, Row]) -> None:
+        """Store finished rows in one file of their own."""
+        first = next(iter(rows))
+        whole = [row for row in rows.values() if row.values is not None]
+        stacked = {
+            field.name: np.stack([row.values[field.name] for row in whole])
+            for field in self.schema.fields
+            if whole and field.kind != "U"
+        }
+        texts = {
+            field.name: [row.values[field.name].tolist() for row in whole]
+            for field in self.schema.fields
+            if field.kind == "U"
+        }
+        content = {
+            "rows": [{"step": step, "blank": row.values is None, "reads": row.reads} for step, row in rows.items()],
+            "texts": texts,
+        }
+        name = "run" if first == WHOLE_RUN else f"{first:09d}"
+        storage.write_arrays(self.parts / f"{name}.safetensors", stacked, {"content": json.dumps(content)})
+
+    def merge(self, run: Run, steps: Sequence[int], places: dict[int, Path], attributes: dict[str, str]) -> None:
+        """Write the file from the rows at `steps`, and remove the parts."""
+        rows = _Rows(self.schema, places)
+        pattern = rows.pattern(steps)
+        if pattern is None:
+            raise InterpError(f"{run.name}: the weights are not finite numbers at any of the steps asked for")
+        with storage.writing(self.file) as temporary:
+            with h5netcdf.File(temporary, "w") as file:
+                self._define(file, steps, pattern, attributes)
+                for chunk_start, chunk in _chunks(steps):
+                    self._fill(file, chunk_start, [rows[step] for step in chunk], pattern)
+                rows.close()
+                reads = {step: rows.reads[step] for step in steps}
+                _write_reads(file, reads)
+            self._add_over_run(temporary, run)
+        shutil.rmtree(self.parts, ignore_errors=True)
+
+    def _define(
+        self, file: h5netcdf.File, steps: Sequence[int], pattern: dict[str, np.ndarray], attributes: dict[str, str]
+    ) -> None:
+        sizes = {axis: size for field in self.schema.fields for axis, size in zip(
+            field.axes, pattern[field.name].shape, strict=True)}
+        lead = () if self.stepless else ("step",)
+        file.dimensions = ({} if self.stepless else {"step": len(steps)}) | sizes
+        for name, text in attributes.items():
+            file.attrs[name] = text
+        if not self.stepless:
+            file.create_variable("step", ("step",), np.int64, data=np.asarray(steps, np.int64))
+            file["step"].attrs["long_name"] = "training step"
+        for field in self.schema.labels:
+            _create(file, field, field.axes, pattern[field.name])
+        for field in self.schema.variables:
+            _create(file, field, (*lead, *field.axes), None, pattern[field.name].dtype)
+
+    def _fill(self, file: h5netcdf.File, start: int, rows: list[Row], pattern: dict[str, np.ndarray]) -> None:
+        for field in self.schema.labels:
+            for row in rows:
+                if row.values is not None and not np.array_equal(row.values[field.name], pattern[field.name]):
+                    raise InterpError(f"measure {self.measure}: the labels {field.name!r} differ between steps")
+        for field in self.schema.variables:
+            like = pattern[field.name]
+            blank = np.full(like.shape, FILLED[field.kind], like.dtype)
+            stacked = np.stack([blank if row.values is None else row.values[field.name] for row in rows])
+            stacked = _storable(stacked, field.kind)
+            if self.stepless:
+                file[field.name][...] = stacked[0]
+            else:
+                file[field.name][start : start + len(rows)] = stacked
+
+    def _add_over_run(self, path: Path, run: Run) -> None:
+        """Join the fields of the measure's `over_run`, which sees the finished result."""
+        extra = schemas.of_over_run(self.measure)
+        if not extra.fields:
+            return
+        with opened(path) as result:
+            record = lookup.module_of("measures", self.measure).over_run(result)
+            values = schemas.values(extra, record, self.measure)
+        with h5netcdf.File(path, "r+") as file:
+            for field in extra.fields:
+                for axis, size in zip(field.axes, values[field.name].shape, strict=True):
+                    if axis not in file.dimensions:
+                        file.dimensions[axis] = size
+                _create(file, field, field.axes, values[field.name])
+
+
+def _create(
+    file: h5netcdf.File, field: schemas.Field, axes: tuple[str, ...], data: np.ndarray | None, dtype: Any = None
+) -> None:
+    dtype = np.asarray(data).dtype if data is not None else dtype
+    stored = {"U": h5py.string_dtype(), "b": np.int8}.get(field.kind, dtype)
+    variable = file.create_variable(field.name, axes, stored)
+    if data is not None:
+        variable[...] = _storable(np.asarray(data), field.kind)
+    if field.kind == "b":
+        variable.attrs["dtype"] = "bool"
+    variable.attrs["long_name"] = field.long_name
+    if field.units:
+        variable.attrs["units"] = field.units
+
+
+def _storable(array: np.ndarray, kind: str) -> np.ndarray:
+    return array.astype({"b": np.int8, "U": object}.get(kind, array.dtype), copy=False)
+
+
+def _chunks(steps: Sequence[int]) -> Iterator[tuple[int, list[int]]]:
+    iterator = iter(steps)
+    start = 0
+    while chunk := list(islice(iterator, ROWS_AT_ONCE)):
+        yield start, chunk
+        start += len(chunk)
+
+
+class _Rows:
+    """Rows read back from part files and from the file of an earlier visit, a few at a time."""
+
+    def __init__(self, schema: Schema, places: dict[int, Path]) -> None:
+        self.schema = schema
+        self.places = places
+        self.reads: dict[int, Reads] = {}
+        self._part: tuple[Path, dict[int, Row]] | None = None
+        self._file: Any = None
+
+    def pattern(self, steps: Sequence[int]) -> dict[str, np.ndarray] | None:
+        """The first whole row: every other has its shapes, types and labels."""
+        return next((row.values for row in (self[step] for step in steps) if row.values is not None), None)
+
+    def __getitem__(self, step: int) -> Row:
+        path = self.places[step]
+        row = self._from_file(path, step) if path.suffix == ".nc" else self._from_part(path)[step]
+        self.reads[step] = row.reads
+        return row
+
+    def _from_part(self, path: Path) -> dict[int, Row]:
+        if self._part is None or self._part[0] != path:
+            self._part = path, _read_part(path, self.schema)
+        return self._part[1]
+
+    def _from_file(self, path: Path, step: int) -> Row:
+        if self._file is None:
+            file = h5netcdf.File(path, "r", decode_vlen_strings=True)
+            stepless = "step" not in file.variables
+            index = {WHOLE_RUN: ...} if stepless else {int(s): i for i, s in enumerate(file["step"][...])}
+            self._file = file, index, _reads_in(path)
+        file, index, reads = self._file
+        values = {
+            field.name: np.asarray(
+                file[field.name][...] if field.name in self.schema.axes else file[field.name][index[step]]
+            )
+            for field in self.schema.fields
+        }
+        typed = {
+            field.name: values[field.name].astype({"b": np.bool_, "U": np.str_}.get(field.kind, values[field.name].dtype))
+            for field in self.schema.fields
+        }
+        return Row(typed, reads[step])
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file[0].close()
+
+
+def _read_part(path: Path, schema: Schema) -> dict[int, Row]:
+    arrays, metadata = storage.read_arrays(path)
+    content = json.loads(metadata["content"])
+    rows: dict[int, Row] = {}
+    whole = 0
+    for entry in content["rows"]:
+        values = None
+        if not entry["blank"]:
+            values = {
+                field.name: np.asarray(content["texts"][field.name][whole], np.str_)
+                if field.kind == "U"
+                else arrays[field.name][whole]
+                for field in schema.fields
+            }
+            whole += 1
+        rows[entry["step"]] = Row(values, entry["reads"])
+    return rows
+
+
+def _reads_in(path: Path) -> dict[int, Reads]:
+    """Each row's reads; none where the file is not there, damaged, or not of ours: its rows are computed again."""
+    try:
+        if path.suffix == ".safetensors":
+            content = json.loads(storage.read_metadata(path)["content"])
+            return {entry["step"]: entry["reads"] for entry in content["rows"]}
+        with h5netcdf.File(path, "r") as file:
+            content = json.loads(bytes(file[READS][...]))
+    except (OSError, InterpError, KeyError, ValueError, TypeError):
+        return {}
+    notes = content["notes"]
+    return {int(step): dict(notes[number] for number in numbers) for step, numbers in content["rows"].items()}
+
+
+def _write_reads(file: h5netcdf.File, reads: dict[int, Reads]) -> None:
+    numbers: dict[tuple[str, str], int] = {}
+    rows = {
+        step: [numbers.setdefault(note, len(numbers)) for note in sorted(row.items())] for step, row in reads.items()
+    }
+    text = json.dumps({"notes": list(numbers), "rows": rows}).encode()
+    file.dimensions["_reads_byte"] = len(text)
+    file.create_variable(READS, ("_reads_byte",), np.uint8, data=np.frombuffer(text, np.uint8))

@@ -1,0 +1,59 @@
+"""The residues as points on the circle of a frequency."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import xarray as xr
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from interp.checkpoints import Checkpoint
+from interp.figures import Points
+
+
+@dataclass(frozen=True)
+class EmbeddingCircle:
+    freq: Int[Tensor, " freq"]
+    """Frequency"""
+    token: Int[Tensor, " token"]
+    """Residue"""
+    x: Float[Tensor, "freq token"]
+    """Position of each residue along the cosine direction of W_E"""
+    y: Float[Tensor, "freq token"]
+    """Position of each residue along the sine direction of W_E"""
+
+
+def embedding_circle(checkpoint: Checkpoint, count: int = 4, freqs: list[int] | None = None) -> EmbeddingCircle:
+    """At a frequency the network uses, the residues lie on a circle.
+
+    The embedding of each residue, projected on the plane in which the frequency lives: the directions
+    of W_E's cosine and sine coefficient, made orthonormal. A frequency the network has learnt gives a
+    circle run through k times; one it has not gives a cloud. Shown are `freqs`, or the `count` that
+    hold most of the embedding at the last checkpoint.
+
+    Formula: (x_t, y_t) = W_E[t] \\cdot Q_k, \\quad Q_k = \\mathrm{orth}(W_E^\\top \\cos w_k,\\; W_E^\\top \\sin w_k)
+
+    Paper: Nanda et al. 2023, arXiv 2301.05217; Zhong et al. 2023, arXiv 2306.17844
+    """
+    axis = checkpoint.task.fourier_axis
+    order = torch.arange(checkpoint.task.p) if axis is None else axis
+    last = checkpoint.run.final.measure("embedding_dft")
+    if freqs is None:
+        strongest = last.power[1:].nan_to_num().topk(min(count, len(last.power) - 1)).indices + 1
+        freqs = sorted(strongest.tolist())
+    spectrum = checkpoint.measure("embedding_dft").coefficient.double()
+    rows = checkpoint.embedding[order]
+    planes = []
+    for freq in freqs:
+        direction = spectrum[2 * freq - 1 : 2 * freq + 1]
+        plane = torch.linalg.qr(direction.T).Q if direction.isfinite().all() else torch.full_like(direction.T, torch.nan)
+        turned = plane * torch.sign((plane * direction.T).sum(0))
+        planes.append(torch.nn.functional.pad(rows @ turned, (0, 2 - turned.shape[1])))
+    points = torch.stack(planes)  # [freq, token, 2]
+    return EmbeddingCircle(torch.tensor(freqs), order, points[..., 0], points[..., 1])
+
+
+def figure(result: xr.Dataset) -> list[Points]:
+    return [Points("Residues on the circle of a frequency", result.x, result.y, choice="freq", width="half")]

@@ -1,0 +1,130 @@
+"""The spectrum of the embedding."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import xarray as xr
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from interp.checkpoints import Checkpoint
+from interp.figures import Bars, Curves, Heatmap
+from interp.maths import fourier
+from interp.maths.concentration import gini
+from interp.summaries import Summary
+
+
+@dataclass(frozen=True)
+class EmbeddingDFT:
+    freq: Int[Tensor, " freq"]
+    """Frequency"""
+    basis: tuple[str, ...]
+    """Direction of the Fourier basis"""
+    power: Float[Tensor, " freq"]
+    """Share of ‖W_E‖² at each frequency; at 0 the mean"""
+    gini: Float[Tensor, ""]
+    """Gini coefficient of the norms of the non-constant Fourier components, cos and sin apart"""
+    coefficient: Float[Tensor, "basis d_model"]
+    """W_E in the Fourier basis"""
+
+
+def embedding_dft(checkpoint: Checkpoint) -> EmbeddingDFT:
+    """The embedding as waves over the residues: a few frequencies win, and not all that win early stay.
+
+    Expect every frequency to hold the same share at initialisation, a slow rise of a few while the
+    circuit forms, and a cleanup in which the others fade. The rows 0…p-1 of W_E are taken in the order
+    in which the task is cyclic (for products, by discrete logarithm, without 0); where a task has no
+    such order there is no spectrum.
+
+    Formula: \\mathrm{power}_k = \\lVert F_k W_E \\rVert_F^2 \\,/\\, \\lVert W_E \\rVert_F^2
+
+    Paper: Nanda et al. 2023, arXiv 2301.05217
+    """
+    axis = checkpoint.task.fourier_axis
+    embedding = checkpoint.embedding
+    n = checkpoint.task.p if axis is None else len(axis)
+    rows = torch.full_like(embedding, torch.nan) if axis is None else embedding[axis]
+    coefficient = fourier.basis(n).to(rows) @ rows
+    squares = coefficient.square().sum(dim=1)
+    return EmbeddingDFT(
+        freq=torch.arange(n // 2 + 1),
+        basis=tuple(_direction(row, n) for row in range(n)),
+        power=fourier.by_freq(squares) / squares.sum(),
+        gini=gini(squares[1:].sqrt()),
+        coefficient=coefficient.float(),
+    )
+
+
+def _direction(row: int, n: int) -> str:
+    if row == 0:
+        return "1"
+    return f"{'cos' if row % 2 else 'sin'} {(row + 1) // 2}"
+
+
+@dataclass(frozen=True)
+class Winners:
+    stands_out: Bool[Tensor, " freq"]
+    """Holds more than three times an even share of the non-constant power at the last step"""
+    given_up: Bool[Tensor, " freq"]
+    """Held that much at some step, and no longer does"""
+    highest_power: Float[Tensor, " freq"]
+    """Largest share over the run"""
+    highest_step: Int[Tensor, " freq"]
+    """Step of the largest share"""
+
+
+def over_run(result: xr.Dataset) -> Winners:
+    power = torch.from_numpy(result.power.values)  # [step, freq]
+    share = power[:, 1:] / power[:, 1:].sum(dim=1, keepdim=True)
+    above = torch.nn.functional.pad(share > 3 / share.shape[1], (1, 0))
+    highest = power.nan_to_num(-1).max(dim=0)
+    return Winners(
+        stands_out=above[-1],
+        given_up=above.any(dim=0) & ~above[-1],
+        highest_power=highest.values,
+        highest_step=torch.from_numpy(result.step.values)[highest.indices],
+    )
+
+
+def figure(result: xr.Dataset) -> list[Heatmap | Bars | Curves]:
+    varying = result.isel(freq=slice(1, None))
+    return [
+        Heatmap("Embedding spectrum over training", varying.power, x="step", y="freq"),
+        Bars(
+            "Spectrum at this step",
+            varying.power,
+            highlight={"accent": varying.stands_out, "abandoned": varying.given_up},
+            percent=True,
+            width="half",
+        ),
+        Curves("Concentration", {"all": result.gini}, width="half"),
+        Heatmap("W_E in the Fourier basis", result.coefficient, x="d_model", y="basis"),
+    ]
+
+
+def summary(result: xr.Dataset) -> Summary | None:
+    if not result.power.notnull().any():
+        return Summary("The task has no cyclic order of its operands, so the embedding has no spectrum.")
+    strong = [int(freq) for freq in result.freq.values[result.stands_out.values]]
+    values = {
+        "stands_out": strong,
+        "given_up": [int(freq) for freq in result.freq.values[result.given_up.values]],
+        "gini_first": float(result.gini[0]),
+        "gini_final": float(result.gini[-1]),
+    }
+    if not strong:
+        return Summary("**No frequency** stands out in the embedding.", values)
+    held = float(result.power[-1].sel(freq=strong).sum())
+    kind = "frequency" if len(strong) == 1 else "frequencies"
+    listed = ", ".join(map(str, strong)) if len(strong) <= 8 else str(len(strong))
+    sentence = f"The embedding ends with **{held:.0%}** of its power on {kind} **{listed}**."
+    gone = result.highest_power.where(result.given_up, -1.0)
+    if values["given_up"]:
+        freq = int(gone.argmax())
+        sentence = sentence[:-1] + (
+            f"; frequency {freq} held **{float(result.highest_power[freq]):.0%}** at step "
+            f"{int(result.highest_step[freq]):,} and was given up."
+        )
+    return Summary(sentence, values)

@@ -1,0 +1,119 @@
+"""The frequencies the neurons compute with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import xarray as xr
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from interp.checkpoints import Checkpoint
+from interp.figures import Bars, Heatmap
+from interp.maths import fourier
+from interp.summaries import Summary
+
+CLEAR = 0.85
+"""The share of a neuron's variance above which Nanda et al. count it to its frequency's cluster."""
+
+
+@dataclass(frozen=True)
+class KeyFreqs:
+    freq: Int[Tensor, " freq"]
+    """Frequency"""
+    key: Bool[Tensor, " freq"]
+    """Some neuron's own frequency"""
+    neurons: Float[Tensor, " freq"]
+    """Neurons whose own frequency this is"""
+    clear_neurons: Float[Tensor, " freq"]
+    """Neurons of this frequency that it explains to more than 85 %"""
+    clear_share: Float[Tensor, ""]
+    """Share of all neurons that one frequency explains to more than 85 %"""
+
+
+def key_freqs(checkpoint: Checkpoint) -> KeyFreqs:
+    """Every neuron comes to compute with one frequency; the key frequencies are those any neuron has.
+
+    A neuron's activations on all pairs are centred and written as waves in both operands; its own
+    frequency is the one whose eight waves carry most of its variance. Before grokking the neurons
+    mix many frequencies and almost every one is some neuron's largest: read the counts, not the set.
+    Neurons that are never active have no frequency. Frequency p//2 is included.
+
+    Formula: \\mathrm{FVE}_k = \\sum_{f, g \\in \\{1, \\cos w_k, \\sin w_k\\}, (f,g) \\neq (1,1)} \\langle N, f \\otimes g \\rangle^2 / \\lVert N \\rVert^2
+
+    Paper: Nanda et al. 2023, arXiv 2301.05217
+    """
+    task = checkpoint.task
+    axis = task.fourier_axis
+    n = task.p if axis is None else len(axis)
+    freq = torch.arange(n // 2 + 1)
+    if axis is None:
+        unknown = torch.full((len(freq),), torch.nan, dtype=torch.float64)
+        return KeyFreqs(freq, torch.zeros(len(freq), dtype=torch.bool), unknown, unknown, unknown[0])
+    table = task.table(checkpoint.neurons.cpu())[axis][:, axis]  # [a, b, neuron]
+    centred = table - table.mean(dim=(0, 1))
+    total = centred.square().sum(dim=(0, 1))
+    active = total > 0
+    explained = (fourier.pair_power(centred)[1:] / total)[:, active]  # [freq, neuron]
+    share, own = explained.max(dim=0)
+    neurons = torch.bincount(own + 1, minlength=len(freq)).double()
+    clear = torch.bincount(own[share > CLEAR] + 1, minlength=len(freq)).double()
+    return KeyFreqs(freq, neurons > 0, neurons, clear, clear.sum() / len(total))
+
+
+@dataclass(frozen=True)
+class GivenUp:
+    given_up: Bool[Tensor, " freq"]
+    """Once had more than 2 % of the neurons clearly, and has none at the last step"""
+    most_neurons: Float[Tensor, " freq"]
+    """Most neurons it clearly had at any step"""
+    most_step: Int[Tensor, " freq"]
+    """Step at which it had most"""
+
+
+def over_run(result: xr.Dataset) -> GivenUp:
+    clear = torch.from_numpy(result.clear_neurons.values).nan_to_num(0)  # [step, freq]
+    width = float(result.neurons.sum("freq").max())
+    most = clear.max(dim=0)
+    return GivenUp(
+        given_up=(most.values > 0.02 * width) & (clear[-1] == 0),
+        most_neurons=most.values,
+        most_step=torch.from_numpy(result.step.values)[most.indices],
+    )
+
+
+def figure(result: xr.Dataset) -> list[Heatmap | Bars]:
+    varying = result.isel(freq=slice(1, None))
+    return [
+        Heatmap("Neurons of each frequency over training", varying.clear_neurons, x="step", y="freq"),
+        Bars(
+            "Neurons of each frequency at this step",
+            varying.neurons,
+            highlight={"accent": varying.key.isel(step=-1), "abandoned": varying.given_up},
+            width="half",
+        ),
+    ]
+
+
+def summary(result: xr.Dataset) -> Summary:
+    if not result.neurons.notnull().any():
+        return Summary("The task has no cyclic order of its operands, so its neurons have no frequencies.")
+    keys = [int(freq) for freq in result.freq.values[result.key[-1].values]]
+    gone = [int(freq) for freq in result.freq.values[result.given_up.values]]
+    values = {"key_freqs": keys, "given_up": gone, "clear_share": float(result.clear_share[-1])}
+    if len(keys) > 10:
+        sentence = f"The neurons use **{len(keys)}** of {len(result.freq) - 1} frequencies: no circuit is on a few."
+    else:
+        listed = ", ".join(map(str, keys))
+        sentence = (
+            f"The circuit ends on frequencies **{listed}**; they explain **{values['clear_share']:.0%}** "
+            "of the neurons clearly."
+        )
+    for freq in gone[:3]:
+        place = result.sel(freq=freq)
+        sentence = sentence[:-1] + (
+            f"; frequency {freq} had **{int(place.most_neurons)} neurons** at step {int(place.most_step):,} "
+            "and was given up."
+        )
+    return Summary(sentence, values)

@@ -1,0 +1,68 @@
+"""The size of the weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import xarray as xr
+from jaxtyping import Float
+from torch import Tensor
+
+from interp.checkpoints import Checkpoint
+from interp.figures import Curves
+from interp.summaries import Summary
+
+
+@dataclass(frozen=True)
+class WeightNorm:
+    parameter: tuple[str, ...]
+    norm: Float[Tensor, " parameter"]
+    """L2 norm of each parameter"""
+    total: Float[Tensor, ""]
+    """L2 norm of all parameters together"""
+
+
+def weight_norm(checkpoint: Checkpoint) -> WeightNorm:
+    """The norm of the weights, in total and per parameter.
+
+    With weight decay expect it to grow while the training set is memorised and to fall as the circuit
+    takes over. Whether it falls or rises at grokking depends on the set-up: without weight decay it
+    rises (Gromov 2023).
+
+    Formula: \\lVert\\theta\\rVert_2 = \\sqrt{\\sum_i \\theta_i^2}
+
+    Paper: Nanda et al. 2023, arXiv 2301.05217; Liu et al. 2022 (Omnigrok), arXiv 2210.01117
+    """
+    squares = {name: value.double().square().sum() for name, value in checkpoint.weights.items()}
+    stacked = torch.stack(list(squares.values()))
+    return WeightNorm(tuple(squares), stacked.sqrt(), stacked.sum().sqrt())
+
+
+def figure(result: xr.Dataset) -> list[Curves]:
+    largest = result.norm.max("step").argsort()[::-1].values[:6]
+    return [
+        Curves("Weight norm", {"all": result.total}, width="half"),
+        Curves(
+            "Weight norm by parameter",
+            {_short(str(name)): result.norm.sel(parameter=name) for name in result.parameter.values[sorted(largest)]},
+            width="half",
+        ),
+    ]
+
+
+def _short(name: str) -> str:
+    return name.rpartition(".")[2] if not name.startswith("embed_") else name.removeprefix("embed_")
+
+
+def summary(result: xr.Dataset) -> Summary:
+    total = result.total
+    highest = int(total.argmax())
+    start, top, end = (float(total[place]) for place in (0, highest, -1))
+    values = {"first": start, "highest": top, "highest_step": int(result.step[highest]), "final": end}
+    return Summary(
+        f"The weight norm went from **{start:.1f}** over {top:.1f} (step {values['highest_step']:,}) to **{end:.1f}**."
+        if highest not in (0, len(total) - 1)
+        else f"The weight norm went from **{start:.1f}** to **{end:.1f}**.",
+        values,
+    )

@@ -1,0 +1,156 @@
+"""The transformer as a hooked module: TransformerLens's names and shapes, one line per operation."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from interp.models._architecture import ACTIVATIONS, Weights
+from interp.models._hooks import HookedModel, HookPoint
+
+if TYPE_CHECKING:
+    from interp.models.transformer import Transformer
+
+
+def _parameters(module: nn.Module, weights: Weights, prefix: str) -> None:
+    for name, value in weights.items():
+        if name.startswith(prefix) and "." not in (own := name.removeprefix(prefix)):
+            module.register_parameter(own, nn.Parameter(value))
+
+
+class Embed(nn.Module):
+    W_E: Float[Tensor, "d_vocab d_model"]
+
+    def forward(self, tokens: Int[Tensor, "batch pos"]) -> Float[Tensor, "batch pos d_model"]:
+        return self.W_E[tokens]
+
+
+class PosEmbed(nn.Module):
+    W_pos: Float[Tensor, "n_ctx d_model"]
+
+    def forward(self, tokens: Int[Tensor, "batch pos"]) -> Float[Tensor, "batch pos d_model"]:
+        return self.W_pos[: tokens.shape[1]].expand(len(tokens), -1, -1)
+
+
+class Attention(nn.Module):
+    W_Q: Float[Tensor, "head d_model d_head"]
+    W_K: Float[Tensor, "head d_model d_head"]
+    W_V: Float[Tensor, "head d_model d_head"]
+    W_O: Float[Tensor, "head d_head d_model"]
+
+    def __init__(self) -> None:
+        super().__init__()
+        for name in ("hook_q", "hook_k", "hook_v", "hook_attn_scores", "hook_pattern", "hook_z"):
+            setattr(self, name, HookPoint())
+
+    def forward(self, x: Float[Tensor, "batch pos d_model"]) -> Float[Tensor, "batch pos d_model"]:
+        q = self.hook_q(torch.einsum("bpm,hmd->bphd", x, self.W_Q))
+        k = self.hook_k(torch.einsum("bpm,hmd->bphd", x, self.W_K))
+        v = self.hook_v(torch.einsum("bpm,hmd->bphd", x, self.W_V))
+        scores = torch.einsum("bqhd,bkhd->bhqk", q, k) / math.sqrt(q.shape[-1])
+        future = torch.ones(scores.shape[-2:], dtype=torch.bool, device=x.device).triu(1)
+        scores = self.hook_attn_scores(scores.masked_fill(future, -torch.inf))
+        pattern = self.hook_pattern(scores.softmax(dim=-1))  # [batch, head, query, key]
+        z = self.hook_z(torch.einsum("bhqk,bkhd->bqhd", pattern, v))
+        return torch.einsum("bqhd,hdm->bqm", z, self.W_O)
+
+
+class MLP(nn.Module):
+    W_in: Float[Tensor, "d_model d_mlp"]
+    b_in: Float[Tensor, " d_mlp"]
+    W_out: Float[Tensor, "d_mlp d_model"]
+    b_out: Float[Tensor, " d_model"]
+
+    def __init__(self, act_fn: str) -> None:
+        super().__init__()
+        self.act_fn = ACTIVATIONS[act_fn]
+        self.hook_pre = HookPoint()
+        self.hook_post = HookPoint()
+
+    def forward(self, x: Float[Tensor, "batch pos d_model"]) -> Float[Tensor, "batch pos d_model"]:
+        pre = self.hook_pre(x @ self.W_in + self.b_in)
+        post = self.hook_post(self.act_fn(pre))
+        return post @ self.W_out + self.b_out
+
+
+class Block(nn.Module):
+    def __init__(self, act_fn: str) -> None:
+        super().__init__()
+        self.attn = Attention()
+        self.mlp = MLP(act_fn)
+        for name in ("hook_resid_pre", "hook_attn_out", "hook_resid_mid", "hook_mlp_out", "hook_resid_post"):
+            setattr(self, name, HookPoint())
+
+    def forward(self, x: Float[Tensor, "batch pos d_model"]) -> Float[Tensor, "batch pos d_model"]:
+        x = self.hook_resid_pre(x)
+        x = self.hook_resid_mid(x + self.hook_attn_out(self.attn(x)))
+        return self.hook_resid_post(x + self.hook_mlp_out(self.mlp(x)))
+
+
+class Unembed(nn.Module):
+    W_U: Float[Tensor, "d_model d_vocab_out"]
+
+    def forward(self, x: Float[Tensor, "batch pos d_model"]) -> Float[Tensor, "batch pos d_vocab_out"]:
+        return x @ self.W_U
+
+
+class HookedTransformer(HookedModel):
+    """Tokens [batch, pos] -> logits [batch, pos, d_vocab_out]."""
+
+    def __init__(self, architecture: Transformer, weights: Weights) -> None:
+        super().__init__()
+        self.embed = Embed()
+        self.pos_embed = PosEmbed()
+        self.blocks = nn.ModuleList(Block(architecture.act_fn) for _ in range(architecture.n_layers))
+        self.unembed = Unembed()
+        self.hook_embed = HookPoint()
+        self.hook_pos_embed = HookPoint()
+        for path, module in list(self.named_modules()):
+            _parameters(module, weights, f"{path}." if path else "")
+        self.setup()
+
+    def forward(self, tokens: Int[Tensor, "batch pos"]) -> Float[Tensor, "batch pos d_vocab_out"]:
+        x = self.hook_embed(self.embed(tokens)) + self.hook_pos_embed(self.pos_embed(tokens))
+        for block in self.blocks:
+            x = block(x)
+        return self.unembed(x)
+
+    @property
+    def W_E(self) -> Float[Tensor, "d_vocab d_model"]:
+        return self.embed.W_E
+
+    @property
+    def W_pos(self) -> Float[Tensor, "n_ctx d_model"]:
+        return self.pos_embed.W_pos
+
+    @property
+    def W_U(self) -> Float[Tensor, "d_model d_vocab_out"]:
+        return self.unembed.W_U
+
+    @property
+    def W_Q(self) -> Float[Tensor, "layer head d_model d_head"]:
+        return torch.stack([block.attn.W_Q for block in self.blocks])
+
+    @property
+    def W_K(self) -> Float[Tensor, "layer head d_model d_head"]:
+        return torch.stack([block.attn.W_K for block in self.blocks])
+
+    @property
+    def W_V(self) -> Float[Tensor, "layer head d_model d_head"]:
+        return torch.stack([block.attn.W_V for block in self.blocks])
+
+    @property
+    def W_O(self) -> Float[Tensor, "layer head d_head d_model"]:
+        return torch.stack([block.attn.W_O for block in self.blocks])
+
+    @property
+    def W_in(self) -> Float[Tensor, "layer d_model d_mlp"]:
+        return torch.stack([block.mlp.W_in for block in self.blocks])
+
+    @property
+    def W_out(self) -> Float[Tensor, "layer d_mlp d_model"]:
+        return torch.stack([block.mlp.W_out for block in self.blocks])

@@ -1,0 +1,162 @@
+"""A decoder-only transformer without LayerNorm, read at its last token."""
+
+from __future__ import annotations
+
+import functools
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from interp.models._architecture import ACTIVATIONS, Architecture, Weights
+from interp.tasks._task import Task
+
+if TYPE_CHECKING:
+    from transformer_lens.hook_points import HookPoint
+
+    from interp.models._hooked_transformer import HookedTransformer
+
+
+def transformer(
+    task: Task,
+    n_layers: int = 1,
+    d_model: int = 128,
+    n_heads: int = 4,
+    d_mlp: int = 512,
+    act_fn: Literal["relu", "gelu"] = "relu",
+) -> Transformer:
+    """A causal transformer on the tokens [a, b, =], without LayerNorm, without biases in attention.
+
+    The vocabulary is 0…p-1 and "=" (token p), in and out. Initialisation of Nanda et al. 2023: normal
+    with standard deviation 1/√d_model (W_U: 1/√d_vocab), biases 0.
+    Raises ValueError where d_model is not a multiple of n_heads.
+    """
+    if d_model % n_heads:
+        raise ValueError(f"d_model is {d_model}, which {n_heads} heads do not divide; try {d_model // n_heads * n_heads}")
+    return Transformer(task, n_layers, d_model, n_heads, d_mlp, act_fn)
+
+
+@dataclass(frozen=True)
+class Transformer(Architecture):
+    n_layers: int
+    d_model: int
+    n_heads: int
+    d_mlp: int
+    act_fn: Literal["relu", "gelu"]
+
+    n_ctx = 3
+
+    @property
+    def d_head(self) -> int:
+        return self.d_model // self.n_heads
+
+    @property
+    def d_vocab(self) -> int:
+        return self.task.p + 1
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        d_model, d_mlp = self.d_model, self.d_mlp
+        per_head = (self.n_heads, d_model, self.d_head)
+        block = {
+            "attn.W_Q": per_head,
+            "attn.W_K": per_head,
+            "attn.W_V": per_head,
+            "attn.W_O": (self.n_heads, self.d_head, d_model),
+            "mlp.W_in": (d_model, d_mlp),
+            "mlp.b_in": (d_mlp,),
+            "mlp.W_out": (d_mlp, d_model),
+            "mlp.b_out": (d_model,),
+        }
+        return {
+            "embed.W_E": (self.d_vocab, d_model),
+            "pos_embed.W_pos": (self.n_ctx, d_model),
+            **{f"blocks.{layer}.{name}": shape for layer in range(self.n_layers) for name, shape in block.items()},
+            "unembed.W_U": (d_model, self.d_vocab),
+        }
+
+    @property
+    def description(self) -> str:
+        layers = "1 layer" if self.n_layers == 1 else f"{self.n_layers} layers"
+        return f"{layers}, {self.n_heads} heads, d_model {self.d_model}, d_mlp {self.d_mlp}"
+
+    @property
+    def neurons(self) -> str:
+        return f"blocks.{self.n_layers - 1}.mlp.hook_post"
+
+    def initial(self, seed: int) -> dict[str, Tensor]:
+        generator = torch.Generator().manual_seed(seed)
+
+        def draw(name: str, shape: tuple[int, ...]) -> Tensor:
+            if ".b_" in name:
+                return torch.zeros(shape)
+            fan = self.d_vocab if name == "unembed.W_U" else self.d_model
+            return torch.randn(shape, generator=generator) / math.sqrt(fan)
+
+        return {name: draw(name, shape) for name, shape in self.shapes.items()}
+
+    def tokens(self, pairs: Int[Tensor, "pair 2"]) -> Int[Tensor, "pair pos"]:
+        """[a, b, =] for each pair."""
+        return torch.cat([pairs, pairs.new_full((len(pairs), 1), self.task.p)], dim=1)
+
+    def embedding(self, weights: Weights) -> Float[Tensor, "p d_model"]:
+        return weights["embed.W_E"][: self.task.p]
+
+    def last_position(self, weights: Weights, pairs: Int[Tensor, "pair 2"]) -> dict[str, Float[Tensor, "pair ..."]]:
+        if self.n_layers == 1:
+            return self._factorised(weights, pairs)
+        activations: dict[str, Tensor] = {}
+
+        def keep(value: Tensor, hook: HookPoint) -> None:
+            activations[str(hook.name)] = value[:, -1]
+
+        read = [(name, keep) for name in self._module.hook_names if "hook_resid" in name or ".mlp." in name]
+        with self._module.hooks(fwd_hooks=read):
+            logits = torch.func.functional_call(self._module, dict(weights), (self.tokens(pairs),))
+        return activations | {"logits": logits[:, -1]}
+
+    @functools.cached_property
+    def _module(self) -> HookedTransformer:
+        return self.hooked({name: torch.empty(shape) for name, shape in self.shapes.items()})
+
+    def _factorised(self, weights: Weights, pairs: Int[Tensor, "pair 2"]) -> dict[str, Float[Tensor, "pair ..."]]:
+        """The query is one vector ("="), so keys and values depend on one operand each; only they meet the MLP."""
+        p, (a, b) = self.task.p, pairs.unbind(1)
+        W_E, W_pos = weights["embed.W_E"], weights["pos_embed.W_pos"]
+        W_Q, W_K, W_V, W_O = (weights[f"blocks.0.attn.W_{letter}"] for letter in "QKVO")
+        equals = W_E[p] + W_pos[2]  # [d_model]
+        residuals = torch.stack([W_E[:p] + W_pos[0], W_E[:p] + W_pos[1]])  # [operand, p, d_model]
+        query = torch.einsum("m,hmd->hd", equals, W_Q) / math.sqrt(self.d_head)
+        score_of = torch.einsum("hmd,hd->mh", W_K, query)  # [d_model, head]: a residual's attention score
+        value_of = W_V.permute(1, 0, 2).flatten(1)  # [d_model, head * d_head]
+        scores, values = residuals @ score_of, residuals @ value_of  # [operand, p, head], [operand, p, head * d_head]
+        pattern = torch.stack(  # [pair, head, pos]
+            [scores[0][a], scores[1][b], (equals @ score_of).expand(len(pairs), -1)], dim=-1
+        ).softmax(dim=-1)
+        at = [values[0][a].unflatten(1, (self.n_heads, -1)), values[1][b].unflatten(1, (self.n_heads, -1))]
+        z = (
+            pattern[..., 0, None] * at[0]
+            + pattern[..., 1, None] * at[1]
+            + pattern[..., 2, None] * (equals @ value_of).unflatten(0, (self.n_heads, -1))
+        )  # [pair, head, d_head]
+        resid_mid = equals + z.flatten(1) @ W_O.flatten(0, 1)
+        pre = torch.addmm(weights["blocks.0.mlp.b_in"], resid_mid, weights["blocks.0.mlp.W_in"])
+        post = ACTIVATIONS[self.act_fn](pre)
+        resid_post = resid_mid + torch.addmm(weights["blocks.0.mlp.b_out"], post, weights["blocks.0.mlp.W_out"])
+        return {
+            "blocks.0.attn.hook_pattern": pattern,
+            "blocks.0.attn.hook_z": z,
+            "blocks.0.hook_resid_mid": resid_mid,
+            "blocks.0.mlp.hook_pre": pre,
+            "blocks.0.mlp.hook_post": post,
+            "blocks.0.hook_resid_post": resid_post,
+            "logits": resid_post @ weights["unembed.W_U"],
+        }
+
+    def hooked(self, weights: Weights) -> HookedTransformer:
+        from interp.models._hooked_transformer import HookedTransformer
+
+        return HookedTransformer(self, weights)

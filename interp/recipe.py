@@ -1,0 +1,108 @@
+"""A run's recipe, `run.yaml`: what was to be learnt, by what network, and where the weights come from."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from interp import documents
+from interp.documents import Call, Document
+from interp.errors import near_misses
+
+FILE = "run.yaml"
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a run is trained here."""
+
+    steps: int
+    optimiser: Call
+    seed: int
+    save: dict[str, Any]
+    batch_size: int | None
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """`run.yaml`, checked."""
+
+    path: Path
+    task: Call | None
+    model: Call | None
+    training: Training | None
+    importer: Call | None
+    text: str
+
+    @property
+    def canonical(self) -> str:
+        """The same text for the same recipe, whatever its layout: names and options, defaults filled in."""
+        return json.dumps({"task": _plain(self.task), "model": _plain(self.model), "training": _plain(self.training)})
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Call):
+        return {value.name: {name: _plain(option) for name, option in sorted(value.options.items())}}
+    if isinstance(value, Training):
+        return {name: _plain(part) for name, part in sorted(vars(value).items())}
+    if isinstance(value, dict):
+        return {name: _plain(part) for name, part in sorted(value.items())}
+    return [_plain(part) for part in value] if isinstance(value, (list, tuple)) else value
+
+
+def read(path: Path, overrides: tuple[str, ...] = ()) -> Recipe:
+    """The recipe at `path`, with "training.seed=3"-like overrides. Raises InterpError with every mistake at once."""
+    document = documents.read(path)
+    for assignment in overrides:
+        document.set(assignment)
+    content = document.content
+    known = ("task", "model", "training", "importer", "text")
+    for key in content:
+        if key not in known:
+            document.problem((key,), f"a run has no {key!r}{near_misses(key, known)}")
+    parts = {
+        key: documents.call(document, (key,), content[key], kind)
+        for key, kind in (("task", "tasks"), ("model", "models"), ("importer", "importers"))
+        if key in content
+    }
+    training = _training(document) if "training" in content else None
+    if "importer" not in content:
+        for key in ("task", "model"):
+            if key not in content:
+                document.problem((), f"a run needs {key!r}")
+    if "training" in content and "importer" in content:
+        document.problem(("importer",), "a run is trained here or imported: give 'training' or 'importer', not both")
+    document.settle()
+    text = str(content.get("text", ""))
+    return Recipe(path, parts.get("task"), parts.get("model"), training, parts.get("importer"), text)
+
+
+def _training(document: Document) -> Training | None:
+    key, given = ("training",), document.content["training"]
+    if not isinstance(given, dict):
+        document.problem(key, "training should be names and values: steps, optimiser, seed, save")
+        return None
+    known = ("steps", "optimiser", "seed", "save", "batch_size")
+    for name in given:
+        if name not in known:
+            document.problem((*key, name), f"training has no {name!r}{near_misses(str(name), known)}")
+    steps, seed, batch_size = given.get("steps"), given.get("seed", 0), given.get("batch_size")
+    if not _is_count(steps):
+        document.problem((*key, "steps"), f"training needs 'steps', the number of updates; found {steps!r}")
+    if not isinstance(seed, int):
+        document.problem((*key, "seed"), f"seed is {seed!r}; expected a whole number")
+    if batch_size is not None and not _is_count(batch_size):
+        document.problem((*key, "batch_size"), f"batch_size is {batch_size!r}; expected a whole number, or none")
+    save = given.get("save", {"every": 100})
+    if not isinstance(save, dict) or not set(save) <= {"every", "log", "dense"}:
+        document.problem((*key, "save"), f"save is {save!r}; expected every, log and dense: {{every: 100}}")
+    optimiser = documents.call(document, (*key, "optimiser"), given.get("optimiser", "adamw"), "optimisers")
+    if optimiser is None or document.problems:
+        return None
+    return Training(steps, optimiser, seed, save, batch_size)
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0

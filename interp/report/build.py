@@ -1,0 +1,145 @@
+"""Results -> a page: what the run is, what was found, and every measure with its panels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from interp import results, schema
+from interp.checkpoints import Run
+from interp.report.page import Finding, Page, Panel, RunPage, Section, Variable
+from interp.results import Ask
+from interp.summaries import Phase
+
+
+def page(
+    title: str,
+    source: str,
+    text: str,
+    asks: Sequence[Ask],
+    runs: Mapping[str, tuple[Run, Mapping[str, xr.Dataset]]],
+    across: Mapping[str, xr.Dataset],
+) -> Page:
+    """A report on `runs`, name -> (run, results by label); `across` are the measures of all runs together."""
+    per_run = [ask for ask in asks if ask.label not in across]
+    return Page(
+        title=title,
+        source=source,
+        text=text,
+        runs=tuple(_run_page(run, per_run, found) for run, found in runs.values()),
+        across=tuple(_section(ask, across[ask.label], None) for ask in asks if ask.label in across),
+        versions={name: version(name) for name in ("interp", "torch", "xarray", "plotly")},
+    )
+
+
+def _run_page(run: Run, asks: Sequence[Ask], found: Mapping[str, xr.Dataset]) -> RunPage:
+    said = {ask.label: results.summary(ask.measure, found[ask.label]) for ask in asks}
+    stepped = [found[ask.label].step.values for ask in asks if "step" in found[ask.label].dims]
+    return RunPage(
+        name=run.name,
+        facts=_facts(run),
+        findings=tuple(
+            Finding(label, summary.sentence, summary.values) for label, summary in said.items() if summary
+        ),
+        phases=_phases(said.values()),
+        steps=np.unique(np.concatenate(stepped)) if stepped else np.array(run.steps),
+        sections=tuple(_section(ask, found[ask.label], run) for ask in asks),
+    )
+
+
+def _phases(summaries: Any) -> tuple[Phase, ...]:
+    return next((summary.phases for summary in summaries if summary and summary.phases), ())
+
+
+def _facts(run: Run) -> tuple[tuple[str, str], ...]:
+    train = run.task.train
+    split = "split unknown" if train is None else f"{float(train.double().mean()):.0%} of {len(train):,} pairs"
+    steps = run.steps
+    facts = [
+        (run.name, ""),
+        (run.task.description, split),
+        (run.model_call.name, run.architecture.description),
+        (f"{len(steps):,} checkpoints", f"steps {steps[0]:,}–{steps[-1]:,}" if len(steps) > 1 else f"step {steps[0]:,}"),
+    ]
+    if run.training:
+        options = run.training.optimiser.options
+        shown = ", ".join(f"{name} {options[name]:g}" for name in ("lr", "weight_decay") if name in options)
+        facts.insert(3, (run.training.optimiser.name, shown))
+    return tuple(facts)
+
+
+def _section(ask: Ask, result: xr.Dataset, run: Run | None) -> Section:
+    caption = schema.caption("measures", ask.measure)
+    panels = results.panels(ask.measure, result)
+    return Section(
+        label=ask.label,
+        heading=ask.label.replace("_", " ").capitalize(),
+        claim=caption.claim,
+        caption=caption.prose,
+        formulas=caption.formulas,
+        paper=caption.paper,
+        panels=tuple(Panel(panel.draw(), _code(ask, panel.title, run)) for panel in panels),
+        variables=tuple(_variable(array) for array in result.data_vars.values()),
+        note=_note(result),
+    )
+
+
+def _note(result: xr.Dataset) -> str:
+    if "step" not in result.dims:
+        return ""
+    blank = [
+        int(step)
+        for step in result.step.values
+        if all(np.isnan(a.sel(step=step)).all() for a in result.data_vars.values() if a.dtype.kind == "f" and "step" in a.dims)
+    ]
+    numbers = any(array.dtype.kind == "f" for array in result.data_vars.values())
+    if not numbers or not blank:
+        return ""
+    if len(blank) == result.sizes["step"]:
+        return "This measure says nothing here: see its caption for what it needs."
+    return f"No numbers at {len(blank)} of {result.sizes['step']} steps: the weights there are not finite."
+
+
+def _code(ask: Ask, title: str, run: Run | None) -> str:
+    """The three lines of Python that draw a panel."""
+    if run is None:
+        return ""
+    options = "".join(f", {name}={value!r}" for name, value in _changed(ask).items())
+    return (
+        "import interp\n"
+        f"run = interp.open_run({str(run.path)!r})\n"
+        f"run.show({ask.measure!r}, panel={title!r}{options})"
+    )
+
+
+def _changed(ask: Ask) -> dict[str, Any]:
+    from interp import lookup
+
+    defaults = lookup.defaults("measures", ask.measure)
+    return {name: value for name, value in ask.options.items() if defaults.get(name) != value}
+
+
+def _variable(array: xr.DataArray) -> Variable:
+    return Variable(
+        name=str(array.name),
+        dims=tuple(map(str, array.dims)),
+        values=array.values,
+        coords={str(dim): array[dim].values.tolist() for dim in array.dims},
+        long_name=str(array.attrs.get("long_name", "")),
+        units=str(array.attrs.get("units", "")),
+    )
+
+
+def text(page: Page) -> str:
+    """The findings as plain text, for the terminal."""
+    lines = []
+    for run in page.runs:
+        sentences = " ".join(finding.sentence.replace("**", "") for finding in run.findings)
+        lines.append(f"{run.name}: {sentences}" if len(page.runs) > 1 else sentences)
+    return "\n".join(lines)
+
+

@@ -1,0 +1,153 @@
+/* One panel: what it should show now, what it does show, and the way from one to the other. */
+
+/** Index of the last of the ascending `steps` at or before `step`; the first if there is none. */
+function indexAtOrBefore(steps, step) {
+  const after = steps.findIndex((other) => other > step);
+  return Math.max(0, after < 0 ? steps.length - 1 : after - 1);
+}
+
+class Drawing {
+  /** `group` has the `extent` of training and the `phases`; `first` is its first time plot. */
+  constructor(spec, group, first) {
+    this.spec = spec;
+    this.group = group;
+    this.first = first;
+    this.figure = document.getElementById(spec.id);
+    this.gd = this.figure.querySelector(".panel-plot");
+    this.choice = 0;
+    this.onScreen = false;
+    this.shown = {};
+  }
+
+  /** What the panel should show at this step; equal to `shown` when it does. */
+  wanted(step) {
+    return {
+      theme: theme.name,
+      width: this.gd.clientWidth,
+      frame: this.spec.moving.length ? indexAtOrBefore(this.spec.steps, step) : 0,
+      choice: this.choice,
+      cursor: this.spec.time_axis ? step : null,
+    };
+  }
+
+  isStale(step) {
+    const wanted = this.wanted(step);
+    return Object.keys(wanted).some((key) => wanted[key] !== this.shown[key]);
+  }
+
+  /** Resolves when the panel shows the step. */
+  async show(step) {
+    const wanted = this.wanted(step);
+    const redraw = wanted.theme !== this.shown.theme || wanted.width !== this.shown.width;
+    this.shown = wanted;
+    await (redraw ? this.draw(wanted) : this.move(wanted));
+  }
+
+  async draw(wanted) {
+    const { data, layout } = this.spec.figure;
+    const traces = resolveRoles(data, wanted.theme);
+    for (const { trace, attribute, values } of this.frames(wanted)) setPath(traces[trace], attribute, values);
+    const complete = resolveRoles(this.layout(layout, wanted), wanted.theme);
+    await Plotly.react(this.gd, traces, complete, PLOT_OPTIONS);
+  }
+
+  /** Only what follows the slider: far cheaper than drawing anew. */
+  async move(wanted) {
+    const frames = this.frames(wanted);
+    const traces = [...new Set(frames.map(({ trace }) => trace))];
+    const changes = {};
+    for (const { trace, attribute, values } of frames) {
+      changes[attribute] ??= traces.map(() => undefined);
+      changes[attribute][traces.indexOf(trace)] = values;
+    }
+    const cursor = wanted.cursor === null ? {} : this.cursorChange(wanted.cursor);
+    if (!traces.length) await Plotly.relayout(this.gd, cursor);
+    else await Plotly.update(this.gd, changes, cursor, traces);
+  }
+
+  frames({ frame, choice, theme: name }) {
+    const leading = this.figure.querySelector(".panel-choice") ? [frame, choice] : [frame];
+    return this.spec.moving.map(({ trace, attribute, array }) => ({
+      trace, attribute, values: resolveRoles(sliceArray(pageArray(array), ...leading), name),
+    }));
+  }
+
+  layout(layout, wanted) {
+    const complete = {
+      ...layout,
+      template: TEMPLATE,
+      width: wanted.width,
+      height: this.spec.height,
+      uirevision: "keep the zoom",
+      dragmode: matchMedia("(pointer: coarse)").matches ? false : "zoom",
+      margin: this.margin(layout, wanted.width),
+    };
+    return this.spec.time_axis ? this.withTime(complete, wanted) : complete;
+  }
+
+  margin(layout, width) {
+    const narrow = width < PHONE;
+    const bottom = layout.xaxis?.title || this.spec.width !== "full" ? 40 : 24; // side by side, axes align
+    if (!this.spec.time_axis) return { l: 48, r: 10, t: 12, b: bottom, ...layout.margin };
+    return { l: narrow ? 48 : 60, r: narrow ? 12 : 22, t: this.first ? 24 : 12, b: bottom };
+  }
+
+  /** The layout with the group's stretch of training: its phases, the cursor, and clicks anywhere. */
+  withTime(layout, wanted) {
+    const plotWidth = wanted.width - layout.margin.l - layout.margin.r;
+    const phases = this.group.phases.map((phase) => phaseShape(phase, wanted.theme));
+    this.cursorIndex = (layout.shapes?.length ?? 0) + phases.length;
+    return {
+      ...layout,
+      clickanywhere: true,
+      xaxis: { tickformat: ",d", nticks: plotWidth < 360 ? 4 : 8, ...layout.xaxis, range: this.group.extent, autorange: false },
+      yaxis: { ...layout.yaxis, automargin: false },
+      shapes: [...(layout.shapes ?? []), ...phases, cursorShape(wanted.cursor)],
+      annotations: [...(layout.annotations ?? []), ...(this.first ? this.phaseNames(plotWidth) : [])],
+    };
+  }
+
+  cursorChange(step) {
+    return { [`shapes[${this.cursorIndex}].x0`]: step, [`shapes[${this.cursorIndex}].x1`]: step };
+  }
+
+  phaseNames(plotWidth) {
+    const [start, end] = this.group.extent;
+    const pixels = (phase) => ((phase.end - phase.start) / (end - start)) * plotWidth;
+    return this.group.phases.filter((phase) => textWidth(phase.name) < pixels(phase)).map(phaseName);
+  }
+}
+
+function phaseShape({ name, start, end }, themeName) {
+  return {
+    type: "rect", layer: "below", xref: "x", yref: "paper", x0: start, x1: end, y0: 0, y1: 1,
+    line: { width: 0 }, fillcolor: `role:${name}`, opacity: PHASE_OPACITY[themeName],
+  };
+}
+
+function phaseName({ name, start, end }) {
+  return {
+    text: name, showarrow: false, xref: "x", yref: "paper", x: (start + end) / 2, y: 1, yanchor: "bottom",
+    font: { size: 11.5, color: "role:muted" },
+  };
+}
+
+function cursorShape(step) {
+  return {
+    type: "line", xref: "x", yref: "paper", x0: step, x1: step, y0: 0, y1: 1,
+    line: { width: 1.2, color: "role:ink" },
+  };
+}
+
+function textWidth(text) {
+  textWidth.context ??= document.createElement("canvas").getContext("2d");
+  textWidth.context.font = `11.5px ${FONT}`;
+  return textWidth.context.measureText(text).width;
+}
+
+/** Set `object.a.b` for the path "a.b". */
+function setPath(object, path, value) {
+  const keys = path.split(".");
+  const last = keys.pop();
+  keys.reduce((inner, key) => (inner[key] ??= {}), object)[last] = value;
+}

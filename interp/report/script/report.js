@@ -1,0 +1,236 @@
+/* The page: which run one sees, and the loop that brings every panel to the step. */
+
+const DATA = readJSON("interp-data");
+const groups = new Map(); // number of the run, or "across" -> {spec, drawings}
+const slider = new Slider(() => { refresh(); writeAddress(); });
+let shownRun = 0;
+let catchingUp = null;
+let addressTimer = null;
+
+/* Groups of drawings */
+
+function loadGroup(key) {
+  if (!groups.has(key)) {
+    const spec = readJSON(`interp-group-${key}`);
+    const firstTime = spec.panels.find((panel) => panel.time_axis);
+    const drawings = spec.panels.map((panel) => new Drawing(panel, spec, panel === firstTime));
+    drawings.forEach(connect);
+    groups.set(key, { spec, drawings });
+  }
+  return groups.get(key);
+}
+
+const sight = new IntersectionObserver((entries) => {
+  for (const { target, isIntersecting } of entries) target.drawing.onScreen = isIntersecting;
+});
+const sizes = new ResizeObserver(() => refresh());
+
+function connect(drawing) {
+  const { figure, gd } = drawing;
+  const measure = measureOf(figure);
+  gd.drawing = drawing;
+  sight.observe(gd);
+  sizes.observe(gd);
+  figure.querySelector(".panel-choice")?.addEventListener("change", (event) => {
+    drawing.choice = Number(event.target.value);
+    refresh();
+  });
+  figure.querySelector(".panel-data").addEventListener("click", () => offerData(figure, measure));
+  figure.querySelector(".panel-code").addEventListener("click", (event) => showCode(figure, event.currentTarget));
+  figure.querySelector(".panel-table").addEventListener("toggle", () => updateTable(drawing));
+}
+
+/** {label, variables} of the measure a panel belongs to. */
+function measureOf(figure) {
+  const { label } = figure.closest(".measure").dataset;
+  const run = figure.closest(".run");
+  const measures = run ? DATA.runs[runNumber(run)].measures : DATA.across;
+  return { label, variables: measures[label].variables };
+}
+
+function runNumber(article) {
+  return [...document.querySelectorAll(".run")].indexOf(article);
+}
+
+function currentDrawings() {
+  const across = document.getElementById("across") ? loadGroup("across").drawings : [];
+  return [...across, ...loadGroup(shownRun).drawings];
+}
+
+/* Bringing panels to the step */
+
+function refresh() {
+  catchingUp ??= catchUp().finally(() => { catchingUp = null; });
+  return catchingUp;
+}
+
+/** Panels in sight within one frame, then the others one at a time; whatever changes meanwhile is seen. */
+async function catchUp() {
+  await nextFrame();
+  for (let stale = staleDrawings(); stale.length; stale = staleDrawings()) {
+    const inSight = stale.filter((drawing) => drawing.onScreen);
+    for (const drawing of inSight.length ? inSight : stale.slice(0, 1)) await bringUp(drawing);
+    await pause(0);
+  }
+}
+
+function staleDrawings() {
+  return currentDrawings().filter((drawing) => drawing.isStale(slider.step));
+}
+
+async function bringUp(drawing) {
+  const isNew = !drawing.shown.width;
+  await drawing.show(slider.step);
+  if (isNew && drawing.spec.time_axis) drawing.gd.on("plotly_click", moveToClick);
+  updateTable(drawing);
+}
+
+function moveToClick({ xvals, points }) {
+  slider.setStep(xvals?.[0] ?? points[0].x);
+}
+
+async function settled() {
+  while (catchingUp || staleDrawings().length) await refresh();
+}
+
+/* What a panel offers */
+
+function updateTable(drawing) {
+  const details = drawing.figure.querySelector(".panel-table");
+  if (details.open && drawing.shown.width) fillTable(details.querySelector(".table-view"), drawing, slider.step);
+}
+
+/** One table is downloaded at once; of several one chooses. */
+function offerData(figure, { label, variables }) {
+  const tables = csvTables(variables);
+  const list = figure.querySelector(".panel-files");
+  const save = (table) => download(csvName(label, table, tables), csvText(table));
+  if (tables.length === 1) save(tables[0]);
+  list.replaceChildren(...(tables.length > 1 ? tables.map((table) => fileButton(table, () => save(table))) : []));
+  for (const [name, { elsewhere }] of Object.entries(variables)) {
+    if (elsewhere) list.append(paragraph(`${name}: ${elsewhere}`));
+  }
+  list.hidden = !list.hidden || !list.childElementCount;
+}
+
+function csvName(label, { dims }, tables) {
+  return tables.length === 1 ? `${label}.csv` : `${[label, ...dims].join("-")}.csv`;
+}
+
+function fileButton({ dims, shape, columns }, onClick) {
+  const button = document.createElement("button");
+  const names = columns.map(({ name }) => name).join(", ");
+  const rows = shape.reduce((product, length) => product * length, 1);
+  button.type = "button";
+  button.textContent = `${names} (${dims.join(" × ") || "single values"}, ${formatStep(rows)} rows) as CSV`;
+  button.addEventListener("click", onClick);
+  return button;
+}
+
+function paragraph(text) {
+  const element = document.createElement("p");
+  element.textContent = text;
+  return element;
+}
+
+function showCode(figure, button) {
+  const lines = figure.querySelector(".panel-lines");
+  lines.hidden = !lines.hidden;
+  button.setAttribute("aria-expanded", !lines.hidden);
+  if (lines.hidden) return;
+  navigator.clipboard?.writeText(lines.textContent).then(() => confirmCopy(button), () => {});
+}
+
+function confirmCopy(button) {
+  button.textContent = "copied";
+  setTimeout(() => { button.textContent = "code"; }, 1500);
+}
+
+/* Runs */
+
+function showRun(number, step) {
+  shownRun = number;
+  document.querySelectorAll(".run").forEach((article, index) => { article.hidden = index !== number; });
+  document.querySelectorAll(".run-name").forEach((button, index) => {
+    button.setAttribute("aria-current", index === number);
+  });
+  const chooser = document.getElementById("run");
+  if (chooser) chooser.value = number;
+  const { spec } = loadGroup(number);
+  slider.load(spec, step ?? slider.step ?? spec.start);
+  refresh();
+}
+
+function chooseRun(number) {
+  showRun(number);
+  writeAddress();
+}
+
+/* The address: #step=14000, #run=name&step=14000, or a section's name */
+
+function readAddress() {
+  const hash = decodeURIComponent(location.hash.slice(1));
+  const wanted = new URLSearchParams(location.hash.slice(1));
+  const articles = [...document.querySelectorAll(".run")];
+  const target = document.getElementById(hash);
+  const article = wanted.has("run") ? document.getElementById(wanted.get("run")) : target?.closest(".run");
+  const number = articles.indexOf(article);
+  const step = wanted.has("step") && Number.isFinite(Number(wanted.get("step"))) ? Number(wanted.get("step")) : null;
+  if (number >= 0 && number !== shownRun) showRun(number, step);
+  else if (step !== null) slider.setStep(step);
+  if (target && number >= 0) target.scrollIntoView();
+}
+
+function writeAddress() {
+  addressTimer ??= setTimeout(() => {
+    addressTimer = null;
+    const run = DATA.runs.length > 1 ? `run=${encodeURIComponent(loadGroup(shownRun).spec.id)}&` : "";
+    try { history.replaceState(null, "", `#${run}step=${slider.step}`); } catch { /* not in an embedded page */ }
+  }, ADDRESS_PAUSE);
+}
+
+/* Theme and paper */
+
+function applyTheme() {
+  if (theme.chosen) document.documentElement.dataset.theme = theme.chosen;
+  const button = document.getElementById("theme");
+  button.hidden = false;
+  button.textContent = theme.name === "dark" ? "light theme" : "dark theme";
+  refresh();
+}
+
+/** The browser lays the pages out as soon as this returns: nothing may be left for later. */
+function redrawNow(printing) {
+  theme.printing = printing;
+  document.documentElement.classList.toggle("printing", printing);
+  for (const drawing of currentDrawings()) drawing.show(slider.step);
+}
+
+function start() {
+  document.getElementById("theme").addEventListener("click", () => {
+    theme.choose(theme.name === "dark" ? "light" : "dark");
+    applyTheme();
+  });
+  theme.system.addEventListener("change", applyTheme);
+  document.querySelectorAll(".run-name").forEach((button, index) => {
+    button.addEventListener("click", () => chooseRun(index));
+  });
+  document.getElementById("run")?.addEventListener("change", (event) => chooseRun(Number(event.target.value)));
+  addEventListener("hashchange", readAddress);
+  addEventListener("beforeprint", () => redrawNow(true));
+  addEventListener("afterprint", () => redrawNow(false));
+  applyTheme();
+  showRun(0);
+  readAddress();
+}
+
+if (DATA.runs.length) start();
+
+window.interp = {
+  step: () => slider.step,
+  setStep: (step) => slider.setStep(step),
+  settled,
+  get panels() {
+    return Object.fromEntries(currentDrawings().map((drawing) => [drawing.spec.id, drawing]));
+  },
+};

@@ -1,0 +1,50 @@
+"""An analysis, computed and written: results below `reports/<analysis>/<run>/`, the report beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import xarray as xr
+
+from interp import results, schema, storage
+from interp.checkpoints import Run
+from interp.report import build, render
+from interp.report.page import Page
+from interp.results import Ask
+from interp.steps import Steps
+
+Progress = Callable[[str, int, int], None]
+
+
+def report(
+    title: str,
+    source: str,
+    text: str,
+    asks: Sequence[Ask],
+    runs: Sequence[Run],
+    steps: Steps,
+    path: Path,
+    keep: Path | None,
+    jobs: int = 1,
+    progress: Progress | None = None,
+) -> Page:
+    """Compute `asks` over `runs` and write the report to `path`; results are kept in `keep`/<run>.
+
+    `progress(run, done, of)` is called as checkpoints finish. Raises InterpError.
+    """
+    per_run = [ask for ask in asks if schema.subject(ask.measure) != "runs"]
+    found: dict[str, tuple[Run, dict[str, xr.Dataset]]] = {}
+    for run in runs:
+        tree = results.over_steps(
+            per_run, run, steps, keep / run.name if keep else None, jobs, _named(progress, run.name)
+        )
+        found[run.name] = run, {ask.label: tree[ask.label].to_dataset() for ask in per_run}
+    across = {ask.label: results.of_runs(ask, runs, keep) for ask in asks if ask not in per_run}
+    page = build.page(title, source, text, asks, found, across)
+    storage.write_text(path, render.render(page))
+    return page
+
+
+def _named(progress: Progress | None, name: str) -> Callable[[int, int], None] | None:
+    return (lambda done, of: progress(name, done, of)) if progress else None

@@ -1,0 +1,285 @@
+"""Measures over a run: labelled arrays, computed once, kept on disk, resumed.
+
+Each checkpoint is visited once for all the measures asked for, and its forward pass is shared. Rows are
+written as they are finished, so a killed analysis goes on where it was.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import json
+import multiprocessing
+import tempfile
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+import xarray as xr
+
+from interp import fingerprints, lookup, schema, storage
+from interp import steps as choosing
+from interp.checkpoints import Checkpoint, Run
+from interp.errors import InterpError
+from interp.kept import WHOLE_RUN, Kept, Row, opened
+
+if TYPE_CHECKING:
+    from interp.summaries import Summary
+
+STEPS_PER_BLOCK = 1000
+"""Blocks are cut by step number, so that added checkpoints touch only their own."""
+
+
+@dataclass(frozen=True)
+class Ask:
+    """One measure asked for: a node of the result."""
+
+    label: str
+    measure: str
+    options: dict[str, Any] = field(default_factory=dict)
+    steps: choosing.Steps = None
+    """Its own steps, where they differ from the others'."""
+
+
+def asks(measures: str | Iterable[Any] | Mapping[str, Any]) -> list[Ask]:
+    """What was asked for: a name, names, {name: options}, {label: {measure: name, …}}, or Asks themselves.
+
+    Raises InterpError with every unknown name and option at once.
+    """
+    if isinstance(measures, str):
+        measures = [measures]
+    items = [measures] if isinstance(measures, Mapping) else list(measures)
+    found: list[Ask] = []
+    problems: list[str] = []
+    for item in items:
+        for label, given in [(item, {})] if isinstance(item, str | Ask) else item.items():
+            try:
+                found.append(label if isinstance(label, Ask) else ask(label, given or {}))
+            except InterpError as error:
+                problems.append(str(error))
+    labels = [one.label for one in found]
+    problems += [f"{label!r} is asked for twice; give one a label: {{own_name: {{measure: {label}}}}}"
+                 for label in sorted({label for label in labels if labels.count(label) > 1})]
+    if problems:
+        raise InterpError("\n".join(problems))
+    return found
+
+
+def ask(label: str, given: Mapping[str, Any]) -> Ask:
+    """One measure with its options; `measure` and `steps` are ours. Raises InterpError."""
+    options = dict(given)
+    measure = options.pop("measure", label)
+    own_steps = options.pop("steps", None)
+    if own_steps is not None:
+        choosing.check(own_steps)
+    return Ask(label, measure, lookup.options("measures", measure, options), own_steps)
+
+
+def over_steps(
+    measures: str | Iterable[Any] | Mapping[str, Any],
+    run: Run,
+    steps: choosing.Steps = "all",
+    keep: str | Path | None = None,
+    jobs: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> Any:
+    """Measures over a run, as labelled arrays.
+
+    One measure by name gives an `xarray.Dataset`; a list or a mapping gives an `xarray.DataTree` with a
+    node per measure, `results.embedding_dft.power`. With `keep`, a folder, results are stored there and
+    only what is missing or was made from something else is computed. `jobs` worker processes share the
+    work; the numbers do not depend on how many. `progress(done, of)` is called as checkpoints finish.
+
+    Raises InterpError where a measure, option or step is not there, or `keep` is in use.
+    """
+    wanted = asks(measures)
+    if keep is None:
+        with tempfile.TemporaryDirectory() as folder:
+            found = {label: result.load() for label, result in _over(wanted, run, steps, Path(folder), jobs, progress).items()}
+    else:
+        with storage.locked(Path(keep), "an analysis"):
+            found = _over(wanted, run, steps, Path(keep), jobs, progress)
+    return found[wanted[0].label] if isinstance(measures, str) else xr.DataTree.from_dict(found, name=run.name)
+
+
+def _over(
+    wanted: list[Ask],
+    run: Run,
+    steps: choosing.Steps,
+    folder: Path,
+    jobs: int,
+    progress: Callable[[int, int], None] | None,
+) -> dict[str, xr.Dataset]:
+    kept = {one.label: Kept(folder, one.label, one.measure, one.options) for one in wanted}
+    rows = {one.label: _steps_of(one, run, steps) for one in wanted}
+    good = {label: result.good(run) for label, result in kept.items()}
+    missing = {label: [step for step in rows[label] if step not in good[label]] for label in kept}
+    blocks = _blocks(wanted, rows, missing)
+    _visit_all(run, wanted, folder, blocks, jobs, progress)
+    for one in wanted:
+        result = kept[one.label]
+        if missing[one.label] or set(good[one.label].values()) != {result.file} or set(good[one.label]) != set(rows[one.label]):
+            result.merge(run, rows[one.label], result.good(run), _attributes(one, run))
+    return {one.label: opened(kept[one.label].file) for one in wanted}
+
+
+def _steps_of(one: Ask, run: Run, steps: choosing.Steps) -> list[int]:
+    if schema.subject(one.measure) != "checkpoint":
+        return [WHOLE_RUN]
+    if one.steps is not None:
+        return choosing.choose(one.steps, run.steps, run.name)
+    asked = choosing.choose(steps, run.steps, run.name)
+    own = getattr(lookup.module_of("measures", one.measure), "steps", None)
+    return [step for step in asked if step in set(own(run))] if own else asked
+
+
+def _blocks(
+    wanted: list[Ask], rows: dict[str, list[int]], missing: dict[str, list[int]]
+) -> list[dict[str, list[int]]]:
+    """The work, label -> steps, in pieces that share no checkpoint."""
+    blocks: dict[int, dict[str, list[int]]] = {}
+    for one in wanted:
+        for step in missing[one.label]:
+            number = WHOLE_RUN if step == WHOLE_RUN else step // STEPS_PER_BLOCK
+            blocks.setdefault(number, {}).setdefault(one.label, []).append(step)
+        if schema.takes_previous(one.measure):  # a chain is computed whole: its rows start from one another
+            for number in {step // STEPS_PER_BLOCK for step in missing[one.label]}:
+                blocks[number][one.label] = [step for step in rows[one.label] if step // STEPS_PER_BLOCK == number]
+    return [blocks[number] for number in sorted(blocks)]
+
+
+def _visit_all(
+    run: Run,
+    wanted: list[Ask],
+    folder: Path,
+    blocks: list[dict[str, list[int]]],
+    jobs: int,
+    progress: Callable[[int, int], None] | None,
+) -> None:
+    total = sum(len({step for steps in block.values() for step in steps}) for block in blocks)
+    done = 0
+
+    def finished(count: int) -> None:
+        nonlocal done
+        done += count
+        if progress:
+            progress(done, total)
+
+    if jobs <= 1 or len(blocks) <= 1:
+        for block in blocks:
+            _visit(run, wanted, folder, block, finished)
+        return
+    context = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(min(jobs, len(blocks)), mp_context=context) as pool:
+        try:
+            futures = [pool.submit(_visit, run, wanted, folder, block) for block in blocks]
+            for future in concurrent.futures.as_completed(futures):
+                finished(future.result())
+        except concurrent.futures.process.BrokenProcessPool:
+            raise InterpError(
+                "a worker process was killed (out of memory?); what was finished is kept: start again to go on"
+            ) from None
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _visit(
+    run: Run,
+    wanted: list[Ask],
+    folder: Path,
+    block: dict[str, list[int]],
+    finished: Callable[[int], None] | None = None,
+) -> int:
+    """Compute and store the rows of one block; the number of checkpoints visited."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # the same sums in the same order, however many jobs there are
+    torch.set_flush_denormal(True)
+    todo = [one for one in wanted if one.label in block]
+    results = {one.label: Kept(folder, one.label, one.measure, one.options) for one in todo}
+    chains: dict[str, dict[int, Row]] = {one.label: {} for one in todo if schema.takes_previous(one.measure)}
+    previous: dict[str, Any] = {}
+    visited = sorted({step for steps in block.values() for step in steps})
+    try:
+        for step in visited:
+            subject = run if step == WHOLE_RUN else run[step]
+            for one in todo:
+                if step not in block[one.label]:
+                    continue
+                row, previous[one.label] = _row(run, subject, one, results[one.label], previous.get(one.label))
+                if one.label in chains:
+                    chains[one.label][step] = row
+                else:
+                    results[one.label].write_part({step: row})
+            if finished:
+                finished(1)
+        for label, rows in chains.items():
+            results[label].write_part(rows)
+    finally:
+        torch.set_num_threads(threads)
+    return len(visited)
+
+
+def _row(run: Run, subject: Run | Checkpoint, one: Ask, kept: Kept, previous: Any) -> tuple[Row, Any]:
+    """One measure's answer, and what it was made from."""
+    with fingerprints.recording() as reads:
+        fingerprints.note("recipe", run.recipe_digest)
+        fingerprints.note("options", kept.options_digest)
+        for call in (run.task_call, run.model_call):
+            fingerprints.note(f"{call.kind}/{call.name}", lookup.current_digest(call.kind, call.name))
+        if isinstance(subject, Checkpoint):
+            fingerprints.note(f"step {subject.step}", run.digest(subject.step))
+            if not subject.finite:
+                lookup.find("measures", one.measure)
+                warnings.warn(f"{run.name}: the weights at step {subject.step:,} are not finite", stacklevel=2)
+                return Row(None, reads), None
+        options = dict(one.options) | ({"previous": previous} if schema.takes_previous(one.measure) else {})
+        try:
+            if options.keys() == one.options.keys() and isinstance(subject, Checkpoint):
+                record = subject.measure(one.measure, **options)
+            else:
+                record = lookup.find("measures", one.measure)(subject, **options)
+        except Exception as error:
+            error.add_note(f"in measure {one.label} on {subject!r}")
+            raise
+    return Row(schema.values(kept.schema, record, one.measure), reads), record
+
+
+def _attributes(one: Ask, run: Run) -> dict[str, str]:
+    caption = schema.caption("measures", one.measure)
+    return {
+        "measure": one.measure,
+        "options": json.dumps(one.options, sort_keys=True, default=str),
+        "run": run.name,
+        "claim": caption.claim,
+        "caption": caption.prose,
+        "formula": "\n".join(caption.formulas),
+        "paper": caption.paper,
+    }
+
+
+def panels(measure: str, result: xr.Dataset) -> list[Any]:
+    """The measure's own `figure(result)`, or a panel per array, chosen by its axes."""
+    from interp import figures
+
+    own = getattr(lookup.module_of("measures", measure), "figure", None)
+    return list(own(result)) if own else figures.default(result)
+
+
+def summary(measure: str, result: xr.Dataset) -> Summary | None:
+    """What the measure's `summary(result)` says of the whole run."""
+    own = getattr(lookup.module_of("measures", measure), "summary", None)
+    return own(result) if own else None
+
+
+def of_runs(one: Ask, runs: Sequence[Run], keep: Path | None) -> xr.Dataset:
+    """A measure of several runs together, called once."""
+    with tempfile.TemporaryDirectory() as temporary:
+        kept = Kept(keep or Path(temporary), one.label, one.measure, one.options)
+        record = lookup.find("measures", one.measure)(list(runs), **one.options)
+        row = Row(schema.values(kept.schema, record, one.measure), {"options": kept.options_digest})
+        kept.write_part({WHOLE_RUN: row})
+        kept.merge(runs[0], [WHOLE_RUN], kept.good(runs[0]), _attributes(one, runs[0]))
+        return opened(kept.file).load()

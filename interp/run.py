@@ -1,0 +1,84 @@
+"""python -m interp.run analyses/fourier.yaml: compute an analysis and write its report."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from interp import lookup, terminal
+from interp.errors import InterpError
+
+
+def main(
+    analysis: Annotated[Path | None, typer.Argument(help="An analysis, such as analyses/fourier.yaml.")] = None,
+    run: Annotated[Path | None, typer.Option(help="Point the analysis at this run instead of its own.")] = None,
+    importer: Annotated[str | None, typer.Option(help="What reads --run, where it is not one of ours.")] = None,
+    set_: Annotated[list[str], typer.Option("--set", help="Change an option: measure.option=value.")] = [],  # noqa: B006
+    jobs: Annotated[int, typer.Option(min=1, help="Worker processes; the numbers do not depend on it.")] = os.cpu_count() or 1,
+    device: Annotated[str, typer.Option(help="Where tensors live: cpu, cuda, mps.")] = "cpu",
+    list_: Annotated[bool, typer.Option("--list", help="Every measure, task, model and importer.")] = False,
+) -> None:
+    """Compute an analysis over its runs and write the report, reports/<analysis>.html.
+
+    Results are kept in reports/<analysis>/<run>/; what is there already is not computed again.
+    """
+    if list_:
+        _print_names()
+        return
+    if analysis is None:
+        raise InterpError("which analysis? for example: python -m interp.run analyses/fourier.yaml")
+    if importer and not run:
+        raise InterpError("--importer says how to read --run PATH; give that too")
+    _run(analysis, run, importer, tuple(set_), jobs, device)
+
+
+def _run(
+    path: Path, run: Path | None, importer: str | None, overrides: tuple[str, ...], jobs: int, device: str
+) -> None:
+    import torch
+
+    torch.set_flush_denormal(True)  # before torch starts its threads, which inherit it
+
+    from interp import analysis as analyses
+    from interp.devices import check_device
+    from interp.report import build, write
+
+    source = analyses.Source(run, importer) if run else None
+    analysis = analyses.read(path, overrides, source)
+    check_device(device)
+    runs = analyses.open_runs(analysis, device)
+    name = f"{analysis.name}-{runs[0].name}" if run else analysis.name
+    line = terminal.ProgressLine()
+
+    def progress(of_run: str, done: int, total: int) -> None:
+        line.show(f"{of_run}: {done:,} of {total:,} checkpoints", last=done == total)
+
+    report = Path("reports") / f"{name}.html"
+    page = write.report(
+        title=analysis.title,
+        source=str(path),
+        text=analysis.text,
+        asks=analysis.asks,
+        runs=runs,
+        steps=analysis.steps,
+        path=report,
+        keep=Path("reports") / name,
+        jobs=jobs,
+        progress=progress,
+    )
+    print(terminal.printable(build.text(page)))
+    print(f"\nreport: {report}")
+
+
+def _print_names() -> None:
+    for kind in ("measures", "tasks", "models", "optimisers", "importers"):
+        print(kind)
+        for listing in lookup.listings(kind):
+            print(f"  {listing.name}({listing.options})\n      {listing.claim}")
+
+
+if __name__ == "__main__":
+    terminal.command(main)

@@ -1,0 +1,50 @@
+"""Which of a run's checkpoints to visit: "all", {every: 500}, {count: 50}, or a list of steps."""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Sequence
+from typing import Any
+
+from interp.errors import InterpError, near_misses
+
+Steps = Any
+"""As in YAML: "all" | {"every": int} | {"count": int} | list[int]."""
+
+
+def check(spec: Steps) -> None:
+    """Raises InterpError where `spec` is of none of the four forms."""
+    if spec == "all":
+        return
+    if isinstance(spec, dict) and len(spec) == 1:
+        (name, number), *_ = spec.items()
+        if name not in ("every", "count"):
+            raise InterpError(f"steps has no {name!r}{near_misses(str(name), ('every', 'count'))}")
+        if not isinstance(number, int) or isinstance(number, bool) or number < 1:
+            raise InterpError(f"steps: {name} is {number!r}; expected a whole number above 0")
+        return
+    if isinstance(spec, list) and spec and all(isinstance(step, int) and not isinstance(step, bool) for step in spec):
+        return
+    raise InterpError(f"steps is {spec!r}; expected all, {{every: 500}}, {{count: 50}} or a list of steps")
+
+
+def choose(spec: Steps, available: Sequence[int], name: str) -> list[int]:
+    """The steps of `available` (ascending) that `spec` asks for; the last is always among an `every` or `count`.
+
+    Raises InterpError where a listed step is not there, naming the nearest ones.
+    """
+    check(spec)
+    if spec == "all":
+        return list(available)
+    if isinstance(spec, list):
+        for step in spec:
+            if step not in available:
+                place = bisect.bisect(available, step)
+                nearest = " and ".join(f"{near:,}" for near in available[max(place - 1, 0) : place + 1])
+                raise InterpError(f"{name} has no checkpoint at step {step:,}; the nearest are {nearest}")
+        return sorted(set(spec))
+    if "every" in spec:
+        return [step for step in available if step % spec["every"] == 0 or step == available[-1]]
+    last = len(available) - 1
+    places = {round(last * part / max(spec["count"] - 1, 1)) for part in range(spec["count"])}
+    return [available[place] for place in sorted(places | {last})]

@@ -1,0 +1,196 @@
+"""Weights and other arrays on disk: safetensors in blocks with an index, write-then-rename, locks.
+
+Everything is written beside its place and renamed into it, so that a process killed at any moment
+leaves either the old file or the new one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from interp.errors import InterpError
+
+Arrays = dict[str, np.ndarray]
+
+CHECKPOINTS_PER_BLOCK = 50
+INDEX = "index.json"
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path`, renamed to it when the block ends without an error."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        with open(temporary, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    with writing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None) -> None:
+    """`arrays` as one safetensors file, byte for byte the same for the same content."""
+    contiguous = {name: np.ascontiguousarray(arrays[name]) for name in sorted(arrays)}
+    with writing(path) as temporary:
+        safetensors.numpy.save_file(contiguous, temporary, dict(metadata) if metadata else None)
+
+
+def read_arrays(path: Path) -> tuple[Arrays, dict[str, str]]:
+    """All arrays of a safetensors file, and its metadata. Raises InterpError where it is not one."""
+    with _opened(path) as file:
+        return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """The metadata of a safetensors file, without its arrays. Raises InterpError where it is not one."""
+    with _opened(path) as file:
+        return file.metadata() or {}
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[safetensors.safe_open]:
+    try:
+        with safetensors.safe_open(path, framework="numpy") as file:
+            yield file
+    except safetensors.SafetensorError as error:
+        raise InterpError(f"{path} is not a whole safetensors file ({error}); restore it or delete it") from error
+
+
+def digest(arrays: Mapping[str, np.ndarray]) -> str:
+    """A fingerprint of names, types, shapes and every byte."""
+    state = hashlib.blake2b(digest_size=16)
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        state.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
+        state.update(memoryview(array).cast("B") if array.size else b"")
+    return state.hexdigest()
+
+
+class Checkpoints:
+    """The weights of one run: a folder of safetensors files and an index of which step lies where.
+
+    A new checkpoint is a file of its own; every 50 of them are stacked, [checkpoint, ...], into one
+    block. The index is replaced after the files it names are whole, and files are removed after the
+    index no longer names them.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._files: dict[str, list[int]] = {}
+        self._place: dict[int, tuple[str, int]] = {}
+        self.refresh()
+
+    @property
+    def steps(self) -> list[int]:
+        """In ascending order."""
+        return sorted(self._place)
+
+    def refresh(self) -> None:
+        """Read the index again: another process may have added checkpoints."""
+        path = self.folder / INDEX
+        if not path.exists():
+            self._files = {}
+        else:
+            try:
+                self._files = {str(name): [int(step) for step in steps] for name, steps in _index(path).items()}
+            except (ValueError, TypeError, AttributeError, KeyError) as error:
+                raise InterpError(f"{path} is not an index of checkpoints ({error}); restore it") from error
+        self._place = {step: (name, row) for name, steps in self._files.items() for row, step in enumerate(steps)}
+
+    def load(self, step: int) -> Arrays:
+        """The weights at `step`. Raises KeyError where it is not stored, InterpError where its file is damaged."""
+        try:
+            return self._read(*self._place[step], step)
+        except FileNotFoundError:
+            self.refresh()
+        try:
+            return self._read(*self._place[step], step)
+        except FileNotFoundError as error:
+            raise InterpError(f"{error.filename}, which holds step {step}, is missing; restore it") from error
+
+    def _read(self, name: str, row: int, step: int) -> Arrays:
+        path = self.folder / name
+        if not path.exists():
+            raise FileNotFoundError(2, "no such file", str(path))
+        with _opened(path) as file:
+            stored = json.loads((file.metadata() or {}).get("steps", "[]"))
+            if row >= len(stored) or stored[row] != step:
+                raise InterpError(f"{path} holds steps {stored}, not step {step} in place {row} as the index says")
+            return {key: file.get_slice(key)[row] for key in file.keys()}  # noqa: SIM118
+
+    def save(self, step: int, weights: Mapping[str, np.ndarray]) -> None:
+        """Add one checkpoint. Saving a step again replaces nothing."""
+        if step in self._place:
+            return
+        name = f"step-{step:09d}.safetensors"
+        self._write(name, [step], {key: np.asarray(value)[None] for key, value in weights.items()})
+        self._set_index({**self._files, name: [step]})
+        single = sorted((steps[0], name) for name, steps in self._files.items() if len(steps) == 1)
+        if len(single) >= CHECKPOINTS_PER_BLOCK:
+            self._stack([step for step, _ in single], [name for _, name in single])
+
+    def stack(self) -> None:
+        """Stack the checkpoints that are files of their own: a finished run needs no more room for new ones."""
+        single = sorted((steps[0], name) for name, steps in self._files.items() if len(steps) == 1)
+        if len(single) > 1:
+            self._stack([step for step, _ in single], [name for _, name in single])
+
+    def _stack(self, steps: list[int], names: list[str]) -> None:
+        rows = [self.load(step) for step in steps]
+        block = f"steps-{steps[0]:09d}-{steps[-1]:09d}.safetensors"
+        self._write(block, steps, {key: np.stack([row[key] for row in rows]) for key in rows[0]})
+        self._set_index({name: steps for name, steps in self._files.items() if name not in names} | {block: steps})
+        for name in names:
+            (self.folder / name).unlink(missing_ok=True)
+
+    def _write(self, name: str, steps: list[int], arrays: Mapping[str, np.ndarray]) -> None:
+        write_arrays(self.folder / name, arrays, {"steps": json.dumps(steps)})
+
+    def _set_index(self, files: dict[str, list[int]]) -> None:
+        ordered = dict(sorted(files.items(), key=lambda item: item[1]))
+        lines = ",\n".join(f"  {json.dumps(name)}: {json.dumps(steps)}" for name, steps in ordered.items())
+        write_text(self.folder / INDEX, f'{{"format": 1, "files": {{\n{lines}\n}}}}\n')
+        self.refresh()
+
+
+def _index(path: Path) -> dict[str, list[int]]:
+    content = json.loads(path.read_text(encoding="utf-8"))
+    if content.get("format") != 1:
+        raise ValueError(f"format {content.get('format')!r}, expected 1")
+    return content["files"]
+
+
+@contextlib.contextmanager
+def locked(folder: Path, purpose: str) -> Iterator[None]:
+    """Hold `folder` for this process. Raises InterpError that says who holds it; a killed holder blocks nobody."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / ".lock"
+    with open(path, "a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            holder = re.sub(r"[^\x20-\x7e]", "?", file.read(200).strip()) or "another process"
+            raise InterpError(f"{folder} is in use by {holder}; wait for it, or stop it") from None
+        file.truncate(0)
+        file.write(f"{purpose} (process {os.getpid()})")
+        file.flush()
+        yield

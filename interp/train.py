@@ -1,0 +1,115 @@
+"""python -m interp.train checkpoints/<run>: train the run whose recipe is in its run.yaml."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from interp import terminal
+from interp.errors import InterpError
+
+
+def main(
+    run: Annotated[Path, typer.Argument(help="A folder with a run.yaml.")],
+    set_: Annotated[
+        list[str], typer.Option("--set", help="Change an option: training.seed=3. A range, 0..7, trains a family.")
+    ] = [],  # noqa: B006 (typer reads the default)
+) -> None:
+    """Train a run from the recipe in its run.yaml; one that was stopped goes on, exactly.
+
+    With --set training.seed=0..7 it trains RUN/seed=0 … RUN/seed=7, each with a run.yaml of its own.
+    """
+    import torch
+
+    torch.set_flush_denormal(True)  # before torch starts its threads, which inherit it
+    for folder in _members(run, set_):
+        train(folder)
+
+
+def train(folder: Path) -> None:
+    """Train the run in `folder`. Raises InterpError where its recipe has mistakes or does not train."""
+    from interp import recipe as recipes
+    from interp.training import loop, schedule
+
+    path = folder / recipes.FILE
+    recipe = recipes.read(path)
+    if recipe.training is None or recipe.task is None or recipe.model is None:
+        raise InterpError(f"{path} has no 'training': there is nothing to train")
+    training = recipe.training
+    try:
+        task = recipe.task()
+        architecture = recipe.model(task)
+        save = schedule.schedule(training.steps, **training.save)
+    except (ValueError, TypeError) as error:
+        raise InterpError(f"{path}: {error}") from None
+    line = terminal.ProgressLine()
+
+    def progress(step: int, train_loss: float, test_loss: float, steps_per_second: float) -> None:
+        left = (training.steps - step) / steps_per_second if steps_per_second else float("nan")
+        line.show(
+            f"step {step:,} of {training.steps:,}   train loss {train_loss:.2e}   test loss {test_loss:.2e}   "
+            f"{steps_per_second:.0f} steps/s   {terminal.duration(left)} left",
+            last=step == training.steps,
+        )
+
+    print(f"{folder}: {task.description}; {architecture.description}; {len(save)} checkpoints")
+    loop.train(
+        folder,
+        task,
+        architecture,
+        recipe.training.optimiser,
+        training.steps,
+        save,
+        training.seed,
+        training.batch_size,
+        recipe.canonical,
+        progress,
+    )
+    print(f"trained: {folder}\nlook at it with: python -m interp.run analyses/fourier.yaml --run {folder}")
+
+
+def _members(run: Path, assignments: list[str]) -> list[Path]:
+    """The folders to train: the run itself, or a family of it, its recipes written."""
+    from interp import documents, recipe, storage
+
+    if not (run / recipe.FILE).is_file():
+        raise InterpError(f"{run} holds no {recipe.FILE}; write one (the README shows how), then train")
+    if not assignments:
+        return [run]
+    folders = []
+    for chosen in itertools.product(*map(_spread, assignments)):
+        document = documents.read(run / recipe.FILE)
+        for assignment in chosen:
+            document.set(assignment)
+        folder = run / ",".join(assignment.rpartition(".")[2] for assignment in chosen)
+        own = folder / recipe.FILE
+        text = documents.dump(document.content)
+        if own.exists() and documents.read(own).content != document.content:
+            raise InterpError(f"{own} is another recipe than {run / recipe.FILE} with {', '.join(chosen)}; remove it")
+        if not own.exists():
+            recipe.read(run / recipe.FILE, chosen)
+            storage.write_text(own, text)
+        folders.append(folder)
+    return folders
+
+
+def _spread(assignment: str) -> list[str]:
+    """training.seed=0..7 -> training.seed=0, …, training.seed=7."""
+    name, equals, value = assignment.partition("=")
+    if not equals or not name:
+        raise InterpError(f"--set {assignment} is not of the form name.option=value")
+    ends = re.fullmatch(r"(\d+)\.\.(\d+)", value)
+    if not ends:
+        return [assignment]
+    first, last = int(ends[1]), int(ends[2])
+    if last < first:
+        raise InterpError(f"--set {assignment}: the range ends before it begins")
+    return [f"{name}={number}" for number in range(first, last + 1)]
+
+
+if __name__ == "__main__":
+    terminal.command(main)

@@ -1,0 +1,61 @@
+"""Makes the environment and runs the project's commands: `python make.py report`, `python make.py test`.
+
+Needs nothing but Python's standard library; `make report` and `make test` call it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+ENVIRONMENT = ROOT / ".venv"
+PYTHON = ENVIRONMENT / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+INSTALLED = ENVIRONMENT / "installed"  # a digest of what the environment was made from
+OLDEST = (3, 11)
+
+COMMANDS = {
+    "env": [],
+    "report": [["-m", "interp.run", "analyses/fourier.yaml"]],
+    "test": [["-m", "pytest"]],
+    "lint": [["-m", "ruff", "check"], ["-m", "ruff", "format", "--check"], ["-m", "pyright"]],
+    "format": [["-m", "ruff", "check", "--fix"], ["-m", "ruff", "format"]],
+}
+
+
+def environment() -> None:
+    """Make `.venv` and install the project in it, unless that is done."""
+    digest = hashlib.sha256((ROOT / "pyproject.toml").read_bytes() + (ROOT / "constraints.txt").read_bytes()).hexdigest()
+    if PYTHON.exists() and INSTALLED.exists() and INSTALLED.read_text() == digest:
+        return
+    print(f"making the environment {ENVIRONMENT.name}, which takes some minutes the first time", flush=True)
+    venv.create(ENVIRONMENT, with_pip=True, clear=not PYTHON.exists())
+    install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--constraint", "constraints.txt"]
+    run([*install, "--editable", ".[dev]"])
+    INSTALLED.write_text(digest)
+
+
+def run(arguments: list[str]) -> None:
+    """Run the environment's Python; a failure is ours."""
+    code = subprocess.call([str(PYTHON), *arguments], cwd=ROOT)
+    if code:
+        sys.exit(code)
+
+
+def main() -> None:
+    command, *extra = sys.argv[1:] or ["help"]
+    if command not in COMMANDS:
+        sys.exit(f"usage: python make.py {'|'.join(COMMANDS)}")
+    if sys.version_info < OLDEST:
+        sys.exit(f"Python {'.'.join(map(str, OLDEST))} or newer is needed; this is {sys.version.split()[0]}")
+    environment()
+    for arguments in COMMANDS[command]:
+        run([*arguments, *extra])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,279 @@
+"""A made-up grokking run as a report page: every kind of panel, with arrays to check the page against."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from interp.figures import Drawing, Moving
+from interp.report.page import Finding, Page, Panel, Phase, RunPage, Section, Variable
+from interp.report.render import render
+
+P = 59
+FREQS = np.arange(1, P // 2 + 1)
+KEYS, ABANDONED = (4, 11, 23), 7
+CIRCLES = (4, 11, 23, 7)
+HIDDEN = 64
+HOSTILE = '</script><img src=x onerror="alert(1)">'  # a run's name
+STEPS = np.arange(0, 20_001, 200)
+PHASES = (
+    Phase("memorisation", 200, 2400),
+    Phase("circuit formation", 2400, 14_600),
+    Phase("cleanup", 14_600, 20_000),
+)
+
+
+def rise(middle: float, width: float) -> np.ndarray:
+    """0 early, 1 late, half-way at step `middle`."""
+    return 1 / (1 + np.exp(-(STEPS - middle) / width))
+
+
+def losses() -> dict[str, np.ndarray]:
+    """Train falls at once, test late, restricted in between."""
+    train = 10 ** (0.6 - 7 * (1 - np.exp(-STEPS / 500)))
+    test = 10 ** (0.6 + 0.8 * (1 - np.exp(-STEPS / 400)) - 8 * rise(14_800, 700))
+    return {"train": train, "test": test, "restricted": 10 ** (0.6 - 7.5 * rise(12_500, 1000))}
+
+
+def spectrum(seed: int) -> np.ndarray:
+    """[step, freq] shares: equal at first, then the keys and, for a while, the abandoned one."""
+    random = np.random.default_rng(seed)
+    strength = np.outer(1 - rise(12_000, 2500), 0.6 + 0.8 * random.random(len(FREQS)))
+    for number, key in enumerate(KEYS):
+        strength[:, key - 1] += (9 + 2 * number) * rise(10_000 + 900 * number, 1500)
+    strength[:, ABANDONED - 1] += 6 * rise(8000, 1500) * (1 - rise(16_500, 600))
+    return strength / strength.sum(axis=1, keepdims=True)
+
+
+def circles(seed: int) -> np.ndarray:
+    """[step, circle, number, axis]: noise that becomes a circle."""
+    random = np.random.default_rng(seed)
+    angle = 2 * np.pi * np.outer(CIRCLES, np.arange(P)) / P
+    circle = np.stack([np.cos(angle), np.sin(angle)], axis=-1)
+    noise = 0.35 * random.standard_normal(circle.shape)
+    order, disorder = rise(11_000, 1800), 1.05 - rise(13_000, 1500)
+    return np.multiply.outer(order, circle) + np.multiply.outer(disorder, noise)
+
+
+def weights(seed: int) -> np.ndarray:
+    """[step, number, neuron]: noise, and cosines that grow out of it."""
+    random = np.random.default_rng(seed)
+    angle = 2 * np.pi * np.outer(np.arange(P), random.choice(KEYS, HIDDEN)) / P
+    cosine = np.cos(angle + 7 * random.random(HIDDEN))
+    noise = 0.4 * random.standard_normal((P, HIDDEN))
+    return np.multiply.outer(rise(11_000, 1500), cosine) + np.multiply.outer(1 - rise(13_000, 1500), noise)
+
+
+def label(text: str, role: str, x: float, y: float) -> dict:
+    """A line's name, on it, in its colour."""
+    return {"text": text, "x": x, "y": y, "yanchor": "bottom", "font": {"color": f"role:{role}"}}
+
+
+def line(name: str, y: np.ndarray, role: str) -> dict:
+    """A line over training."""
+    return {"type": "scatter", "mode": "lines", "name": name, "x": STEPS, "y": y, "line": {"color": f"role:{role}"}}
+
+
+def loss_section() -> Section:
+    """Three losses on a logarithmic axis."""
+    curves = losses()
+    drawing = Drawing(
+        title="Loss",
+        figure={
+            "data": [line(name, y, name) for name, y in curves.items()],
+            "layout": {
+                "yaxis": {"type": "log", "title": "loss (nats)", "exponentformat": "power", "dtick": 2},
+                "annotations": [
+                    label("test", "test", 4000, 1.45),
+                    label("restricted", "restricted", 6500, 0.62),
+                    label("train", "train", 8000, -6.3),
+                ],
+            },
+        },
+        steps=STEPS,
+        time_axis=True,
+        height=280,
+    )
+    return Section(
+        label="loss",
+        heading="Loss",
+        claim="Train loss collapses at once, test loss climbs, then falls late.",
+        caption=(
+            "Restricted loss keeps only the key frequencies of the logits. It falls before test loss does:"
+            " the circuit was there before it showed.\n\nTaken in float64 over every logit, because `float32`"
+            " cannot tell losses under 1e-7 apart."
+        ),
+        formulas=(r"\mathcal{L} = -\frac{1}{n} \sum_{i=1}^{n} \log \operatorname{softmax}(z_i)_{c_i}",),
+        paper="Nanda et al. 2023, Progress measures for grokking via mechanistic interpretability",
+        panels=(Panel(drawing, 'from interp import open_run\nrun = open_run("sample")\nrun.show("loss")'),),
+        variables=tuple(
+            Variable(name, ("step",), y, {"step": STEPS.tolist()}, f"{name} loss", "nats")
+            for name, y in curves.items()
+        ),
+    )
+
+
+def spectrum_section(seed: int) -> Section:
+    """The spectrum over training, at a step, the circle of a frequency, and how concentrated it all is."""
+    power, circle = spectrum(seed), circles(seed)
+    gini = 1 - 2 * np.mean(np.cumsum(np.sort(power, axis=1), axis=1), axis=1)
+    over_time = Drawing(
+        title="Spectrum over training",
+        figure={
+            "data": [
+                {"type": "heatmap", "x": STEPS, "y": FREQS, "z": power.T, "colorscale": "role:sequential"}
+            ],
+            "layout": {"xaxis": {"title": {"text": "step"}}, "yaxis": {"title": {"text": "frequency"}}},
+        },
+        steps=STEPS,
+        time_axis=True,
+    )
+    roles = {key: "role:accent" for key in KEYS} | {ABANDONED: "role:abandoned"}
+    bars = Drawing(
+        title="Spectrum at this step",
+        figure={
+            "data": [
+                {"type": "bar", "x": FREQS, "y": power[-1], "marker": {"color": [roles.get(f, "role:quiet") for f in FREQS]}}
+            ],
+            "layout": {
+                "xaxis": {"title": {"text": "frequency"}},
+                "yaxis": {"tickformat": ".0%", "range": [0, 1.1 * power.max()]},
+            },
+        },
+        steps=STEPS,
+        moving=(Moving(0, "y", power),),
+        width="third",
+        height=300,
+    )
+    points = Drawing(
+        title="Numbers on a circle",
+        figure={
+            "data": [
+                {
+                    "type": "scatter",
+                    "mode": "markers",
+                    "x": circle[-1, 0, :, 0],
+                    "y": circle[-1, 0, :, 1],
+                    "text": [str(number) for number in range(P)],
+                    "marker": {"size": 7, "color": np.arange(P), "colorscale": "role:sequential"},
+                }
+            ],
+            "layout": {
+                "xaxis": {"range": [-1.5, 1.5], "dtick": 1, "showgrid": True},
+                "yaxis": {"range": [-1.5, 1.5], "dtick": 1, "scaleanchor": "x"},
+            },
+        },
+        steps=STEPS,
+        moving=(Moving(0, "x", circle[..., 0]), Moving(0, "y", circle[..., 1])),
+        choice=("frequency", tuple(map(str, CIRCLES))),
+        width="third",
+        height=300,
+    )
+    concentration = Drawing(
+        title="Concentration",
+        figure={
+            "data": [line("gini", gini, "ink")],
+            "layout": {"yaxis": {"title": {"text": "Gini of the spectrum"}, "range": [0, 1]}},
+        },
+        steps=STEPS,
+        time_axis=True,
+        width="third",
+        height=300,
+    )
+    code = 'from interp import open_run\nrun = open_run("sample")\nrun.show("embedding_dft")'
+    step, freq = {"step": STEPS.tolist()}, {"freq": FREQS.tolist()}
+    return Section(
+        label="embedding_dft",
+        heading="Embedding spectrum",
+        claim="The share of ‖W_E‖² at each frequency: at first all are equal, then a few win.",
+        caption="Not all that win early stay. A frequency that was given up fades out during cleanup.",
+        formulas=(r"P_k = \frac{\lVert F_k W_E \rVert^2}{\sum_j \lVert F_j W_E \rVert^2}", r"\such{latex}"),
+        paper="Nanda et al. 2023",
+        panels=tuple(Panel(drawing, code) for drawing in (over_time, bars, points, concentration)),
+        variables=(
+            Variable("power", ("step", "freq"), power.astype(np.float32), step | freq, "share of all power"),
+            Variable("gini", ("step",), gini, step, "concentration"),
+            Variable("key", ("freq",), np.isin(FREQS, KEYS), freq, "is a key frequency"),
+        ),
+    )
+
+
+def weight_section(seed: int) -> Section:
+    """A weight matrix that moves, too large for its variable to stand in the page."""
+    values = weights(seed)
+    drawing = Drawing(
+        title="Input weights",
+        figure={
+            "data": [{"type": "heatmap", "z": values[-1], "colorscale": "role:diverging"}],
+            "layout": {"xaxis": {"title": {"text": "neuron"}}, "yaxis": {"title": {"text": "number"}}},
+        },
+        steps=STEPS[::2],
+        moving=(Moving(0, "z", values[::2]),),
+        height=380,
+    )
+    return Section(
+        label="input_weights",
+        heading="Input weights",
+        claim="Every neuron comes to follow one frequency.",
+        caption="",
+        formulas=(),
+        paper="",
+        panels=(Panel(drawing, 'run.show("input_weights")'),),
+        variables=(Variable("W_in", ("step", "number", "neuron"), values, {"step": STEPS.tolist()}),),
+        note="Drawn at every second checkpoint.",
+    )
+
+
+def sample_run(name: str = "sample_59", seed: int = 0) -> RunPage:
+    """One run with three measures."""
+    return RunPage(
+        name=name,
+        facts=(
+            (name, ""),
+            (f"a + b mod {P}", "30 % of pairs"),
+            ("mlp", f"1 layer, {HIDDEN} neurons"),
+            ("AdamW", "lr 1e-3, wd 1"),
+            (str(len(STEPS)), "checkpoints, steps 0–20,000"),
+        ),
+        findings=(
+            Finding(
+                "loss",
+                "It knew the training set by **step 800** and generalised at **step 14,600**, 18 times later.",
+            ),
+            Finding(
+                "embedding_dft",
+                "The circuit ends on frequencies **4, 11, 23**; frequency 7 held **20 %** until step 16,000"
+                " and was then given up.",
+                {"key_freqs": np.array(KEYS), "share": np.float32(0.2)},
+            ),
+        ),
+        phases=PHASES,
+        steps=STEPS,
+        sections=(loss_section(), spectrum_section(seed), weight_section(seed)),
+    )
+
+
+def sample_page(*runs: RunPage) -> Page:
+    """A page about `runs`, or about the sample run."""
+    return Page(
+        title="Which frequencies does addition use?",
+        source="analyses/fourier.yaml",
+        text="A network learns to add modulo 59. At first it remembers; then it finds a rule.",
+        runs=runs or (sample_run(),),
+        versions={"interp": "0.1", "plotly": "7.1"},
+    )
+
+
+def many_runs_page() -> Page:
+    """Three runs, one with other checkpoints, one with a hostile name, and a measure across them."""
+    page = sample_page(sample_run(), sample_run(HOSTILE, 1), replace(sample_run("late", 2), steps=STEPS[::5]))
+    return replace(page, across=(replace(loss_section(), label="all_losses"),))
+
+
+if __name__ == "__main__":
+    folder = Path(sys.argv[1])
+    (folder / "sample.html").write_text(render(sample_page()), encoding="utf-8")
+    (folder / "many.html").write_text(render(many_runs_page()), encoding="utf-8")

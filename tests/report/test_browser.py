@@ -1,0 +1,330 @@
+"""The report in Chromium: what one sees follows the slider, the address, the theme and the window."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sample_page import CIRCLES, STEPS, circles, losses, many_runs_page, sample_page, spectrum, weights
+
+from interp.report.render import render
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+CHROMIUM = Path("/usr/bin/chromium")
+if not CHROMIUM.exists():
+    pytest.skip(f"no browser at {CHROMIUM}", allow_module_level=True)
+
+OPENING = 14_600  # the end of circuit formation
+DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+LOSS, OVER_TIME, BARS, CIRCLE, GINI, WEIGHTS = "loss-0", *(f"embedding_dft-{n}" for n in range(4)), "input_weights-0"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("report")
+    (folder / "one.html").write_text(render(sample_page()), encoding="utf-8")
+    (folder / "many.html").write_text(render(many_runs_page()), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[sync_api.Browser]:
+    arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=arguments)
+        yield browser
+        browser.close()
+
+
+class Report:
+    """An open report. Leaving it checks that nothing was complained about and nothing was requested."""
+
+    def __init__(self, browser: sync_api.Browser, file: Path, fragment: str = "", **options: object) -> None:
+        self.context = browser.new_context(**{"viewport": DESKTOP, "color_scheme": "light", **options})
+        self.page = self.context.new_page()
+        self.complaints: list[str] = []
+        self.requests: list[str] = []
+        self.page.on("console", lambda message: self.complaints.append(message.text))
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("request", lambda request: self.requests.append(request.url))
+        self.address = file.as_uri()
+        self.open(fragment)
+
+    def open(self, fragment: str = "") -> None:
+        self.page.goto(self.address + fragment)
+        self.settle()
+
+    def __enter__(self) -> Report:
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        self.context.close()
+        if kind is None:
+            self.check()
+
+    def check(self) -> None:
+        assert self.complaints == []
+        assert {request.split("#")[0] for request in self.requests} == {self.address}
+
+    def until(self, expression: str) -> None:
+        """Wait for it in the page; playwright's own way needs `eval`, which the page forbids."""
+        look = f"const look = () => ({expression}) ? done() : setTimeout(look, 20); look();"
+        self.page.evaluate(f"new Promise((done) => {{ {look} }})")
+
+    def settle(self) -> None:
+        self.page.evaluate("interp.settled()")
+
+    def press(self, *keys: str) -> None:
+        for key in keys:
+            self.page.keyboard.press(key)
+        self.settle()
+
+    @property
+    def step(self) -> int:
+        return self.page.evaluate("interp.step()")
+
+    def shown(self, panel: str, path: str, run: str = "sample_59") -> object:
+        return self.page.evaluate(f"interp.panels['{run}-{panel}'].gd.{path}")
+
+    def cursor(self, panel: str) -> int:
+        return self.shown(panel, "layout.shapes.at(-1).x0")
+
+
+@pytest.fixture(scope="module")
+def window(browser: sync_api.Browser, folder: Path) -> Iterator[Report]:
+    with Report(browser, folder / "one.html") as window:
+        yield window
+
+
+@pytest.fixture
+def report(window: Report) -> Iterator[Report]:
+    """The report, opened anew in the same window: far quicker than a new one."""
+    window.page.set_viewport_size(DESKTOP)
+    window.page.evaluate("localStorage.clear()")
+    window.open()
+    yield window
+    window.check()
+
+
+def frame(step: int) -> int:
+    return int(np.searchsorted(STEPS, step))
+
+
+def assert_shows(report: Report, step: int, circle: int = 0) -> None:
+    """Every panel shows this step."""
+    at = frame(step)
+    assert report.step == step
+    assert [report.cursor(panel) for panel in (LOSS, OVER_TIME, GINI)] == [step] * 3
+    np.testing.assert_allclose(report.shown(BARS, "data[0].y"), spectrum(0)[at], rtol=1e-6)
+    np.testing.assert_allclose(report.shown(CIRCLE, "data[0].x"), circles(0)[at, circle, :, 0], rtol=1e-6)
+    np.testing.assert_allclose(report.shown(CIRCLE, "data[0].y"), circles(0)[at, circle, :, 1], rtol=1e-6)
+    frames = weights(0)[::2]
+    half_level = np.ptp(frames) / 65_534 / 2
+    np.testing.assert_allclose(report.shown(WEIGHTS, "data[0].z"), frames[at // 2], atol=half_level * 1.001)
+
+
+def test_it_opens_where_the_circuit_is_formed(report: Report) -> None:
+    assert_shows(report, OPENING)
+
+
+def test_ten_arrows_move_every_panel_ten_checkpoints(report: Report) -> None:
+    report.press(*["ArrowLeft"] * 10)
+    assert_shows(report, OPENING - 2000)
+    report.press(*["ArrowRight"] * 3)
+    assert_shows(report, OPENING - 1400)
+
+
+def test_shift_leaps_and_home_and_end_go_to_the_ends(report: Report) -> None:
+    report.press("Shift+ArrowLeft")
+    assert report.step == OPENING - 2000
+    report.press("Home")
+    assert_shows(report, 0)
+    report.press("End")
+    assert_shows(report, 20_000)
+
+
+def test_the_address_opens_a_step(browser: sync_api.Browser, folder: Path) -> None:
+    with Report(browser, folder / "one.html", "#step=9990") as report:
+        assert_shows(report, 10_000)
+        report.page.evaluate("location.hash = '#step=4000'")
+        report.until("interp.step() === 4000")
+        report.settle()
+        assert_shows(report, 4000)
+
+
+def test_the_address_follows_the_slider(report: Report) -> None:
+    report.page.evaluate("interp.setStep(6000)")
+    report.until("location.hash === '#step=6000'")
+
+
+def test_space_plays_and_pauses(report: Report) -> None:
+    report.press("Home")
+    report.page.keyboard.press("Space")
+    report.until("interp.step() >= 1000")
+    report.page.keyboard.press("Space")
+    report.settle()
+    stopped = report.step
+    assert 1000 <= stopped < 20_000
+    assert report.page.get_attribute("#play", "aria-label") == "play"
+    assert_shows(report, stopped)
+
+
+def test_play_stops_at_the_end(report: Report) -> None:
+    report.page.evaluate("interp.setStep(19000)")
+    report.page.click("#play")
+    report.until("document.getElementById('play').ariaPressed === 'false'")
+    assert report.step == 20_000
+
+
+def test_the_slider_says_its_step(report: Report) -> None:
+    slider = report.page.get_by_role("slider", name="training step")
+    assert slider.get_attribute("aria-valuetext") == "step 14,600"
+    slider.focus()
+    report.press("ArrowUp")
+    assert report.page.inner_text("#step") == "14,800"
+
+
+def test_a_choice_shows_another_circle(report: Report) -> None:
+    report.page.select_option(f"#sample_59-{CIRCLE} .panel-choice", label=f"frequency {CIRCLES[2]}")
+    report.settle()
+    assert_shows(report, OPENING, circle=2)
+
+
+def test_a_click_in_a_time_plot_moves_the_slider(report: Report) -> None:
+    box = report.page.locator(f"#sample_59-{LOSS} .nsewdrag").bounding_box()
+    report.page.mouse.click(box["x"] + box["width"] / 4, box["y"] + box["height"] / 2)
+    report.until("interp.step() === 5000")
+    report.settle()
+    assert_shows(report, 5000)
+
+
+def test_time_plots_share_their_axis(report: Report) -> None:
+    for panel in (LOSS, OVER_TIME, GINI):
+        assert report.shown(panel, "layout.xaxis.range") == [0, 20_000]
+    left, right = ([report.shown(panel, f"layout.margin.{side}") for panel in (LOSS, OVER_TIME)] for side in "lr")
+    assert len(set(left)) == len(set(right)) == 1
+
+
+def test_phases_are_named_above_the_first_time_plot_only(report: Report) -> None:
+    texts = "layout.annotations?.map(annotation => annotation.text) ?? []"
+    assert {"memorisation", "circuit formation", "cleanup"} <= set(report.shown(LOSS, texts))
+    assert report.shown(GINI, texts) == []
+
+
+def test_the_theme_recolours_plots_and_page(report: Report) -> None:
+    def colours() -> tuple:
+        body = report.page.evaluate("getComputedStyle(document.body).backgroundColor")
+        return report.shown(LOSS, "data[0].line.color"), report.shown(OVER_TIME, "data[0].colorscale[0][1]"), body
+
+    assert colours() == ("#0072B2", "#FDFDFB", "rgb(253, 253, 251)")
+    report.page.click("#theme")
+    report.settle()
+    assert colours() == ("#56A8DC", "#14171C", "rgb(20, 23, 28)")
+    assert_shows(report, OPENING)
+    report.page.reload()
+    report.settle()
+    assert colours()[0] == "#56A8DC"
+
+
+def test_the_theme_follows_the_system(browser: sync_api.Browser, folder: Path) -> None:
+    with Report(browser, folder / "one.html", color_scheme="dark") as report:
+        assert report.shown(LOSS, "data[0].line.color") == "#56A8DC"
+
+
+def test_a_phone_needs_no_sideways_scrolling(browser: sync_api.Browser, folder: Path) -> None:
+    for name in ("one.html", "many.html"):
+        with Report(browser, folder / name, viewport=PHONE) as report:
+            assert report.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+            assert report.page.locator("#time").bounding_box()["width"] > 150
+
+
+def test_panels_follow_the_window(report: Report) -> None:
+    report.page.set_viewport_size(PHONE)
+    report.until("interp.panels['sample_59-loss-0'].gd.clientWidth < 390")
+    report.settle()
+    assert report.shown(LOSS, "layout.width") == report.shown(LOSS, "clientWidth")
+    assert report.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_the_data_button_gives_the_numbers(report: Report, tmp_path: Path) -> None:
+    table = saved(report, f"#sample_59-{LOSS} .panel-data", tmp_path)
+    assert list(table[0]) == ["step", "train", "test", "restricted"]
+    assert [int(row["step"]) for row in table] == STEPS.tolist()
+    for name, values in losses().items():
+        assert [float(row[name]) for row in table] == values.tolist()
+
+
+def test_several_tables_are_offered_one_by_one(report: Report, tmp_path: Path) -> None:
+    report.page.click(f"#sample_59-{BARS} .panel-data")
+    table = saved(report, f"#sample_59-{BARS} .panel-files button >> text=power", tmp_path)
+    assert list(table[0]) == ["step", "freq", "power"]
+    values = np.array([row["power"] for row in table], dtype=np.float32).reshape(spectrum(0).shape)
+    np.testing.assert_array_equal(values, spectrum(0).astype(np.float32))
+
+
+def saved(report: Report, selector: str, folder: Path) -> list[dict[str, str]]:
+    with report.page.expect_download() as download:
+        report.page.click(selector)
+    file = folder / download.value.suggested_filename
+    download.value.save_as(file)
+    with file.open(encoding="utf-8", newline="") as lines:
+        return list(csv.DictReader(lines))
+
+
+def test_the_code_button_shows_and_copies_the_lines(browser: sync_api.Browser, folder: Path) -> None:
+    with Report(browser, folder / "one.html", permissions=["clipboard-read", "clipboard-write"]) as report:
+        report.page.click(f"#sample_59-{LOSS} .panel-code")
+        lines = report.page.inner_text(f"#sample_59-{LOSS} .panel-lines")
+        report.page.wait_for_selector("text=copied")
+        assert 'run.show("loss")' in lines
+        assert report.page.evaluate("navigator.clipboard.readText()") == lines
+
+
+def test_the_table_has_the_step_one_looks_at(report: Report) -> None:
+    report.page.click(f"#sample_59-{BARS} summary >> text=table")
+    report.press("Home")
+    rows = report.page.locator(f"#sample_59-{BARS} tbody tr")
+    cells = rows.nth(3).locator("td").all_inner_texts()
+    assert cells[0] == "4"
+    assert float(cells[-1]) == pytest.approx(spectrum(0)[0, 3], rel=1e-4)
+    report.page.click(f"#sample_59-{LOSS} summary >> text=table")
+    assert report.page.locator(f"#sample_59-{LOSS} tbody tr").count() == 3
+
+
+def test_headings_are_in_order(report: Report) -> None:
+    levels = report.page.evaluate("[...document.querySelectorAll('h1,h2,h3,h4')].map(h => Number(h.tagName[1]))")
+    assert levels[0] == 1
+    assert all(after - before <= 1 for before, after in zip(levels, levels[1:], strict=False))
+
+
+def test_one_run_is_shown_at_a_time(browser: sync_api.Browser, folder: Path) -> None:
+    with Report(browser, folder / "many.html") as report:
+        assert report.page.locator(".run:visible").count() == 1
+        report.page.select_option("#run", label="late")
+        report.settle()
+        assert report.page.locator(".run:visible").get_attribute("id") == "late"
+        assert report.step == 15_000  # the nearest of this run's checkpoints
+        np.testing.assert_allclose(report.shown(BARS, "data[0].y", "late"), spectrum(2)[frame(15_000)], rtol=1e-6)
+        report.until("location.hash === '#run=late&step=15000'")
+
+
+def test_an_address_opens_a_run_or_its_section(browser: sync_api.Browser, folder: Path) -> None:
+    with Report(browser, folder / "many.html", "#run=late&step=7000") as report:
+        assert (report.page.locator(".run:visible").get_attribute("id"), report.step) == ("late", 7000)
+        report.page.click(".overview a[href='#sample_59-embedding_dft']")
+        report.page.wait_for_selector("#sample_59-embedding_dft", state="visible")
+        report.settle()
+
+
+def test_paper_gets_the_light_theme_and_the_step(browser: sync_api.Browser, folder: Path, tmp_path: Path) -> None:
+    with Report(browser, folder / "one.html", color_scheme="dark") as report:
+        colour = "interp.panels['sample_59-loss-0'].gd.data[0].line.color"
+        report.page.evaluate(f"addEventListener('beforeprint', () => {{ window.paper = {colour} }})")
+        report.page.pdf(path=tmp_path / "report.pdf")
+        assert report.page.evaluate("window.paper") == "#0072B2"
+        report.page.emulate_media(media="print")
+        assert report.page.inner_text(".printed-step") == "at step 14,600"
+        assert not report.page.is_visible(".slider")
