@@ -29,12 +29,22 @@ COMMANDS = {
 
 def environment() -> None:
     """Make `.venv` and install the project in it, unless that is done."""
-    digest = hashlib.sha256((ROOT / "pyproject.toml").read_bytes() + (ROOT / "constraints.txt").read_bytes()).hexdigest()
+    digest = hashlib.sha256(
+        (ROOT / "pyproject.toml").read_bytes() + (ROOT / "constraints.txt").read_bytes()
+    ).hexdigest()
     if PYTHON.exists() and INSTALLED.exists() and INSTALLED.read_text() == digest:
         return
     print(f"making the environment {ENVIRONMENT.name}, which takes some minutes the first time", flush=True)
     venv.create(ENVIRONMENT, with_pip=True, clear=not PYTHON.exists())
-    install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--constraint", "constraints.txt"]
+    install = [
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--constraint",
+        "constraints.txt",
+    ]
     run([*install, "--editable", ".[dev]"])
     INSTALLED.write_text(digest)
 

@@ -1,8 +1,8 @@
 """Explains grokking runs: open a run, measure it over training, look inside.
 
-    import interp
-    run = interp.open_run("checkpoints/modular_addition_small")
-    run.show("loss")
+import interp
+run = interp.open_run("checkpoints/modular_addition_small")
+run.show("loss")
 """
 
 from __future__ import annotations

@@ -83,7 +83,8 @@ def _asks(document: Document, overrides: tuple[str, ...]) -> list[Ask]:
                 document.problem((*key, label), f"the options of {label!r} should be names and values")
             elif label in given:
                 document.problem(
-                    (*key, label), f"{label!r} stands twice; give one a label: {{own_name: {{measure: {label}}}}}"
+                    (*key, label),
+                    f"{label!r} stands twice; give one a label: {{own_name: {{measure: {label}}}}}",
                 )
             else:
                 given[str(label)] = ((*key, label), dict(options or {}))
@@ -143,7 +144,7 @@ def open_runs(analysis: Analysis, device: str) -> list[Run]:
     for name in names:
         if names.count(name) > 1:
             paths = " and ".join(str(run.path) for run in runs if run.name == name)
-            raise InterpError(f"{analysis.path}: two runs are called {name!r}: {paths}; move one, or analyse them apart")
+            raise InterpError(
+                f"{analysis.path}: two runs are called {name!r}: {paths}; move one, or analyse them apart"
+            )
     return runs
-
-

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from interp import fingerprints, lookup, recipe, storage
 from interp.documents import Call
-from interp.errors import InterpError
+from interp.errors import InterpError, near_misses
 from interp.models._architecture import Architecture
 from interp.tasks._task import Task
 
@@ -45,9 +45,7 @@ class Imported:
     """The split [pair], where the release tells it and the task's own rule does not."""
 
 
-def open_run(
-    path: str | os.PathLike[str], importer: str | None = None, device: str = "cpu", **options: Any
-) -> Run:
+def open_run(path: str | os.PathLike[str], importer: str | None = None, device: str = "cpu", **options: Any) -> Run:
     """Open the run at `path`: a folder with a `run.yaml`, or anything an importer reads.
 
     `$NAMES` in the path are expanded. Raises InterpError where there is no run, no such importer, or a
@@ -62,7 +60,8 @@ def open_run(
     read = recipe.read(place / recipe.FILE)
     if read.importer:
         return _imported(place, read.importer, read.importer(place), device)
-    assert read.task and read.model
+    assert read.task is not None
+    assert read.model is not None
     task = _built(read.path, read.task)
     store = storage.Checkpoints(place / WEIGHTS)
     if (place / WEIGHTS / SPLIT).exists():
@@ -114,8 +113,6 @@ def _built(source: Path, call: Call, *ours: Any) -> Any:
 def _no_run(place: Path) -> str:
     if not place.exists():
         siblings = place.parent.glob("*/run.yaml") if place.parent.is_dir() else []
-        from interp.errors import near_misses
-
         return f"{place} does not exist{near_misses(place.name, [sibling.parent.name for sibling in siblings])}"
     return f"{place} is not a run: it holds no {recipe.FILE}; for someone else's files name an importer"
 
@@ -167,9 +164,7 @@ class Run:
         """The steps at which there is a checkpoint, ascending. Raises InterpError where there is none."""
         steps = self._stored_steps()
         if not steps:
-            raise InterpError(
-                f"{self.path} has no checkpoints yet; train it with: python -m interp.train {self.path}"
-            )
+            raise InterpError(f"{self.path} has no checkpoints yet; train it with: python -m interp.train {self.path}")
         fingerprints.note("steps", _digest_of(steps))
         return steps
 

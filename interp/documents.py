@@ -139,7 +139,7 @@ def checked_call(document: Document, key: Key, kind: str, name: Any, given: Any)
         return None
     try:
         return Call(kind, name, lookup.options(kind, name, {str(option): value for option, value in given.items()}))
-    except lookup.OptionErrors as error:
+    except lookup.OptionError as error:
         for where, message in error.problems:
             document.problem((*key, *where), message)
     except InterpError as error:

@@ -11,7 +11,7 @@ class InterpError(Exception):
 
 
 def near_misses(word: str, known: Iterable[str]) -> str:
-    """"; did you mean 'loss'?" where a known name is close, else the known names in short."""
+    """ "; did you mean 'loss'?" where a known name is close, else the known names in short."""
     known = sorted(known)
     close = difflib.get_close_matches(word, known, n=3, cutoff=0.6)
     if close:

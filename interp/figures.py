@@ -80,7 +80,12 @@ class Drawing:
     height: int = 260  # pixels
 
 
-NICE = {"freq": "frequency", "d_model": "residual dimension", "basis": "Fourier direction", "neuron": "neuron"}
+NICE = {
+    "freq": "frequency",
+    "d_model": "residual dimension",
+    "basis": "Fourier direction",
+    "neuron": "neuron",
+}
 
 
 @dataclass(frozen=True)
@@ -122,7 +127,7 @@ class Curves:
             "xaxis": {"title": {"text": _nice(axis)}, "range": [float(x[0]), float(x[-1])]},
             "yaxis": y_axis,
             "hovermode": "x unified",
-            "annotations": _direct_labels(self, x, colours) if len(self.arrays) > 1 else [],
+            "annotations": _direct_labels(self, colours) if len(self.arrays) > 1 else [],
         }
         return _still(self.title, lines, layout, time_axis=axis == "step", width=self.width)
 
@@ -158,7 +163,7 @@ class Heatmap:
             "showscale": False,
             "hovertemplate": f"{_nice(self.x)} %{{x}}, {_nice(self.y)} %{{y}}: %{{z:.3g}}<extra></extra>",
         }
-        layout = {"xaxis": {"title": {"text": _nice(self.x)}}, "yaxis": {"title": {"text": _nice(self.y)}}}
+        layout: dict[str, dict[str, Any]] = {"xaxis": {"title": {"text": _nice(self.x)}}, "yaxis": {"title": {"text": _nice(self.y)}}}
         for name, axis in (("xaxis", self.x), ("yaxis", self.y)):
             if array[axis].dtype.kind in "UO":
                 layout[name] |= {"type": "category", "nticks": 16}
@@ -276,7 +281,12 @@ class Points:
         }
         layout = {
             "xaxis": {"range": span, "zeroline": False, "title": {"text": "cosine direction"}},
-            "yaxis": {"range": span, "zeroline": False, "scaleanchor": "x", "title": {"text": "sine direction"}},
+            "yaxis": {
+                "range": span,
+                "zeroline": False,
+                "scaleanchor": "x",
+                "title": {"text": "sine direction"},
+            },
         }
         choice = None
         if self.choice:
@@ -322,7 +332,9 @@ def figure(shown: xr.DataArray | AnyPanel, step: int | None = None) -> go.Figure
 
     Raises InterpError where no panel suits the array's axes.
     """
-    panel = shown if isinstance(shown, AnyPanel) else of_array(shown)
+    if not isinstance(shown, xr.DataArray):
+        return notebook_figure(shown.draw(), step)
+    panel = of_array(shown)
     if panel is None:
         raise InterpError(
             f"{shown.name} has the axes {shown.dims}; select from them until at most two are left beside the step"
@@ -355,7 +367,10 @@ def notebook_figure(drawing: Drawing, step: int | None = None) -> go.Figure:
     content = _resolved(drawing.figure)
     shown = go.Figure(content["data"], content["layout"])
     shown.update_layout(
-        title=drawing.title, template="plotly_white", height=drawing.height + 120, font_color=COLOURS["ink"][0]
+        title=drawing.title,
+        template="plotly_white",
+        height=drawing.height + 120,
+        font_color=COLOURS["ink"][0],
     )
     if drawing.time_axis and step is not None:
         shown.add_vline(x=step, line_width=1)
@@ -367,11 +382,13 @@ def notebook_figure(drawing: Drawing, step: int | None = None) -> go.Figure:
         shown.update(data=_frame(drawing, place))
         return shown
     places = np.unique(np.linspace(0, len(drawing.steps) - 1, FRAMES_IN_A_NOTEBOOK).round().astype(int))
-    shown.frames = [
-        go.Frame(name=str(int(drawing.steps[place])), data=_frame(drawing, place)) for place in places
-    ]
+    shown.frames = [go.Frame(name=str(int(drawing.steps[place])), data=_frame(drawing, place)) for place in places]
     steps = [
-        {"method": "animate", "label": frame.name, "args": [[frame.name], {"mode": "immediate", "frame": {"duration": 0}}]}
+        {
+            "method": "animate",
+            "label": frame.name,
+            "args": [[frame.name], {"mode": "immediate", "frame": {"duration": 0}}],
+        }
         for frame in shown.frames
     ]
     shown.update_layout(sliders=[{"steps": steps, "active": len(steps) - 1, "currentvalue": {"prefix": "step "}}])
@@ -416,14 +433,16 @@ def _moving(
 
 
 def _series_colours(labels: list[str]) -> dict[str, str]:
-    spare = [role for role in ("train", "test", "restricted", "excluded", "novel", "accent", "all") if role not in labels]
+    spare = [
+        role for role in ("train", "test", "restricted", "excluded", "novel", "accent", "all") if role not in labels
+    ]
     return {
         label: f"role:{label}" if label in COLOURS else f"role:{spare[place % len(spare)]}"
         for place, label in enumerate(labels)
     }
 
 
-def _direct_labels(panel: Curves, x: np.ndarray, colours: Mapping[str, str]) -> list[dict[str, Any]]:
+def _direct_labels(panel: Curves, colours: Mapping[str, str]) -> list[dict[str, Any]]:
     """Each line's name beside its end, spread so that names do not lie on one another."""
     values = {label: _positive(array.values) if panel.log else array.values for label, array in panel.arrays.items()}
     heights = {label: np.log10(value) if panel.log else value for label, value in values.items()}

@@ -6,6 +6,7 @@ still good and computes the rest. For the same rows the file is the same, byte f
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 from collections.abc import Iterator, Sequence
@@ -80,14 +81,14 @@ class Kept:
     def write_part(self, rows: dict[int, Row]) -> None:
         """Store finished rows in one file of their own."""
         first = next(iter(rows))
-        whole = [row for row in rows.values() if row.values is not None]
+        whole = [row.values for row in rows.values() if row.values is not None]
         stacked = {
-            field.name: np.stack([row.values[field.name] for row in whole])
+            field.name: np.stack([values[field.name] for values in whole])
             for field in self.schema.fields
             if whole and field.kind != "U"
         }
         texts = {
-            field.name: [row.values[field.name].tolist() for row in whole]
+            field.name: [values[field.name].tolist() for values in whole]
             for field in self.schema.fields
             if field.kind == "U"
         }
@@ -112,14 +113,23 @@ class Kept:
                 rows.close()
                 reads = {step: rows.reads[step] for step in steps}
                 _write_reads(file, reads)
-            self._add_over_run(temporary, run)
+            self._add_over_run(temporary)
         shutil.rmtree(self.parts, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            self.parts.parent.rmdir()  # where this was the last measure with parts
 
     def _define(
-        self, file: h5netcdf.File, steps: Sequence[int], pattern: dict[str, np.ndarray], attributes: dict[str, str]
+        self,
+        file: h5netcdf.File,
+        steps: Sequence[int],
+        pattern: dict[str, np.ndarray],
+        attributes: dict[str, str],
     ) -> None:
-        sizes = {axis: size for field in self.schema.fields for axis, size in zip(
-            field.axes, pattern[field.name].shape, strict=True)}
+        sizes = {
+            axis: size
+            for field in self.schema.fields
+            for axis, size in zip(field.axes, pattern[field.name].shape, strict=True)
+        }
         lead = () if self.stepless else ("step",)
         file.dimensions = ({} if self.stepless else {"step": len(steps)}) | sizes
         for name, text in attributes.items():
@@ -142,12 +152,13 @@ class Kept:
             blank = np.full(like.shape, FILLED[field.kind], like.dtype)
             stacked = np.stack([blank if row.values is None else row.values[field.name] for row in rows])
             stacked = _storable(stacked, field.kind)
+            variable = file.variables[field.name]
             if self.stepless:
-                file[field.name][...] = stacked[0]
+                variable[...] = stacked[0]
             else:
-                file[field.name][start : start + len(rows)] = stacked
+                variable[start : start + len(rows)] = stacked
 
-    def _add_over_run(self, path: Path, run: Run) -> None:
+    def _add_over_run(self, path: Path) -> None:
         """Join the fields of the measure's `over_run`, which sees the finished result."""
         extra = schemas.of_over_run(self.measure)
         if not extra.fields:
@@ -164,7 +175,11 @@ class Kept:
 
 
 def _create(
-    file: h5netcdf.File, field: schemas.Field, axes: tuple[str, ...], data: np.ndarray | None, dtype: Any = None
+    file: h5netcdf.File,
+    field: schemas.Field,
+    axes: tuple[str, ...],
+    data: np.ndarray | None,
+    dtype: Any = None,
 ) -> None:
     dtype = np.asarray(data).dtype if data is not None else dtype
     stored = {"U": h5py.string_dtype(), "b": np.int8}.get(field.kind, dtype)
@@ -229,7 +244,9 @@ class _Rows:
             for field in self.schema.fields
         }
         typed = {
-            field.name: values[field.name].astype({"b": np.bool_, "U": np.str_}.get(field.kind, values[field.name].dtype))
+            field.name: values[field.name].astype(
+                {"b": np.bool_, "U": np.str_}.get(field.kind, values[field.name].dtype)
+            )
             for field in self.schema.fields
         }
         return Row(typed, reads[step])
@@ -250,7 +267,7 @@ def _read_part(path: Path, schema: Schema) -> dict[int, Row]:
             values = {
                 field.name: np.asarray(content["texts"][field.name][whole], np.str_)
                 if field.kind == "U"
-                else arrays[field.name][whole]
+                else np.asarray(arrays[field.name][whole])
                 for field in schema.fields
             }
             whole += 1

@@ -36,7 +36,7 @@ KINDS = {
 PACKAGE = Path(__file__).parent
 
 
-class OptionErrors(InterpError):
+class OptionError(InterpError):
     """Options that do not fit a function's signature: (option path, message) pairs."""
 
     def __init__(self, problems: list[tuple[tuple[str | int, ...], str]]) -> None:
@@ -94,7 +94,7 @@ def module_of(kind: str, name: str) -> Any:
 def options(kind: str, name: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """`given`, checked and completed with defaults by the function's signature.
 
-    Raises OptionErrors with every mistake at once.
+    Raises OptionError with every mistake at once.
     """
     import pydantic
 
@@ -109,7 +109,7 @@ def options(kind: str, name: str, given: Mapping[str, Any]) -> dict[str, Any]:
     try:
         checked = schema(**given)
     except pydantic.ValidationError as error:
-        raise OptionErrors([_problem(kind, name, detail, fields) for detail in error.errors()]) from None
+        raise OptionError([_problem(name, detail, fields) for detail in error.errors()]) from None
     return {field: getattr(checked, field) for field in fields}
 
 
@@ -119,7 +119,7 @@ def defaults(kind: str, name: str) -> dict[str, Any]:
     return {one.name: one.default for one in parameters if one.default is not one.empty}
 
 
-def _problem(kind: str, name: str, detail: Any, fields: Mapping[str, Any]) -> tuple[tuple[str | int, ...], str]:
+def _problem(name: str, detail: Any, fields: Mapping[str, Any]) -> tuple[tuple[str | int, ...], str]:
     where = detail["loc"]
     option = str(where[0])
     if detail["type"] == "extra_forbidden":

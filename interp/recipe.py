@@ -99,7 +99,7 @@ def _training(document: Document) -> Training | None:
     if not isinstance(save, dict) or not set(save) <= {"every", "log", "dense"}:
         document.problem((*key, "save"), f"save is {save!r}; expected every, log and dense: {{every: 100}}")
     optimiser = documents.call(document, (*key, "optimiser"), given.get("optimiser", "adamw"), "optimisers")
-    if optimiser is None or document.problems:
+    if optimiser is None or document.problems or not isinstance(steps, int):
         return None
     return Training(steps, optimiser, seed, save, batch_size)
 

@@ -60,8 +60,10 @@ def asks(measures: str | Iterable[Any] | Mapping[str, Any]) -> list[Ask]:
             except InterpError as error:
                 problems.append(str(error))
     labels = [one.label for one in found]
-    problems += [f"{label!r} is asked for twice; give one a label: {{own_name: {{measure: {label}}}}}"
-                 for label in sorted({label for label in labels if labels.count(label) > 1})]
+    problems += [
+        f"{label!r} is asked for twice; give one a label: {{own_name: {{measure: {label}}}}}"
+        for label in sorted({label for label in labels if labels.count(label) > 1})
+    ]
     if problems:
         raise InterpError("\n".join(problems))
     return found
@@ -97,7 +99,10 @@ def over_steps(
     wanted = asks(measures)
     if keep is None:
         with tempfile.TemporaryDirectory() as folder:
-            found = {label: result.load() for label, result in _over(wanted, run, steps, Path(folder), jobs, progress).items()}
+            found = {
+                label: result.load()
+                for label, result in _over(wanted, run, steps, Path(folder), jobs, progress).items()
+            }
     else:
         with storage.locked(Path(keep), "an analysis"):
             found = _over(wanted, run, steps, Path(keep), jobs, progress)
@@ -120,8 +125,15 @@ def _over(
     _visit_all(run, wanted, folder, blocks, jobs, progress)
     for one in wanted:
         result = kept[one.label]
-        if missing[one.label] or set(good[one.label].values()) != {result.file} or set(good[one.label]) != set(rows[one.label]):
-            result.merge(run, rows[one.label], result.good(run), _attributes(one, run))
+        if (
+            missing[one.label]
+            or set(good[one.label].values()) != {result.file}
+            or set(good[one.label]) != set(rows[one.label])
+        ):
+            places = result.good(run)
+            if not places.keys() >= set(rows[one.label]):
+                raise InterpError(f"{run.name}: files changed while {one.label} was computed; start again to go on")
+            result.merge(run, rows[one.label], places, _attributes(one, run))
     return {one.label: opened(kept[one.label].file) for one in wanted}
 
 
@@ -135,9 +147,7 @@ def _steps_of(one: Ask, run: Run, steps: choosing.Steps) -> list[int]:
     return [step for step in asked if step in set(own(run))] if own else asked
 
 
-def _blocks(
-    wanted: list[Ask], rows: dict[str, list[int]], missing: dict[str, list[int]]
-) -> list[dict[str, list[int]]]:
+def _blocks(wanted: list[Ask], rows: dict[str, list[int]], missing: dict[str, list[int]]) -> list[dict[str, list[int]]]:
     """The work, label -> steps, in pieces that share no checkpoint."""
     blocks: dict[int, dict[str, list[int]]] = {}
     for one in wanted:

@@ -17,7 +17,9 @@ def main(
     run: Annotated[Path | None, typer.Option(help="Point the analysis at this run instead of its own.")] = None,
     importer: Annotated[str | None, typer.Option(help="What reads --run, where it is not one of ours.")] = None,
     set_: Annotated[list[str], typer.Option("--set", help="Change an option: measure.option=value.")] = [],  # noqa: B006
-    jobs: Annotated[int, typer.Option(min=1, help="Worker processes; the numbers do not depend on it.")] = os.cpu_count() or 1,
+    jobs: Annotated[
+        int, typer.Option(min=1, help="Worker processes; the numbers do not depend on it.")
+    ] = os.cpu_count() or 1,
     device: Annotated[str, typer.Option(help="Where tensors live: cpu, cuda, mps.")] = "cpu",
     list_: Annotated[bool, typer.Option("--list", help="Every measure, task, model and importer.")] = False,
 ) -> None:

@@ -70,7 +70,7 @@ def caption(kind: str, name: str) -> Caption:
     prose, formulas, paper = [], [], ""
     for paragraph in re.split(r"\n\s*\n", rest.strip()):
         if paragraph.startswith("Formula:"):
-            formulas += [line.removeprefix("Formula:").strip() for line in paragraph.splitlines()]
+            formulas += [" ".join(formula.split()) for formula in paragraph.split("Formula:") if formula.strip()]
         elif paragraph.startswith("Paper:"):
             paper = " ".join(paragraph.removeprefix("Paper:").split())
         elif paragraph:

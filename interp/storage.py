@@ -80,7 +80,7 @@ def digest(arrays: Mapping[str, np.ndarray]) -> str:
     for name in sorted(arrays):
         array = np.ascontiguousarray(arrays[name])
         state.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
-        state.update(memoryview(array).cast("B") if array.size else b"")
+        state.update(array.tobytes() if array.ndim == 0 else array.data)
     return state.hexdigest()
 
 

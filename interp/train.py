@@ -16,7 +16,8 @@ from interp.errors import InterpError
 def main(
     run: Annotated[Path, typer.Argument(help="A folder with a run.yaml.")],
     set_: Annotated[
-        list[str], typer.Option("--set", help="Change an option: training.seed=3. A range, 0..7, trains a family.")
+        list[str],
+        typer.Option("--set", help="Change an option: training.seed=3. A range, 0..7, trains a family."),
     ] = [],  # noqa: B006 (typer reads the default)
 ) -> None:
     """Train a run from the recipe in its run.yaml; one that was stopped goes on, exactly.

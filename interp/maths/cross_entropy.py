@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 
 def cross_entropy(logits: Float[Tensor, "pair logit"], answers: Int[Tensor, " pair"]) -> Float[Tensor, " pair"]:
@@ -19,3 +22,34 @@ def cross_entropy(logits: Float[Tensor, "pair logit"], answers: Int[Tensor, " pa
     margins = logits - logits.gather(1, answer)
     wrong = margins.scatter(1, answer, -torch.inf).logsumexp(1)
     return torch.nn.functional.softplus(wrong, threshold=50.0)
+
+
+def mean_cross_entropy(logits: Float[Tensor, "pair logit"], answers: Int[Tensor, " pair"]) -> Float[Tensor, ""]:
+    """The mean of `cross_entropy`, as exact and in half the time: for training.
+
+    Differentiable once.
+    """
+    return _MeanCrossEntropy.apply(logits, answers)
+
+
+class _MeanCrossEntropy(torch.autograd.Function):
+    """Forward and gradient share their exponentials, so both are computed at once."""
+
+    @staticmethod
+    def forward(ctx: Any, logits: Float[Tensor, "pair logit"], answers: Int[Tensor, " pair"]) -> Float[Tensor, ""]:
+        answer = answers[:, None]
+        largest, at = logits.max(1, keepdim=True)
+        # with the largest logit's own term, 1, left out of the sum, log1p loses nothing of a small one
+        share = (logits - largest).exp_().scatter_(1, at, 0.0)
+        rest = share.sum(1, keepdim=True)
+        loss = (largest - logits.gather(1, answer)) + rest.log1p()
+        share.scatter_(1, at, 1.0).div_((rest + 1).mul_(len(logits)))
+        share.scatter_(1, answer, 0.0)
+        ctx.save_for_backward(share.scatter_(1, answer, -share.sum(1, keepdim=True)))
+        return loss.mean()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, of_loss: Float[Tensor, ""]) -> tuple[Float[Tensor, "pair logit"], None]:
+        (gradient,) = ctx.saved_tensors
+        return gradient * of_loss, None

@@ -26,14 +26,14 @@ class EmbeddingCircle:
 
 
 def embedding_circle(checkpoint: Checkpoint, count: int = 4, freqs: list[int] | None = None) -> EmbeddingCircle:
-    """At a frequency the network uses, the residues lie on a circle.
+    r"""At a frequency the network uses, the residues lie on a circle.
 
     The embedding of each residue, projected on the plane in which the frequency lives: the directions
     of W_E's cosine and sine coefficient, made orthonormal. A frequency the network has learnt gives a
     circle run through k times; one it has not gives a cloud. Shown are `freqs`, or the `count` that
     hold most of the embedding at the last checkpoint.
 
-    Formula: (x_t, y_t) = W_E[t] \\cdot Q_k, \\quad Q_k = \\mathrm{orth}(W_E^\\top \\cos w_k,\\; W_E^\\top \\sin w_k)
+    Formula: (x_t, y_t) = W_E[t] \cdot Q_k, \quad Q_k = \mathrm{orth}(W_E^\top \cos w_k,\; W_E^\top \sin w_k)
 
     Paper: Nanda et al. 2023, arXiv 2301.05217; Zhong et al. 2023, arXiv 2306.17844
     """
@@ -48,7 +48,9 @@ def embedding_circle(checkpoint: Checkpoint, count: int = 4, freqs: list[int] | 
     planes = []
     for freq in freqs:
         direction = spectrum[2 * freq - 1 : 2 * freq + 1]
-        plane = torch.linalg.qr(direction.T).Q if direction.isfinite().all() else torch.full_like(direction.T, torch.nan)
+        plane = (
+            torch.linalg.qr(direction.T).Q if direction.isfinite().all() else torch.full_like(direction.T, torch.nan)
+        )
         turned = plane * torch.sign((plane * direction.T).sum(0))
         planes.append(torch.nn.functional.pad(rows @ turned, (0, 2 - turned.shape[1])))
     points = torch.stack(planes)  # [freq, token, 2]

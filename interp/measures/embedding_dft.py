@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import xarray as xr
 from jaxtyping import Bool, Float, Int
@@ -31,14 +32,14 @@ class EmbeddingDFT:
 
 
 def embedding_dft(checkpoint: Checkpoint) -> EmbeddingDFT:
-    """The embedding as waves over the residues: a few frequencies win, and not all that win early stay.
+    r"""The embedding as waves over the residues: a few frequencies win, and not all that win early stay.
 
     Expect every frequency to hold the same share at initialisation, a slow rise of a few while the
     circuit forms, and a cleanup in which the others fade. The rows 0…p-1 of W_E are taken in the order
     in which the task is cyclic (for products, by discrete logarithm, without 0); where a task has no
     such order there is no spectrum.
 
-    Formula: \\mathrm{power}_k = \\lVert F_k W_E \\rVert_F^2 \\,/\\, \\lVert W_E \\rVert_F^2
+    Formula: \mathrm{power}_k = \lVert F_k W_E \rVert_F^2 \,/\, \lVert W_E \rVert_F^2
 
     Paper: Nanda et al. 2023, arXiv 2301.05217
     """
@@ -50,14 +51,14 @@ def embedding_dft(checkpoint: Checkpoint) -> EmbeddingDFT:
     squares = coefficient.square().sum(dim=1)
     return EmbeddingDFT(
         freq=torch.arange(n // 2 + 1),
-        basis=tuple(_direction(row, n) for row in range(n)),
+        basis=tuple(_direction(row) for row in range(n)),
         power=fourier.by_freq(squares) / squares.sum(),
         gini=gini(squares[1:].sqrt()),
         coefficient=coefficient.float(),
     )
 
 
-def _direction(row: int, n: int) -> str:
+def _direction(row: int) -> str:
     if row == 0:
         return "1"
     return f"{'cos' if row % 2 else 'sin'} {(row + 1) // 2}"
@@ -65,26 +66,26 @@ def _direction(row: int, n: int) -> str:
 
 @dataclass(frozen=True)
 class Winners:
-    stands_out: Bool[Tensor, " freq"]
+    stands_out: Bool[np.ndarray, " freq"]
     """Holds more than three times an even share of the non-constant power at the last step"""
-    given_up: Bool[Tensor, " freq"]
+    given_up: Bool[np.ndarray, " freq"]
     """Held that much at some step, and no longer does"""
-    highest_power: Float[Tensor, " freq"]
+    highest_power: Float[np.ndarray, " freq"]
     """Largest share over the run"""
-    highest_step: Int[Tensor, " freq"]
+    highest_step: Int[np.ndarray, " freq"]
     """Step of the largest share"""
 
 
 def over_run(result: xr.Dataset) -> Winners:
-    power = torch.from_numpy(result.power.values)  # [step, freq]
-    share = power[:, 1:] / power[:, 1:].sum(dim=1, keepdim=True)
-    above = torch.nn.functional.pad(share > 3 / share.shape[1], (1, 0))
-    highest = power.nan_to_num(-1).max(dim=0)
+    power = np.nan_to_num(result.power.values)  # [step, freq]
+    varying = power[:, 1:].sum(axis=1, keepdims=True)
+    above = power > 3 * varying / (power.shape[1] - 1)
+    above[:, 0] = False
     return Winners(
         stands_out=above[-1],
-        given_up=above.any(dim=0) & ~above[-1],
-        highest_power=highest.values,
-        highest_step=torch.from_numpy(result.step.values)[highest.indices],
+        given_up=above.any(axis=0) & ~above[-1],
+        highest_power=power.max(axis=0),
+        highest_step=result.step.values[power.argmax(axis=0)],
     )
 
 
@@ -122,7 +123,7 @@ def summary(result: xr.Dataset) -> Summary | None:
     sentence = f"The embedding ends with **{held:.0%}** of its power on {kind} **{listed}**."
     gone = result.highest_power.where(result.given_up, -1.0)
     if values["given_up"]:
-        freq = int(gone.argmax())
+        freq = int(gone.values.argmax())
         sentence = sentence[:-1] + (
             f"; frequency {freq} held **{float(result.highest_power[freq]):.0%}** at step "
             f"{int(result.highest_step[freq]):,} and was given up."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import xarray as xr
 from jaxtyping import Bool, Float, Int
@@ -33,14 +34,15 @@ class KeyFreqs:
 
 
 def key_freqs(checkpoint: Checkpoint) -> KeyFreqs:
-    """Every neuron comes to compute with one frequency; the key frequencies are those any neuron has.
+    r"""Every neuron comes to compute with one frequency; the key frequencies are those any neuron has.
 
     A neuron's activations on all pairs are centred and written as waves in both operands; its own
     frequency is the one whose eight waves carry most of its variance. Before grokking the neurons
     mix many frequencies and almost every one is some neuron's largest: read the counts, not the set.
     Neurons that are never active have no frequency. Frequency p//2 is included.
 
-    Formula: \\mathrm{FVE}_k = \\sum_{f, g \\in \\{1, \\cos w_k, \\sin w_k\\}, (f,g) \\neq (1,1)} \\langle N, f \\otimes g \\rangle^2 / \\lVert N \\rVert^2
+    Formula: \mathrm{FVE}_k = \frac{1}{\lVert N \rVert^2} \sum_{(f,g) \neq (1,1)} \langle N, f \otimes g \rangle^2,
+        \quad f, g \in \{1, \cos w_k, \sin w_k\}
 
     Paper: Nanda et al. 2023, arXiv 2301.05217
     """
@@ -64,22 +66,22 @@ def key_freqs(checkpoint: Checkpoint) -> KeyFreqs:
 
 @dataclass(frozen=True)
 class GivenUp:
-    given_up: Bool[Tensor, " freq"]
+    given_up: Bool[np.ndarray, " freq"]
     """Once had more than 2 % of the neurons clearly, and has none at the last step"""
-    most_neurons: Float[Tensor, " freq"]
+    most_neurons: Float[np.ndarray, " freq"]
     """Most neurons it clearly had at any step"""
-    most_step: Int[Tensor, " freq"]
+    most_step: Int[np.ndarray, " freq"]
     """Step at which it had most"""
 
 
 def over_run(result: xr.Dataset) -> GivenUp:
-    clear = torch.from_numpy(result.clear_neurons.values).nan_to_num(0)  # [step, freq]
-    width = float(result.neurons.sum("freq").max())
-    most = clear.max(dim=0)
+    clear = np.nan_to_num(result.clear_neurons.values)  # [step, freq]
+    width = np.nan_to_num(result.neurons.values).sum(axis=1).max()
+    most = clear.max(axis=0)
     return GivenUp(
-        given_up=(most.values > 0.02 * width) & (clear[-1] == 0),
-        most_neurons=most.values,
-        most_step=torch.from_numpy(result.step.values)[most.indices],
+        given_up=(most > 0.02 * width) & (clear[-1] == 0),
+        most_neurons=most,
+        most_step=result.step.values[clear.argmax(axis=0)],
     )
 
 
@@ -102,8 +104,11 @@ def summary(result: xr.Dataset) -> Summary:
     keys = [int(freq) for freq in result.freq.values[result.key[-1].values]]
     gone = [int(freq) for freq in result.freq.values[result.given_up.values]]
     values = {"key_freqs": keys, "given_up": gone, "clear_share": float(result.clear_share[-1])}
-    if len(keys) > 10:
-        sentence = f"The neurons use **{len(keys)}** of {len(result.freq) - 1} frequencies: no circuit is on a few."
+    if values["clear_share"] < 0.5:
+        sentence = (
+            f"No circuit on a few frequencies: one frequency explains only **{values['clear_share']:.0%}** "
+            "of the neurons clearly."
+        )
     else:
         listed = ", ".join(map(str, keys))
         sentence = (

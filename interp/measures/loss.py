@@ -37,7 +37,7 @@ class Loss:
 
 
 def loss(checkpoint: Checkpoint) -> Loss:
-    """Grokking is a test loss that falls long after the train loss.
+    r"""Grokking is a test loss that falls long after the train loss.
 
     Expect the train loss to collapse at once, the test loss to climb, and to fall late and fast. On a
     symmetric operation many test pairs (a, b) can be answered from their mirror (b, a) alone; the
@@ -46,7 +46,8 @@ def loss(checkpoint: Checkpoint) -> Loss:
     Losses are taken in float64 over every logit the network was trained with. Where the split of a run
     is unknown, only the curves over all pairs are numbers.
 
-    Formula: \\mathcal{L} = -\\frac{1}{|S|} \\sum_{(a,b) \\in S} \\log \\frac{e^{z_{c}(a,b)}}{\\sum_{c'} e^{z_{c'}(a,b)}}
+    Formula: \mathcal{L} = -\frac{1}{|S|} \sum_{(a,b) \in S}
+        \log \frac{e^{z_{c}(a,b)}}{\sum_{c'} e^{z_{c'}(a,b)}}
 
     Paper: Power et al. 2022, arXiv 2201.02177; Nanda et al. 2023, arXiv 2301.05217
     """
@@ -110,12 +111,14 @@ def summary(result: xr.Dataset) -> Summary:
         )
     else:
         times = f", **{generalised / memorised:.0f} times** later" if memorised and generalised >= 2 * memorised else ""
-        sentence = f"It knew the training set by **step {memorised:,}** and generalised at **step {generalised:,}**{times}."
+        sentence = (
+            f"It knew the training set by **step {memorised:,}** and generalised at **step {generalised:,}**{times}."
+        )
     return Summary(sentence, values, _phases(int(result.step[0]), memorised, generalised, last))
 
 
 def _first(result: xr.Dataset, holds: xr.DataArray) -> int | None:
-    return int(result.step[int(holds.argmax())]) if bool(holds.any()) else None
+    return int(result.step[int(holds.values.argmax())]) if bool(holds.any()) else None
 
 
 def _phases(first: int, memorised: int | None, generalised: int | None, last: int) -> tuple[Phase, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import xarray as xr
 from jaxtyping import Float
@@ -24,13 +25,13 @@ class WeightNorm:
 
 
 def weight_norm(checkpoint: Checkpoint) -> WeightNorm:
-    """The norm of the weights, in total and per parameter.
+    r"""The norm of the weights, in total and per parameter.
 
     With weight decay expect it to grow while the training set is memorised and to fall as the circuit
     takes over. Whether it falls or rises at grokking depends on the set-up: without weight decay it
     rises (Gromov 2023).
 
-    Formula: \\lVert\\theta\\rVert_2 = \\sqrt{\\sum_i \\theta_i^2}
+    Formula: \lVert\theta\rVert_2 = \sqrt{\sum_i \theta_i^2}
 
     Paper: Nanda et al. 2023, arXiv 2301.05217; Liu et al. 2022 (Omnigrok), arXiv 2210.01117
     """
@@ -40,7 +41,7 @@ def weight_norm(checkpoint: Checkpoint) -> WeightNorm:
 
 
 def figure(result: xr.Dataset) -> list[Curves]:
-    largest = result.norm.max("step").argsort()[::-1].values[:6]
+    largest = result.norm.max("step").values.argsort()[::-1][:6]
     return [
         Curves("Weight norm", {"all": result.total}, width="half"),
         Curves(
@@ -57,7 +58,7 @@ def _short(name: str) -> str:
 
 def summary(result: xr.Dataset) -> Summary:
     total = result.total
-    highest = int(total.argmax())
+    highest = int(np.nanargmax(total.values))
     start, top, end = (float(total[place]) for place in (0, highest, -1))
     values = {"first": start, "highest": top, "highest_step": int(result.step[highest]), "final": end}
     return Summary(

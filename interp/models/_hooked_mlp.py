@@ -9,10 +9,38 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from interp.models._architecture import ACTIVATIONS, Weights
-from interp.models._hooks import HookedModel, HookPoint
+from interp.models._hooks import HookedModel, HookPoint, register_weights
 
 if TYPE_CHECKING:
     from interp.models.mlp import MLP
+
+
+class Hidden(nn.Module):
+    W_in: Float[Tensor, "d_in d_mlp"]
+    b_in: Float[Tensor, " d_mlp"]
+
+    def __init__(self, act_fn: str, biases: bool) -> None:
+        super().__init__()
+        self.act_fn = ACTIVATIONS[act_fn]
+        self.biases = biases
+        self.hook_pre = HookPoint()
+        self.hook_post = HookPoint()
+
+    def forward(self, x: Float[Tensor, "batch d_in"]) -> Float[Tensor, "batch d_mlp"]:
+        pre = x @ self.W_in
+        return self.hook_post(self.act_fn(self.hook_pre(pre + self.b_in if self.biases else pre)))
+
+
+class Unembed(nn.Module):
+    W_U: Float[Tensor, "d_mlp p"]
+    b_U: Float[Tensor, " p"]
+
+    def __init__(self, biases: bool) -> None:
+        super().__init__()
+        self.biases = biases
+
+    def forward(self, x: Float[Tensor, "batch d_mlp"]) -> Float[Tensor, "batch p"]:
+        return x @ self.W_U + self.b_U if self.biases else x @ self.W_U
 
 
 class HookedMLP(HookedModel):
@@ -20,24 +48,16 @@ class HookedMLP(HookedModel):
 
     def __init__(self, architecture: MLP, weights: Weights) -> None:
         super().__init__()
-        self.act_fn = ACTIVATIONS[architecture.act_fn]
         self.tables = architecture.embeddings
-        for name, value in weights.items():
-            module, parameter = name.split(".")
-            if not hasattr(self, module):
-                self.add_module(module, nn.Module())
-            self.get_submodule(module).register_parameter(parameter, nn.Parameter(value))
+        for name in dict.fromkeys(self.tables):
+            self.add_module(name.removesuffix(".W_E"), nn.Module())
         self.hook_embed = HookPoint()
-        self.mlp.hook_pre = HookPoint()
-        self.mlp.hook_post = HookPoint()
+        self.mlp = Hidden(architecture.act_fn, architecture.biases)
+        self.unembed = Unembed(architecture.biases)
+        register_weights(self, weights)
         self.setup()
 
     def forward(self, pairs: Int[Tensor, "batch 2"]) -> Float[Tensor, "batch p"]:
         E_a, E_b = (self.get_parameter(name) for name in self.tables)
         x = self.hook_embed(torch.stack([E_a[pairs[:, 0]], E_b[pairs[:, 1]]], dim=1))  # [batch, operand, d_model]
-        pre = x.flatten(1) @ self.mlp.W_in
-        if hasattr(self.mlp, "b_in"):
-            pre = pre + self.mlp.b_in
-        post = self.mlp.hook_post(self.act_fn(self.mlp.hook_pre(pre)))
-        logits = post @ self.unembed.W_U
-        return logits + self.unembed.b_U if hasattr(self.unembed, "b_U") else logits
+        return self.unembed(self.mlp(x.flatten(1)))

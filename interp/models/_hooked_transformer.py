@@ -10,16 +10,16 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from interp.models._architecture import ACTIVATIONS, Weights
-from interp.models._hooks import HookedModel, HookPoint
+from interp.models._hooks import HookedModel, HookPoint, register_weights
 
 if TYPE_CHECKING:
     from interp.models.transformer import Transformer
 
 
-def _parameters(module: nn.Module, weights: Weights, prefix: str) -> None:
-    for name, value in weights.items():
-        if name.startswith(prefix) and "." not in (own := name.removeprefix(prefix)):
-            module.register_parameter(own, nn.Parameter(value))
+def _add_hook_points(module: nn.Module) -> None:
+    """A HookPoint for each name that the module's class declares as one."""
+    for name in (name for name in type(module).__annotations__ if name.startswith("hook_")):
+        setattr(module, name, HookPoint())
 
 
 class Embed(nn.Module):
@@ -37,6 +37,12 @@ class PosEmbed(nn.Module):
 
 
 class Attention(nn.Module):
+    hook_q: HookPoint
+    hook_k: HookPoint
+    hook_v: HookPoint
+    hook_attn_scores: HookPoint
+    hook_pattern: HookPoint
+    hook_z: HookPoint
     W_Q: Float[Tensor, "head d_model d_head"]
     W_K: Float[Tensor, "head d_model d_head"]
     W_V: Float[Tensor, "head d_model d_head"]
@@ -44,8 +50,7 @@ class Attention(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        for name in ("hook_q", "hook_k", "hook_v", "hook_attn_scores", "hook_pattern", "hook_z"):
-            setattr(self, name, HookPoint())
+        _add_hook_points(self)
 
     def forward(self, x: Float[Tensor, "batch pos d_model"]) -> Float[Tensor, "batch pos d_model"]:
         q = self.hook_q(torch.einsum("bpm,hmd->bphd", x, self.W_Q))
@@ -78,12 +83,17 @@ class MLP(nn.Module):
 
 
 class Block(nn.Module):
+    hook_resid_pre: HookPoint
+    hook_attn_out: HookPoint
+    hook_resid_mid: HookPoint
+    hook_mlp_out: HookPoint
+    hook_resid_post: HookPoint
+
     def __init__(self, act_fn: str) -> None:
         super().__init__()
         self.attn = Attention()
         self.mlp = MLP(act_fn)
-        for name in ("hook_resid_pre", "hook_attn_out", "hook_resid_mid", "hook_mlp_out", "hook_resid_post"):
-            setattr(self, name, HookPoint())
+        _add_hook_points(self)
 
     def forward(self, x: Float[Tensor, "batch pos d_model"]) -> Float[Tensor, "batch pos d_model"]:
         x = self.hook_resid_pre(x)
@@ -109,8 +119,7 @@ class HookedTransformer(HookedModel):
         self.unembed = Unembed()
         self.hook_embed = HookPoint()
         self.hook_pos_embed = HookPoint()
-        for path, module in list(self.named_modules()):
-            _parameters(module, weights, f"{path}." if path else "")
+        register_weights(self, weights)
         self.setup()
 
     def forward(self, tokens: Int[Tensor, "batch pos"]) -> Float[Tensor, "batch pos d_vocab_out"]:
@@ -118,6 +127,9 @@ class HookedTransformer(HookedModel):
         for block in self.blocks:
             x = block(x)
         return self.unembed(x)
+
+    def _stacked(self, parameter: str) -> Float[Tensor, "layer ..."]:
+        return torch.stack([block.get_parameter(parameter) for block in self.blocks])
 
     @property
     def W_E(self) -> Float[Tensor, "d_vocab d_model"]:
@@ -133,24 +145,24 @@ class HookedTransformer(HookedModel):
 
     @property
     def W_Q(self) -> Float[Tensor, "layer head d_model d_head"]:
-        return torch.stack([block.attn.W_Q for block in self.blocks])
+        return self._stacked("attn.W_Q")
 
     @property
     def W_K(self) -> Float[Tensor, "layer head d_model d_head"]:
-        return torch.stack([block.attn.W_K for block in self.blocks])
+        return self._stacked("attn.W_K")
 
     @property
     def W_V(self) -> Float[Tensor, "layer head d_model d_head"]:
-        return torch.stack([block.attn.W_V for block in self.blocks])
+        return self._stacked("attn.W_V")
 
     @property
     def W_O(self) -> Float[Tensor, "layer head d_head d_model"]:
-        return torch.stack([block.attn.W_O for block in self.blocks])
+        return self._stacked("attn.W_O")
 
     @property
     def W_in(self) -> Float[Tensor, "layer d_model d_mlp"]:
-        return torch.stack([block.mlp.W_in for block in self.blocks])
+        return self._stacked("mlp.W_in")
 
     @property
     def W_out(self) -> Float[Tensor, "layer d_mlp d_model"]:
-        return torch.stack([block.mlp.W_out for block in self.blocks])
+        return self._stacked("mlp.W_out")

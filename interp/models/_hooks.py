@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 from transformer_lens import ActivationCache, HookedRootModule
 from transformer_lens.hook_points import HookPoint
 
-__all__ = ["HookPoint", "HookedModel"]
+__all__ = ["HookPoint", "HookedModel", "register_weights"]
 
 
 class HookedModel(HookedRootModule):
@@ -27,3 +28,10 @@ class HookedModel(HookedRootModule):
         as_object = options.pop("return_cache_object", True)
         logits, cache = super().run_with_cache(*args, **options)
         return logits, ActivationCache(cache, self) if as_object else cache
+
+
+def register_weights(module: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Make each weight, "blocks.0.attn.W_Q", a parameter of the submodule its name leads to."""
+    for path, value in weights.items():
+        owner, _, name = path.rpartition(".")
+        module.get_submodule(owner).register_parameter(name, nn.Parameter(value))

@@ -41,7 +41,9 @@ class MLP(Architecture):
     biases: bool
     act_fn: Literal["relu", "gelu"]
 
-    neurons = "mlp.hook_post"
+    @property
+    def neurons(self) -> str:
+        return "mlp.hook_post"
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:

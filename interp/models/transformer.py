@@ -5,11 +5,12 @@ from __future__ import annotations
 import functools
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.nn.functional import embedding
 
 from interp.models._architecture import ACTIVATIONS, Architecture, Weights
 from interp.tasks._task import Task
@@ -35,7 +36,9 @@ def transformer(
     Raises ValueError where d_model is not a multiple of n_heads.
     """
     if d_model % n_heads:
-        raise ValueError(f"d_model is {d_model}, which {n_heads} heads do not divide; try {d_model // n_heads * n_heads}")
+        raise ValueError(
+            f"d_model is {d_model}, which {n_heads} heads do not divide; try {d_model // n_heads * n_heads}"
+        )
     return Transformer(task, n_layers, d_model, n_heads, d_mlp, act_fn)
 
 
@@ -113,7 +116,7 @@ class Transformer(Architecture):
         def keep(value: Tensor, hook: HookPoint) -> None:
             activations[str(hook.name)] = value[:, -1]
 
-        read = [(name, keep) for name in self._module.hook_names if "hook_resid" in name or ".mlp." in name]
+        read: list[Any] = [(name, keep) for name in self._module.hook_names if "hook_resid" in name or ".mlp." in name]
         with self._module.hooks(fwd_hooks=read):
             logits = torch.func.functional_call(self._module, dict(weights), (self.tokens(pairs),))
         return activations | {"logits": logits[:, -1]}
@@ -122,39 +125,65 @@ class Transformer(Architecture):
     def _module(self) -> HookedTransformer:
         return self.hooked({name: torch.empty(shape) for name, shape in self.shapes.items()})
 
+    def logits(self, weights: Weights, pairs: Int[Tensor, "pair 2"]) -> Float[Tensor, "pair d_vocab"]:
+        """The logits alone, for training: `last_position`'s up to rounding, with a seventh fewer multiplications.
+
+        Only the neurons stand between z and the logits, so the matrices on either side of them are multiplied
+        first: z reaches the neurons by W_O·W_in, the logits by W_O·W_U, and the neurons the logits by W_out·W_U.
+        """
+        if self.n_layers > 1:
+            return super().logits(weights, pairs)
+        z, equals = self._attention(weights, pairs)[1], self._equals(weights)
+        W_in, b_in, W_out, b_out = (weights[f"blocks.0.mlp.{name}"] for name in ("W_in", "b_in", "W_out", "b_out"))
+        W_O, W_U = weights["blocks.0.attn.W_O"].flatten(0, 1), weights["unembed.W_U"]
+        pre = torch.addmm(equals @ W_in + b_in, z, W_O @ W_in)  # [pair, d_mlp]
+        direct = torch.addmm((equals + b_out) @ W_U, z, W_O @ W_U)
+        return direct.addmm_(ACTIVATIONS[self.act_fn](pre), W_out @ W_U)
+
     def _factorised(self, weights: Weights, pairs: Int[Tensor, "pair 2"]) -> dict[str, Float[Tensor, "pair ..."]]:
-        """The query is one vector ("="), so keys and values depend on one operand each; only they meet the MLP."""
-        p, (a, b) = self.task.p, pairs.unbind(1)
-        W_E, W_pos = weights["embed.W_E"], weights["pos_embed.W_pos"]
-        W_Q, W_K, W_V, W_O = (weights[f"blocks.0.attn.W_{letter}"] for letter in "QKVO")
-        equals = W_E[p] + W_pos[2]  # [d_model]
-        residuals = torch.stack([W_E[:p] + W_pos[0], W_E[:p] + W_pos[1]])  # [operand, p, d_model]
-        query = torch.einsum("m,hmd->hd", equals, W_Q) / math.sqrt(self.d_head)
-        score_of = torch.einsum("hmd,hd->mh", W_K, query)  # [d_model, head]: a residual's attention score
-        value_of = W_V.permute(1, 0, 2).flatten(1)  # [d_model, head * d_head]
-        scores, values = residuals @ score_of, residuals @ value_of  # [operand, p, head], [operand, p, head * d_head]
-        pattern = torch.stack(  # [pair, head, pos]
-            [scores[0][a], scores[1][b], (equals @ score_of).expand(len(pairs), -1)], dim=-1
-        ).softmax(dim=-1)
-        at = [values[0][a].unflatten(1, (self.n_heads, -1)), values[1][b].unflatten(1, (self.n_heads, -1))]
-        z = (
-            pattern[..., 0, None] * at[0]
-            + pattern[..., 1, None] * at[1]
-            + pattern[..., 2, None] * (equals @ value_of).unflatten(0, (self.n_heads, -1))
-        )  # [pair, head, d_head]
-        resid_mid = equals + z.flatten(1) @ W_O.flatten(0, 1)
+        """Every activation at "=": attention from tables over the operands, and only this position's MLP."""
+        pattern, z = self._attention(weights, pairs)
+        resid_mid = self._equals(weights) + z @ weights["blocks.0.attn.W_O"].flatten(0, 1)
         pre = torch.addmm(weights["blocks.0.mlp.b_in"], resid_mid, weights["blocks.0.mlp.W_in"])
         post = ACTIVATIONS[self.act_fn](pre)
         resid_post = resid_mid + torch.addmm(weights["blocks.0.mlp.b_out"], post, weights["blocks.0.mlp.W_out"])
         return {
             "blocks.0.attn.hook_pattern": pattern,
-            "blocks.0.attn.hook_z": z,
+            "blocks.0.attn.hook_z": z.unflatten(1, (self.n_heads, -1)),
             "blocks.0.hook_resid_mid": resid_mid,
             "blocks.0.mlp.hook_pre": pre,
             "blocks.0.mlp.hook_post": post,
             "blocks.0.hook_resid_post": resid_post,
             "logits": resid_post @ weights["unembed.W_U"],
         }
+
+    def _equals(self, weights: Weights) -> Float[Tensor, " d_model"]:
+        """The residual stream at "=" before attention: the same for every pair."""
+        return weights["embed.W_E"][self.task.p] + weights["pos_embed.W_pos"][2]
+
+    def _attention(
+        self, weights: Weights, pairs: Int[Tensor, "pair 2"]
+    ) -> tuple[Float[Tensor, "pair head pos"], Float[Tensor, "pair head_x_d_head"]]:
+        """The pattern from "=", and z with its heads side by side.
+
+        The query is one vector, so the scores and values of an operand are a table over the residues. Both are
+        taken relative to those of "=": its score is then 0, and z = v_= + Σ pattern_i·(v_i - v_=).
+        """
+        p, (a, b) = self.task.p, pairs.unbind(1)
+        W_E, W_pos, equals = weights["embed.W_E"], weights["pos_embed.W_pos"], self._equals(weights)
+        W_Q, W_K, W_V = (weights[f"blocks.0.attn.W_{letter}"] for letter in "QKV")
+        relative = torch.stack([W_E[:p] + W_pos[0], W_E[:p] + W_pos[1]]) - equals  # [operand, p, d_model]
+        query = torch.einsum("m,hmd->hd", equals, W_Q) / math.sqrt(self.d_head)
+        scores = relative @ torch.einsum("hmd,hd->mh", W_K, query)  # [operand, p, head]
+        value_of = W_V.permute(1, 0, 2).flatten(1)  # [d_model, head * d_head]
+        values = relative @ value_of  # [operand, p, head * d_head]
+        at_a, at_b = embedding(a, scores[0]), embedding(b, scores[1])  # [pair, head]
+        pattern = torch.stack([at_a, at_b, torch.zeros_like(at_a)]).softmax(dim=0)  # [pos, pair, head]
+        z = (equals @ value_of).unflatten(0, (self.n_heads, -1))
+        for i, operand in enumerate((a, b)):
+            value = embedding(operand, values[i]).unflatten(1, (self.n_heads, -1))
+            z = torch.addcmul(z, pattern[i, :, :, None], value)
+        return pattern.permute(1, 2, 0), z.flatten(1)
 
     def hooked(self, weights: Weights) -> HookedTransformer:
         from interp.models._hooked_transformer import HookedTransformer

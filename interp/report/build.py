@@ -42,9 +42,7 @@ def _run_page(run: Run, asks: Sequence[Ask], found: Mapping[str, xr.Dataset]) ->
     return RunPage(
         name=run.name,
         facts=_facts(run),
-        findings=tuple(
-            Finding(label, summary.sentence, summary.values) for label, summary in said.items() if summary
-        ),
+        findings=tuple(Finding(label, summary.sentence, summary.values) for label, summary in said.items() if summary),
         phases=_phases(said.values()),
         steps=np.unique(np.concatenate(stepped)) if stepped else np.array(run.steps),
         sections=tuple(_section(ask, found[ask.label], run) for ask in asks),
@@ -63,7 +61,10 @@ def _facts(run: Run) -> tuple[tuple[str, str], ...]:
         (run.name, ""),
         (run.task.description, split),
         (run.model_call.name, run.architecture.description),
-        (f"{len(steps):,} checkpoints", f"steps {steps[0]:,}–{steps[-1]:,}" if len(steps) > 1 else f"step {steps[0]:,}"),
+        (
+            f"{len(steps):,} checkpoints",
+            f"steps {steps[0]:,}–{steps[-1]:,}" if len(steps) > 1 else f"step {steps[0]:,}",
+        ),
     ]
     if run.training:
         options = run.training.optimiser.options
@@ -94,7 +95,11 @@ def _note(result: xr.Dataset) -> str:
     blank = [
         int(step)
         for step in result.step.values
-        if all(np.isnan(a.sel(step=step)).all() for a in result.data_vars.values() if a.dtype.kind == "f" and "step" in a.dims)
+        if all(
+            np.isnan(a.sel(step=step)).all()
+            for a in result.data_vars.values()
+            if a.dtype.kind == "f" and "step" in a.dims
+        )
     ]
     numbers = any(array.dtype.kind == "f" for array in result.data_vars.values())
     if not numbers or not blank:
@@ -110,9 +115,7 @@ def _code(ask: Ask, title: str, run: Run | None) -> str:
         return ""
     options = "".join(f", {name}={value!r}" for name, value in _changed(ask).items())
     return (
-        "import interp\n"
-        f"run = interp.open_run({str(run.path)!r})\n"
-        f"run.show({ask.measure!r}, panel={title!r}{options})"
+        f"import interp\nrun = interp.open_run({str(run.path)!r})\nrun.show({ask.measure!r}, panel={title!r}{options})"
     )
 
 
@@ -141,5 +144,3 @@ def text(page: Page) -> str:
         sentences = " ".join(finding.sentence.replace("**", "") for finding in run.findings)
         lines.append(f"{run.name}: {sentences}" if len(page.runs) > 1 else sentences)
     return "\n".join(lines)
-
-

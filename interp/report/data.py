@@ -37,8 +37,7 @@ def _run(run: RunPage, store: ArrayStore, budget: int) -> dict[str, Any]:
         "name": run.name,
         "facts": [" ".join(fact).strip() for fact in run.facts],
         "findings": [
-            {"label": f.label, "sentence": unmarked(f.sentence), "values": plain(f.values)}
-            for f in run.findings
+            {"label": f.label, "sentence": unmarked(f.sentence), "values": plain(f.values)} for f in run.findings
         ],
         "phases": [{"name": p.name, "start": int(p.start), "end": int(p.end)} for p in run.phases],
         "steps": plain(run.steps),

@@ -79,7 +79,7 @@ def _fixed_colour_ranges(drawing: Drawing) -> dict[str, Any]:
         elif low > 0:
             low = 0.0
         trace["zmin"], trace["zmax"] = trace.get("zmin", low), trace.get("zmax", high)
-    return {**drawing.figure, "data": traces}
+    return {"data": traces, "layout": drawing.figure.get("layout", {})}
 
 
 def _extent(values: Any) -> tuple[float, float]:

@@ -15,8 +15,12 @@ def paragraphs(text: str) -> list[str]:
 
 
 def prose(text: str) -> Markup:
-    """Text with what stands between backticks set as code."""
-    return _alternating(re.split(r"`+([^`]+)`+", text), Markup("<code>{}</code>"))
+    """Text with what stands between backticks set as code, and between single asterisks as emphasis."""
+    plain_and_code = re.split(r"`+([^`]+)`+", text)
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if index % 2 else _emphasised(part)
+        for index, part in enumerate(plain_and_code)
+    )
 
 
 def sentence(finding: Finding, section: str | None) -> Markup:
@@ -39,6 +43,10 @@ def short_reference(paper: str) -> str:
 def short_number(value: float) -> str:
     """Two digits are enough at the end of a colour scale."""
     return f"{value:.2g}".replace("-", "−")
+
+
+def _emphasised(text: str) -> Markup:
+    return _alternating(re.split(r"(?<![\w*])\*(\w(?:[^*]*\w)?)\*(?![\w*])", text), Markup("<em>{}</em>"))
 
 
 def _alternating(parts: list[str], odd: Markup) -> Markup:

@@ -20,7 +20,15 @@ from interp.report.plain import safe_in_script, script_json
 from interp.report.prose import paragraphs, prose, short_number
 from interp.report.text import report_text
 
-SCRIPTS = ("arrays.js", "style.js", "drawing.js", "table.js", "csv.js", "slider.js", "report.js")  # in this order
+SCRIPTS = (
+    "arrays.js",
+    "style.js",
+    "drawing.js",
+    "table.js",
+    "csv.js",
+    "slider.js",
+    "report.js",
+)  # in this order
 
 
 def render(page: Page) -> str:
@@ -28,28 +36,30 @@ def render(page: Page) -> str:
     store = ArrayStore()
     runs, across = outline(page, store)
     data = report_data(page, store)
-    return _environment().get_template("template.html.j2").render(
-        page=page,
-        runs=runs,
-        across=across,
-        data=data,
-        text=report_text(page),
-        blocks=store.blocks(),
-        palette=_palette(),
-        colours=COLOURS,
-        scales=SCALES,
-        css=Markup(_resource("report.css")),
-        script=Markup(_script()),
-        plotly=Markup(get_plotlyjs()),
+    return (
+        _environment()
+        .get_template("template.html.j2")
+        .render(
+            page=page,
+            runs=runs,
+            across=across,
+            data=data,
+            text=report_text(page),
+            blocks=store.blocks(),
+            palette=_palette(),
+            colours=COLOURS,
+            scales=SCALES,
+            css=Markup(_resource("report.css")),
+            script=Markup(_script()),
+            plotly=Markup(get_plotlyjs()),
+        )
     )
 
 
 def _palette() -> dict[str, dict[str, Any]]:
     """Theme -> role -> colour, or list of colours."""
     roles = {**COLOURS, **SCALES}
-    return {
-        theme: {role: pair[index] for role, pair in roles.items()} for index, theme in enumerate(("light", "dark"))
-    }
+    return {theme: {role: pair[index] for role, pair in roles.items()} for index, theme in enumerate(("light", "dark"))}
 
 
 @cache

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from interp import storage
 from interp.errors import InterpError
-from interp.maths.cross_entropy import cross_entropy
+from interp.maths.cross_entropy import cross_entropy, mean_cross_entropy
 from interp.models._architecture import Architecture
 from interp.optimisers._optimiser import Optimiser
 from interp.tasks._task import Task
@@ -91,7 +91,7 @@ class _Training:
     def update(self) -> None:
         """One optimiser update. Raises InterpError, before it moves anything, where the loss is not finite."""
         pairs, answers = self.batches.next()
-        loss = cross_entropy(self.architecture.logits(self.weights, pairs), answers).mean()
+        loss = mean_cross_entropy(self.architecture.logits(self.weights, pairs), answers)
         if not math.isfinite(value := loss.item()):
             raise InterpError(
                 f"{self.folder}: the loss is {value} at step {self.step}; the checkpoints before it are kept. "
@@ -107,9 +107,15 @@ class _Training:
         self.checkpoints.save(self.step, {name: weight.detach().numpy() for name, weight in self.weights.items()})
 
     def save_state(self) -> None:
-        parts = {"weights": self.weights, "optimiser": self.optimiser.state(), "batches": self.batches.state()}
+        parts = {
+            "weights": self.weights,
+            "optimiser": self.optimiser.state(),
+            "batches": self.batches.state(),
+        }
         arrays = {
-            f"{part}/{name}": tensor.detach().numpy() for part, tensors in parts.items() for name, tensor in tensors.items()
+            f"{part}/{name}": tensor.detach().numpy()
+            for part, tensors in parts.items()
+            for name, tensor in tensors.items()
         }
         metadata = {"step": self.step, "threads": torch.get_num_threads(), "recipe": _digest(self.recipe)}
         storage.write_arrays(self.folder / STATE, arrays, {key: str(value) for key, value in metadata.items()})
@@ -167,9 +173,7 @@ def _begin(
     return training
 
 
-def _advance(
-    training: _Training, steps: int, save: set[int], meter: _Meter, interrupted: Callable[[], bool]
-) -> None:
+def _advance(training: _Training, steps: int, save: set[int], meter: _Meter, interrupted: Callable[[], bool]) -> None:
     """Update until `steps`, keeping what `save` names; the step it starts at is kept too, if it was not yet."""
     if training.step in save:
         training.save_checkpoint()

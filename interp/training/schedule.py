@@ -36,7 +36,5 @@ def _window(window: str, steps: int) -> range:
         raise ValueError(f'dense window {window!r} is not "start:stop:every", such as "12000:14000:10"')
     start, stop, every = map(int, found.groups())
     if not start <= stop <= steps or every < 1:
-        raise ValueError(
-            f"dense window {window!r} needs start <= stop <= {steps}, the last step, and every >= 1"
-        )
+        raise ValueError(f"dense window {window!r} needs start <= stop <= {steps}, the last step, and every >= 1")
     return range(start, stop + 1, every)

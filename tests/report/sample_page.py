@@ -67,14 +67,22 @@ def weights(seed: int) -> np.ndarray:
     return np.multiply.outer(rise(11_000, 1500), cosine) + np.multiply.outer(1 - rise(13_000, 1500), noise)
 
 
-def label(text: str, role: str, x: float, y: float) -> dict:
-    """A line's name, on it, in its colour."""
-    return {"text": text, "x": x, "y": y, "yanchor": "bottom", "font": {"color": f"role:{role}"}}
+def label(name: str, y: float) -> dict:
+    """A line's name at its end, in its colour."""
+    font = {"color": f"role:{name}", "size": 13}
+    return {"text": name, "x": 1.0, "xref": "paper", "xanchor": "left", "xshift": 6, "y": y, "font": font}
 
 
 def line(name: str, y: np.ndarray, role: str) -> dict:
     """A line over training."""
-    return {"type": "scatter", "mode": "lines", "name": name, "x": STEPS, "y": y, "line": {"color": f"role:{role}"}}
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "name": name,
+        "x": STEPS,
+        "y": y,
+        "line": {"color": f"role:{role}"},
+    }
 
 
 def loss_section() -> Section:
@@ -85,11 +93,11 @@ def loss_section() -> Section:
         figure={
             "data": [line(name, y, name) for name, y in curves.items()],
             "layout": {
-                "yaxis": {"type": "log", "title": "loss (nats)", "exponentformat": "power", "dtick": 2},
+                "yaxis": {"type": "log", "title": {"text": "loss (nats)"}, "exponentformat": "power", "dtick": 2},
                 "annotations": [
-                    label("test", "test", 4000, 1.45),
-                    label("restricted", "restricted", 6500, 0.62),
-                    label("train", "train", 8000, -6.3),
+                    label("test", -5.8),
+                    label("restricted", -7.3),
+                    label("train", -6.5),
                 ],
             },
         },
@@ -110,8 +118,7 @@ def loss_section() -> Section:
         paper="Nanda et al. 2023, Progress measures for grokking via mechanistic interpretability",
         panels=(Panel(drawing, 'from interp import open_run\nrun = open_run("sample")\nrun.show("loss")'),),
         variables=tuple(
-            Variable(name, ("step",), y, {"step": STEPS.tolist()}, f"{name} loss", "nats")
-            for name, y in curves.items()
+            Variable(name, ("step",), y, {"step": STEPS.tolist()}, f"{name} loss", "nats") for name, y in curves.items()
         ),
     )
 
@@ -123,20 +130,23 @@ def spectrum_section(seed: int) -> Section:
     over_time = Drawing(
         title="Spectrum over training",
         figure={
-            "data": [
-                {"type": "heatmap", "x": STEPS, "y": FREQS, "z": power.T, "colorscale": "role:sequential"}
-            ],
+            "data": [{"type": "heatmap", "x": STEPS, "y": FREQS, "z": power.T, "colorscale": "role:sequential"}],
             "layout": {"xaxis": {"title": {"text": "step"}}, "yaxis": {"title": {"text": "frequency"}}},
         },
         steps=STEPS,
         time_axis=True,
     )
-    roles = {key: "role:accent" for key in KEYS} | {ABANDONED: "role:abandoned"}
+    roles = dict.fromkeys(KEYS, "role:accent") | {ABANDONED: "role:abandoned"}
     bars = Drawing(
         title="Spectrum at this step",
         figure={
             "data": [
-                {"type": "bar", "x": FREQS, "y": power[-1], "marker": {"color": [roles.get(f, "role:quiet") for f in FREQS]}}
+                {
+                    "type": "bar",
+                    "x": FREQS,
+                    "y": power[-1],
+                    "marker": {"color": [roles.get(f, "role:quiet") for f in FREQS]},
+                }
             ],
             "layout": {
                 "xaxis": {"title": {"text": "frequency"}},

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 from sample_page import CIRCLES, STEPS, circles, losses, many_runs_page, sample_page, spectrum, weights
 
+from interp.figures import Drawing, Moving
+from interp.report.page import Panel, RunPage, Section
 from interp.report.render import render
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -19,7 +22,11 @@ if not CHROMIUM.exists():
 
 OPENING = 14_600  # the end of circuit formation
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
-LOSS, OVER_TIME, BARS, CIRCLE, GINI, WEIGHTS = "loss-0", *(f"embedding_dft-{n}" for n in range(4)), "input_weights-0"
+LOSS, OVER_TIME, BARS, CIRCLE, GINI, WEIGHTS = (
+    "loss-0",
+    *(f"embedding_dft-{n}" for n in range(4)),
+    "input_weights-0",
+)
 
 
 @pytest.fixture(scope="module")
@@ -217,7 +224,11 @@ def test_phases_are_named_above_the_first_time_plot_only(report: Report) -> None
 def test_the_theme_recolours_plots_and_page(report: Report) -> None:
     def colours() -> tuple:
         body = report.page.evaluate("getComputedStyle(document.body).backgroundColor")
-        return report.shown(LOSS, "data[0].line.color"), report.shown(OVER_TIME, "data[0].colorscale[0][1]"), body
+        return (
+            report.shown(LOSS, "data[0].line.color"),
+            report.shown(OVER_TIME, "data[0].colorscale[0][1]"),
+            body,
+        )
 
     assert colours() == ("#0072B2", "#FDFDFB", "rgb(253, 253, 251)")
     report.page.click("#theme")
@@ -288,7 +299,7 @@ def test_the_table_has_the_step_one_looks_at(report: Report) -> None:
     report.press("Home")
     rows = report.page.locator(f"#sample_59-{BARS} tbody tr")
     cells = rows.nth(3).locator("td").all_inner_texts()
-    assert cells[0] == "4"
+    assert cells[1] == "4"
     assert float(cells[-1]) == pytest.approx(spectrum(0)[0, 3], rel=1e-4)
     report.page.click(f"#sample_59-{LOSS} summary >> text=table")
     assert report.page.locator(f"#sample_59-{LOSS} tbody tr").count() == 3
@@ -297,7 +308,7 @@ def test_the_table_has_the_step_one_looks_at(report: Report) -> None:
 def test_headings_are_in_order(report: Report) -> None:
     levels = report.page.evaluate("[...document.querySelectorAll('h1,h2,h3,h4')].map(h => Number(h.tagName[1]))")
     assert levels[0] == 1
-    assert all(after - before <= 1 for before, after in zip(levels, levels[1:], strict=False))
+    assert all(after - before <= 1 for before, after in pairwise(levels))
 
 
 def test_one_run_is_shown_at_a_time(browser: sync_api.Browser, folder: Path) -> None:
@@ -317,6 +328,47 @@ def test_an_address_opens_a_run_or_its_section(browser: sync_api.Browser, folder
         report.page.click(".overview a[href='#sample_59-embedding_dft']")
         report.page.wait_for_selector("#sample_59-embedding_dft", state="visible")
         report.settle()
+
+
+def test_roles_and_gaps_may_move(browser: sync_api.Browser, tmp_path: Path) -> None:
+    roles = np.array([["role:accent", "role:quiet"], ["role:quiet", "role:accent"]])
+    cells = np.array([[[0.0, np.nan]], [[1.0, 2.0]]])
+    bars = {"type": "bar", "x": [1, 2], "y": [3, 4], "marker": {"color": roles[-1].tolist()}}
+    heatmap = {"type": "heatmap", "z": cells[-1], "colorscale": "role:sequential"}
+    steps = np.array([0, 100])
+    drawings = (
+        Drawing("Roles", {"data": [bars]}, steps, (Moving(0, "marker.color", roles),)),
+        Drawing("Gaps", {"data": [heatmap]}, steps, (Moving(0, "z", cells),)),
+    )
+    section = Section("one", "One", "", "", (), "", tuple(Panel(drawing, "") for drawing in drawings), ())
+    with Report(browser, written(tmp_path, RunPage("run", (), (), (), steps, (section,))), "#step=0") as report:
+        assert report.shown("one-0", "data[0].marker.color", "run") == ["#B0412E", "#B9BDC9"]
+        np.testing.assert_array_equal(report.shown("one-1", "data[0].z", "run"), cells[0])
+        report.press("ArrowRight")
+        assert report.shown("one-0", "data[0].marker.color", "run") == ["#B9BDC9", "#B0412E"]
+        np.testing.assert_array_equal(report.shown("one-1", "data[0].z", "run"), cells[1])
+
+
+@pytest.mark.parametrize("steps", [[], [500]])
+def test_without_a_second_checkpoint_there_is_no_slider(
+    browser: sync_api.Browser, tmp_path: Path, steps: list[int]
+) -> None:
+    still = Drawing("Still", {"data": [{"type": "scatter", "y": [1, 2]}]}, np.array([]))
+    bare = Section("bare", "Bare", "", "", (), "", (), (), "Nothing to draw.")
+    section = Section("one", "One", "", "", (), "", (Panel(still, ""),), ())
+    run = RunPage("run", (), (), (), np.array(steps, dtype=int), (section, bare))
+    with Report(browser, written(tmp_path, run)) as report:
+        report.press("ArrowRight", "End", "Space")
+        assert report.shown("one-0", "data[0].y", "run") == [1, 2]
+        assert not report.page.is_visible(".slider")
+        report.page.click("#run-one-0 summary >> text=table")
+        assert report.page.locator("#run-one-0 tbody tr").count() == 2
+
+
+def written(folder: Path, run: RunPage) -> Path:
+    file = folder / "report.html"
+    file.write_text(render(sample_page(run)), encoding="utf-8")
+    return file
 
 
 def test_paper_gets_the_light_theme_and_the_step(browser: sync_api.Browser, folder: Path, tmp_path: Path) -> None:

@@ -97,7 +97,13 @@ def test_equal_names_get_different_addresses() -> None:
 
 
 def test_all_json_parses(many: Reader) -> None:
-    assert {"interp-data", "interp-palette", "interp-group-0", "interp-group-2", "interp-group-across"} <= set(many.scripts)
+    assert {
+        "interp-data",
+        "interp-palette",
+        "interp-group-0",
+        "interp-group-2",
+        "interp-group-across",
+    } <= set(many.scripts)
     for text in many.scripts.values():
         json.loads(text)
 

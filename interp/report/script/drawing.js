@@ -30,6 +30,10 @@ class Drawing {
     };
   }
 
+  get isDrawn() {
+    return this.shown.theme !== undefined;
+  }
+
   isStale(step) {
     const wanted = this.wanted(step);
     return Object.keys(wanted).some((key) => wanted[key] !== this.shown[key]);
@@ -40,12 +44,16 @@ class Drawing {
     const wanted = this.wanted(step);
     const redraw = wanted.theme !== this.shown.theme || wanted.width !== this.shown.width;
     this.shown = wanted;
-    await (redraw ? this.draw(wanted) : this.move(wanted));
+    try {
+      await (redraw ? this.draw(wanted) : this.move(wanted));
+    } catch (error) {
+      console.error(`${this.spec.title} could not be drawn`, error); // the other panels still can
+    }
   }
 
   async draw(wanted) {
     const { data, layout } = this.spec.figure;
-    const traces = resolveRoles(data, wanted.theme);
+    const traces = resolveRoles(data, wanted.theme).map((trace) => this.withHover(trace));
     for (const { trace, attribute, values } of this.frames(wanted)) setPath(traces[trace], attribute, values);
     const complete = resolveRoles(this.layout(layout, wanted), wanted.theme);
     await Plotly.react(this.gd, traces, complete, PLOT_OPTIONS);
@@ -72,6 +80,17 @@ class Drawing {
     }));
   }
 
+  /** What a heatmap's cell says, in the words of its axes. */
+  withHover(trace) {
+    if (trace.type !== "heatmap" || trace.hovertemplate || trace.hoverinfo) return trace;
+    const [x, y] = [this.axisTitle("xaxis"), this.axisTitle("yaxis")];
+    return { ...trace, hovertemplate: `${x} %{x}<br>${y} %{y}<br><b>%{z:.4~g}</b><extra></extra>` };
+  }
+
+  axisTitle(axis) {
+    return titleText(this.spec.figure.layout[axis]) || axis[0];
+  }
+
   layout(layout, wanted) {
     const complete = {
       ...layout,
@@ -87,9 +106,11 @@ class Drawing {
 
   margin(layout, width) {
     const narrow = width < PHONE;
-    const bottom = layout.xaxis?.title || this.spec.width !== "full" ? 40 : 24; // side by side, axes align
+    const bottom = titleText(layout.xaxis) || this.spec.width !== "full" ? 40 : 24; // side by side, axes align
     if (!this.spec.time_axis) return { l: 48, r: 10, t: 12, b: bottom, ...layout.margin };
-    return { l: narrow ? 48 : 60, r: narrow ? 12 : 22, t: this.first ? 24 : 12, b: bottom };
+    const aligned = this.group.panels.filter((panel) => narrow || panel.width === this.spec.width);
+    const right = Math.max(endLabelWidth(aligned), narrow ? 12 : 22);
+    return { l: narrow ? 48 : 60, r: right, t: this.first ? 24 : 12, b: bottom };
   }
 
   /** The layout with the group's stretch of training: its phases, the cursor, and clicks anywhere. */
@@ -139,9 +160,20 @@ function cursorShape(step) {
   };
 }
 
-function textWidth(text) {
+/** Pixels that the names at the ends of lines need in any of the time plots, for all to end at one place. */
+function endLabelWidth(panels) {
+  const labels = panels.filter((panel) => panel.time_axis).flatMap((panel) => panel.figure.layout.annotations ?? []);
+  const outside = labels.filter(({ xref, x, xanchor }) => xref === "paper" && x === 1 && xanchor === "left");
+  return Math.max(0, ...outside.map(({ text, xshift = 0, font }) => xshift + textWidth(text, font?.size) + 2));
+}
+
+function titleText(axis) {
+  return axis?.title?.text ?? axis?.title ?? "";
+}
+
+function textWidth(text, size = TEMPLATE.layout.font.size) {
   textWidth.context ??= document.createElement("canvas").getContext("2d");
-  textWidth.context.font = `11.5px ${FONT}`;
+  textWidth.context.font = `${size}px ${FONT}`;
   return textWidth.context.measureText(text).width;
 }
 

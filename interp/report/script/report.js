@@ -13,7 +13,7 @@ function loadGroup(key) {
   if (!groups.has(key)) {
     const spec = readJSON(`interp-group-${key}`);
     const firstTime = spec.panels.find((panel) => panel.time_axis);
-    const drawings = spec.panels.map((panel) => new Drawing(panel, spec, panel === firstTime));
+    const drawings = spec.panels.map((panel) => new Drawing(panel, spec, panel === firstTime && spec.phases.length > 0));
     drawings.forEach(connect);
     groups.set(key, { spec, drawings });
   }
@@ -79,9 +79,9 @@ function staleDrawings() {
 }
 
 async function bringUp(drawing) {
-  const isNew = !drawing.shown.width;
+  const isNew = !drawing.isDrawn;
   await drawing.show(slider.step);
-  if (isNew && drawing.spec.time_axis) drawing.gd.on("plotly_click", moveToClick);
+  if (isNew && drawing.spec.time_axis) drawing.gd.on?.("plotly_click", moveToClick);
   updateTable(drawing);
 }
 
@@ -97,7 +97,7 @@ async function settled() {
 
 function updateTable(drawing) {
   const details = drawing.figure.querySelector(".panel-table");
-  if (details.open && drawing.shown.width) fillTable(details.querySelector(".table-view"), drawing, slider.step);
+  if (details.open && drawing.isDrawn) fillTables(details.querySelector(".table-view"), drawing, slider.step);
 }
 
 /** One table is downloaded at once; of several one chooses. */

@@ -44,7 +44,7 @@ class Slider {
   }
 
   setIndex(index) {
-    const bounded = Math.min(Math.max(index, 0), this.steps.length - 1);
+    const bounded = Math.max(0, Math.min(index, this.steps.length - 1));
     if (bounded === this.index) return;
     this.index = bounded;
     this.showIndex();

@@ -20,6 +20,7 @@ const TEMPLATE = {
     showlegend: false,
     bargap: 0.15,
     hoverlabel: { bgcolor: "role:paper", bordercolor: "role:quiet", font: { family: FONT, color: "role:ink" } },
+    modebar: { bgcolor: "rgba(0,0,0,0)", color: "role:quiet", activecolor: "role:ink" },
     separators: ".,",
     annotationdefaults: { showarrow: false, font: { size: 12 } },
   },
@@ -28,10 +29,7 @@ const TEMPLATE = {
     heatmap: [{ showscale: false, colorscale: "role:sequential" }],
   },
 };
-const PLOT_OPTIONS = {
-  displaylogo: false,
-  modeBarButtonsToRemove: ["select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "autoScale2d", "pan2d", "zoom2d"],
-};
+const PLOT_OPTIONS = { displaylogo: false, showSendToCloud: false, modeBarButtons: [["toImage", "resetScale2d"]] };
 
 /** The value with every "role:..." in it replaced by the theme's colour. */
 function resolveRoles(value, theme) {

@@ -1,33 +1,33 @@
 /* The numbers behind a panel at the step it shows, for those who read rather than look. */
 
-/** Fill `view` with a table of what the drawing shows now. */
-function fillTable(view, drawing, step) {
-  const rows = drawing.gd.data.flatMap((trace, number) => traceRows(trace, number, drawing, step));
-  const header = [axisTitle(drawing, "xaxis"), axisTitle(drawing, "yaxis"), "value"];
-  view.replaceChildren(tableElement(`${drawing.spec.title}, step ${formatStep(step)}`, header, rows));
+/** Fill `view` with tables of what the drawing shows now: one of its points, one of its heatmap's cells. */
+function fillTables(view, drawing, step) {
+  const { data } = drawing.gd;
+  const [x, y] = [drawing.axisTitle("xaxis"), drawing.axisTitle("yaxis")];
+  const caption = drawing.spec.title + (step === undefined ? "" : `, step ${formatStep(step)}`);
+  const atStep = (labels) => (drawing.spec.time_axis ? [indexAtOrBefore(labels, step)] : [...labels.keys()]);
+  const points = data.filter((trace) => trace.type !== "heatmap").flatMap((trace) => pointRows(trace, atStep));
+  const cells = data.filter((trace) => trace.type === "heatmap").flatMap((trace) => cellRows(trace, atStep));
+  view.replaceChildren();
+  if (points.length) view.append(tableElement(caption, ["", x, y], points));
+  if (cells.length) view.append(tableElement(caption, [x, y, "value"], cells));
 }
 
-/** [x, y, value] of each point; of a time plot only those at the step. */
-function traceRows(trace, number, drawing, step) {
-  const name = trace.name ?? "";
-  if (trace.type === "heatmap") return heatmapRows(trace, drawing, step);
+/** [name, x, y] of each point; of a line over training only where it is now. */
+function pointRows(trace, atStep) {
   const y = Array.from(trace.y ?? []);
   const x = Array.from(trace.x ?? y.keys());
-  const chosen = drawing.spec.time_axis ? [indexAtOrBefore(x, step)] : [...y.keys()];
-  return chosen.map((index) => [x[index], name || (trace.text?.[index] ?? ""), y[index]]);
+  const name = (index) => trace.hovertext?.[index] || trace.text?.[index] || trace.name || "";
+  return atStep(x).map((index) => [name(index), x[index], y[index]]);
 }
 
-function heatmapRows(trace, drawing, step) {
+/** [x, y, z] of each cell; of a heatmap over training only those of the column where it is now. */
+function cellRows(trace, atStep) {
   const rows = Array.from(trace.z);
   const x = Array.from(trace.x ?? rows[0]?.keys() ?? []);
   const y = Array.from(trace.y ?? rows.keys());
-  const columns = drawing.spec.time_axis ? [indexAtOrBefore(x, step)] : [...x.keys()];
+  const columns = atStep(x);
   return rows.flatMap((row, index) => columns.map((column) => [x[column], y[index], row[column]]));
-}
-
-function axisTitle(drawing, axis) {
-  const title = drawing.spec.figure.layout?.[axis]?.title;
-  return (title?.text ?? title) || axis[0];
 }
 
 function tableElement(caption, header, rows) {

@@ -1,0 +1,53 @@
+"""What several tests need: a run made of given weights, and the published networks where they are."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from interp.checkpoints import Run, open_run
+from interp.storage import Checkpoints
+
+
+@pytest.fixture
+def make_run(tmp_path: Path) -> Callable[..., Run]:
+    """`make_run({step: {name: array or tensor}}, task=…, model=…, name=…)`: a run of these weights, opened.
+
+    `task` and `model` are as in run.yaml: a name, or {name: options}.
+    """
+
+    def make(
+        weights_by_step: Mapping[int, Mapping[str, Any]],
+        task: Any = "modular_arithmetic",
+        model: Any = "transformer",
+        name: str = "run",
+    ) -> Run:
+        folder = tmp_path / "checkpoints" / name
+        folder.mkdir(parents=True)
+        (folder / "run.yaml").write_text(yaml.safe_dump({"task": task, "model": model}))
+        store = Checkpoints(folder / "weights")
+        for step, weights in weights_by_step.items():
+            store.save(step, {key: _array(value) for key, value in weights.items()})
+        return open_run(folder)
+
+    return make
+
+
+def _array(value: Any) -> np.ndarray:
+    return value.detach().numpy() if isinstance(value, torch.Tensor) else np.asarray(value)
+
+
+@pytest.fixture
+def reference() -> Path:
+    """The folder of published networks."""
+    folder = os.environ.get("INTERP_REFERENCE")
+    if not folder:
+        pytest.skip("INTERP_REFERENCE is not set: it names the folder of published networks")
+    return Path(folder).resolve()
