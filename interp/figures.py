@@ -43,6 +43,7 @@ SCALES = {
         ["#FDFDFB", "#C9DAE3", "#7FA9BF", "#2F6F8F", "#0B2239"],
         ["#14171C", "#1E3A4A", "#2F6F8F", "#7DB4CC", "#F0F6F8"],
     ),
+    "order": (["#E9C9AE", "#E8813F", "#7A1710"], ["#7A3A22", "#E8813F", "#F7DFC9"]),
     "diverging": (
         ["#8E3B1F", "#DDA083", "#FDFDFB", "#86AFC9", "#0B4A78"],
         ["#F29B73", "#8A4B33", "#14171C", "#2F6183", "#7FC0EC"],
@@ -196,6 +197,10 @@ class Bars:
             "x": _labels(array[axis]),
             "y": values[-1] if moves else values,
             "marker": {"color": self._colours(axis)},
+            "text": self._names(axis),
+            "textposition": "outside",
+            "textfont": {"size": 12},
+            "cliponaxis": False,
             "hovertemplate": f"{_nice(axis)} %{{x}}: %{{y:{'.1%' if self.percent else '.4g'}}}<extra></extra>",
         }
         y_axis = {"range": [0, top * 1.12 or 1.0]} | ({"tickformat": ".0%"} if self.percent else {})
@@ -203,7 +208,6 @@ class Bars:
             "xaxis": {"title": {"text": _nice(axis)}},
             "yaxis": y_axis | {"title": {"text": "" if self.percent else _axis_title(array)}},
             "bargap": 0.25,
-            "annotations": self._named(axis, values),
         }
         if not moves:
             return _still(self.title, [bars], layout, width=self.width)
@@ -222,24 +226,11 @@ class Bars:
             colours = [f"role:{role}" if marked else colour for marked, colour in zip(mask, colours, strict=True)]
         return colours
 
-    def _named(self, axis: str, values: np.ndarray) -> list[dict[str, Any]]:
-        """The name of each highlighted bar above the place it has at its highest, where they are few."""
-        marked = [(role, place) for role, mask in self._masks().items() for place in np.flatnonzero(mask)]
-        if len(marked) > 12:
-            return []
-        heights = np.nanmax(np.atleast_2d(values), axis=0)
+    def _names(self, axis: str) -> list[str]:
+        """The names of the highlighted bars, where they are few."""
+        marked = np.any(list(self._masks().values()), axis=0) if self.highlight else np.zeros(self.array.sizes[axis])
         labels = _labels(self.array[axis])
-        return [
-            {
-                "x": labels[place],
-                "y": float(heights[place]),
-                "text": f"{labels[place]}",
-                "showarrow": False,
-                "yanchor": "bottom",
-                "font": {"color": f"role:{role}", "size": 12},
-            }
-            for role, place in marked
-        ]
+        return [str(label) if mark and marked.sum() <= 12 else "" for label, mark in zip(labels, marked, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -276,7 +267,7 @@ class Points:
             "marker": {
                 "size": 7,
                 "color": list(range(len(labels))),
-                "colorscale": [[0, "#F3D9C2"], [0.5, "#E8813F"], [1, "#8F1D14"]],
+                "colorscale": "role:order",
             },
         }
         layout = {

@@ -38,14 +38,13 @@ class _MeanCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, logits: Float[Tensor, "pair logit"], answers: Int[Tensor, " pair"]) -> Float[Tensor, ""]:
         answer = answers[:, None]
-        largest, at = logits.max(1, keepdim=True)
-        # with the largest logit's own term, 1, left out of the sum, log1p loses nothing of a small one
-        share = (logits - largest).exp_().scatter_(1, at, 0.0)
-        rest = share.sum(1, keepdim=True)
-        loss = (largest - logits.gather(1, answer)) + rest.log1p()
-        share.scatter_(1, at, 1.0).div_((rest + 1).mul_(len(logits)))
-        share.scatter_(1, answer, 0.0)
-        ctx.save_for_backward(share.scatter_(1, answer, -share.sum(1, keepdim=True)))
+        largest = logits.amax(1, keepdim=True)
+        wrong = (logits - largest).exp_().scatter_(1, answer, 0.0)  # the share of each wrong answer, not normalised
+        total = wrong.sum(1, keepdim=True)
+        behind = largest - logits.gather(1, answer)  # 0 where the answer has the largest logit: nothing is rounded
+        loss = behind + (total + torch.expm1(-behind)).log1p()
+        gradient = wrong.div_((total + torch.exp(-behind)).mul_(len(logits)))
+        ctx.save_for_backward(gradient.scatter_(1, answer, -gradient.sum(1, keepdim=True)))
         return loss.mean()
 
     @staticmethod

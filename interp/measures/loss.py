@@ -1,4 +1,4 @@
-"""Loss and accuracy: the curves by which grokking is told."""
+"""Loss and accuracy."""
 
 from __future__ import annotations
 

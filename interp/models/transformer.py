@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn.functional import embedding
 
 from interp.models._architecture import ACTIVATIONS, Architecture, Weights
@@ -126,23 +127,28 @@ class Transformer(Architecture):
         return self.hooked({name: torch.empty(shape) for name, shape in self.shapes.items()})
 
     def logits(self, weights: Weights, pairs: Int[Tensor, "pair 2"]) -> Float[Tensor, "pair d_vocab"]:
-        """The logits alone, for training: `last_position`'s up to rounding, with a seventh fewer multiplications.
+        """The logits alone, for training: `last_position`'s up to rounding, in the fewest operations.
 
         Only the neurons stand between z and the logits, so the matrices on either side of them are multiplied
         first: z reaches the neurons by W_O·W_in, the logits by W_O·W_U, and the neurons the logits by W_out·W_U.
+        With ReLU differentiable once; `last_position` any number of times.
         """
         if self.n_layers > 1:
             return super().logits(weights, pairs)
-        z, equals = self._attention(weights, pairs)[1], self._equals(weights)
         W_in, b_in, W_out, b_out = (weights[f"blocks.0.mlp.{name}"] for name in ("W_in", "b_in", "W_out", "b_out"))
         W_O, W_U = weights["blocks.0.attn.W_O"].flatten(0, 1), weights["unembed.W_U"]
-        pre = torch.addmm(equals @ W_in + b_in, z, W_O @ W_in)  # [pair, d_mlp]
-        direct = torch.addmm((equals + b_out) @ W_U, z, W_O @ W_U)
-        return direct.addmm_(ACTIVATIONS[self.act_fn](pre), W_out @ W_U)
+        _, z, z_equals = self._attention(weights, pairs)
+        resid_mid = self._equals(weights) + z_equals @ W_O  # [d_model]: the part that is the same for every pair
+        pre = torch.addmm(resid_mid @ W_in + b_in, z, W_O @ W_in)  # [pair, d_mlp]
+        direct = torch.addmm((resid_mid + b_out) @ W_U, z, W_O @ W_U)  # [pair, d_vocab]
+        if self.act_fn == "relu":
+            return _AddReLU.apply(direct, pre, W_out @ W_U)
+        return direct.addmm(ACTIVATIONS[self.act_fn](pre), W_out @ W_U)
 
     def _factorised(self, weights: Weights, pairs: Int[Tensor, "pair 2"]) -> dict[str, Float[Tensor, "pair ..."]]:
         """Every activation at "=": attention from tables over the operands, and only this position's MLP."""
-        pattern, z = self._attention(weights, pairs)
+        pattern, z, z_equals = self._attention(weights, pairs)
+        z = z + z_equals
         resid_mid = self._equals(weights) + z @ weights["blocks.0.attn.W_O"].flatten(0, 1)
         pre = torch.addmm(weights["blocks.0.mlp.b_in"], resid_mid, weights["blocks.0.mlp.W_in"])
         post = ACTIVATIONS[self.act_fn](pre)
@@ -163,11 +169,11 @@ class Transformer(Architecture):
 
     def _attention(
         self, weights: Weights, pairs: Int[Tensor, "pair 2"]
-    ) -> tuple[Float[Tensor, "pair head pos"], Float[Tensor, "pair head_x_d_head"]]:
-        """The pattern from "=", and z with its heads side by side.
+    ) -> tuple[Float[Tensor, "pair head pos"], Float[Tensor, "pair z"], Float[Tensor, " z"]]:
+        """The pattern from "=", and z, heads side by side, in two parts: what differs by pair, and what does not.
 
         The query is one vector, so the scores and values of an operand are a table over the residues. Both are
-        taken relative to those of "=": its score is then 0, and z = v_= + Σ pattern_i·(v_i - v_=).
+        taken relative to those of "=": its score is then 0, and z = v_= + Σ_i pattern_i·(v_i - v_=).
         """
         p, (a, b) = self.task.p, pairs.unbind(1)
         W_E, W_pos, equals = weights["embed.W_E"], weights["pos_embed.W_pos"], self._equals(weights)
@@ -176,16 +182,42 @@ class Transformer(Architecture):
         query = torch.einsum("m,hmd->hd", equals, W_Q) / math.sqrt(self.d_head)
         scores = relative @ torch.einsum("hmd,hd->mh", W_K, query)  # [operand, p, head]
         value_of = W_V.permute(1, 0, 2).flatten(1)  # [d_model, head * d_head]
-        values = relative @ value_of  # [operand, p, head * d_head]
-        at_a, at_b = embedding(a, scores[0]), embedding(b, scores[1])  # [pair, head]
+        values = (relative @ value_of).unflatten(2, (self.n_heads, -1))  # [operand, p, head, d_head]
+        at_a, at_b = _rows(scores[0], a), _rows(scores[1], b)  # [pair, head]
         pattern = torch.stack([at_a, at_b, torch.zeros_like(at_a)]).softmax(dim=0)  # [pos, pair, head]
-        z = (equals @ value_of).unflatten(0, (self.n_heads, -1))
-        for i, operand in enumerate((a, b)):
-            value = embedding(operand, values[i]).unflatten(1, (self.n_heads, -1))
-            z = torch.addcmul(z, pattern[i, :, :, None], value)
-        return pattern.permute(1, 2, 0), z.flatten(1)
+        z = pattern[0, ..., None] * _rows(values[0], a) + pattern[1, ..., None] * _rows(values[1], b)
+        return pattern.permute(1, 2, 0), z.flatten(1), equals @ value_of
 
     def hooked(self, weights: Weights) -> HookedTransformer:
         from interp.models._hooked_transformer import HookedTransformer
 
         return HookedTransformer(self, weights)
+
+
+def _rows(table: Float[Tensor, "p ..."], at: Int[Tensor, " pair"]) -> Float[Tensor, "pair ..."]:
+    """`table[at]`, whose gradient is summed in a fixed order, quickly."""
+    return embedding(at, table.flatten(1)).unflatten(1, table.shape[1:])
+
+
+class _AddReLU(torch.autograd.Function):
+    """direct + relu(pre) @ W, in the memory of `direct` and `pre`: the [pair, d_mlp] arrays outgrow the caches."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        direct: Float[Tensor, "pair logit"],
+        pre: Float[Tensor, "pair neuron"],
+        W: Float[Tensor, "neuron logit"],
+    ) -> Float[Tensor, "pair logit"]:
+        post = pre.relu_()
+        ctx.mark_dirty(direct)
+        ctx.save_for_backward(post, W)
+        return direct.addmm_(post, W)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Float[Tensor, "pair logit"]) -> tuple[Tensor, Tensor, Tensor]:
+        post, W = ctx.saved_tensors
+        of_pre = gradient @ W.T
+        torch.ops.aten.threshold_backward.grad_input(of_pre, post, 0, grad_input=of_pre)
+        return gradient, of_pre, post.T @ gradient

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from interp import results, schema
+from interp import lookup, results, schema
 from interp.checkpoints import Run
 from interp.report.page import Finding, Page, Panel, RunPage, Section, Variable
 from interp.results import Ask
@@ -78,7 +78,7 @@ def _section(ask: Ask, result: xr.Dataset, run: Run | None) -> Section:
     panels = results.panels(ask.measure, result)
     return Section(
         label=ask.label,
-        heading=ask.label.replace("_", " ").capitalize(),
+        heading=_heading(ask),
         claim=caption.claim,
         caption=caption.prose,
         formulas=caption.formulas,
@@ -89,24 +89,22 @@ def _section(ask: Ask, result: xr.Dataset, run: Run | None) -> Section:
     )
 
 
+def _heading(ask: Ask) -> str:
+    """The first line of the measure's file, or its name in words; the label where it has one of its own."""
+    first = (lookup.module_of("measures", ask.measure).__doc__ or "").strip().partition("\n")[0].rstrip(".")
+    heading = first or ask.measure.replace("_", " ").capitalize()
+    return heading if ask.label == ask.measure else f"{heading} ({ask.label})"
+
+
 def _note(result: xr.Dataset) -> str:
-    if "step" not in result.dims:
+    """Where there are no numbers, that there are none."""
+    numbers = [array for array in result.data_vars.values() if array.dtype.kind == "f" and "step" in array.dims]
+    if not numbers:
         return ""
-    blank = [
-        int(step)
-        for step in result.step.values
-        if all(
-            np.isnan(a.sel(step=step)).all()
-            for a in result.data_vars.values()
-            if a.dtype.kind == "f" and "step" in a.dims
-        )
-    ]
-    numbers = any(array.dtype.kind == "f" for array in result.data_vars.values())
-    if not numbers or not blank:
-        return ""
-    if len(blank) == result.sizes["step"]:
-        return "This measure says nothing here: see its caption for what it needs."
-    return f"No numbers at {len(blank)} of {result.sizes['step']} steps: the weights there are not finite."
+    blank = np.all([array.isnull().all([dim for dim in array.dims if dim != "step"]) for array in numbers], axis=0)
+    if blank.all():
+        return "This measure says nothing about this run: its caption tells what it needs."
+    return f"There are no numbers at {blank.sum()} of {len(blank)} steps." if blank.any() else ""
 
 
 def _code(ask: Ask, title: str, run: Run | None) -> str:
@@ -120,8 +118,6 @@ def _code(ask: Ask, title: str, run: Run | None) -> str:
 
 
 def _changed(ask: Ask) -> dict[str, Any]:
-    from interp import lookup
-
     defaults = lookup.defaults("measures", ask.measure)
     return {name: value for name, value in ask.options.items() if defaults.get(name) != value}
 

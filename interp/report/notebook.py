@@ -11,7 +11,7 @@ from interp.checkpoints import Run
 from interp.report import write
 from interp.steps import Steps
 
-DEFAULT_MEASURES = ("loss", "weight_norm", "embedding_dft", "embedding_circle", "key_freqs")
+DEFAULT_MEASURES = ("loss", "embedding_dft", "embedding_circle", "key_freqs", "weight_norm")
 
 
 def write_report(

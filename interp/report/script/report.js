@@ -36,7 +36,7 @@ function connect(drawing) {
     refresh();
   });
   figure.querySelector(".panel-data").addEventListener("click", () => offerData(figure, measure));
-  figure.querySelector(".panel-code").addEventListener("click", (event) => showCode(figure, event.currentTarget));
+  figure.querySelector(".panel-code")?.addEventListener("click", (event) => showCode(figure, event.currentTarget));
   figure.querySelector(".panel-table").addEventListener("toggle", () => updateTable(drawing));
 }
 

@@ -1,0 +1,168 @@
+"""The commands: what they print, what they refuse, how long they make one wait for --help."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import interp
+
+ROOT = Path(interp.__file__).parent.parent
+
+RECIPE = """
+task: {modular_arithmetic: {p: 7, frac_train: 0.6}}
+model: {transformer: {d_model: 8, n_heads: 2, d_mlp: 16}}
+training: {steps: 20, optimiser: {adamw: {lr: 1e-2}}, save: {every: 10}}
+"""
+ANALYSIS = "title: A question?\nruns: [checkpoints/tiny]\nmeasures: [loss, weight_norm]\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "checkpoints" / "tiny").mkdir(parents=True)
+    (tmp_path / "checkpoints" / "tiny" / "run.yaml").write_text(RECIPE)
+    (tmp_path / "analyses").mkdir()
+    (tmp_path / "analyses" / "question.yaml").write_text(ANALYSIS)
+    return tmp_path
+
+
+def call(folder: Path, *arguments: str, fails: bool = False) -> str:
+    """What a command prints; where it fails, the error alone."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-m", *arguments], cwd=folder, env=environment, capture_output=True, text=True
+    )
+    assert (done.returncode != 0) == fails, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stderr if fails else done.stdout
+
+
+@pytest.fixture
+def trained(folder: Path) -> Path:
+    call(folder, "interp.train", "checkpoints/tiny")
+    return folder
+
+
+def test_train_then_analyse_ends_with_the_path_of_the_report(trained: Path):
+    printed = call(trained, "interp.run", "analyses/question.yaml")
+    assert printed.splitlines()[-1] == "report: reports/question.html"
+    assert (trained / "reports" / "question.html").stat().st_size > 1_000_000
+    assert sorted(path.name for path in (trained / "reports" / "question" / "tiny").glob("*.nc")) == [
+        "loss.nc",
+        "weight_norm.nc",
+    ]
+
+
+def test_run_points_an_analysis_at_another_run(trained: Path):
+    printed = call(trained, "interp.run", "analyses/question.yaml", "--run", "checkpoints/tiny")
+    assert printed.splitlines()[-1] == "report: reports/question-tiny.html"
+
+
+def test_a_range_trains_a_family_and_a_glob_analyses_it(folder: Path):
+    call(folder, "interp.train", "checkpoints/tiny", "--set", "training.seed=0..2")
+    assert sorted(path.name for path in (folder / "checkpoints" / "tiny").glob("seed=*")) == [
+        "seed=0",
+        "seed=1",
+        "seed=2",
+    ]
+    weights = [interp.open_run(folder / "checkpoints" / "tiny" / f"seed={seed}").final.weights for seed in (0, 1)]
+    assert not weights[0]["embed.W_E"].equal(weights[1]["embed.W_E"])
+    (folder / "analyses" / "family.yaml").write_text(ANALYSIS.replace("tiny]", "tiny/seed=*]"))
+    printed = call(folder, "interp.run", "analyses/family.yaml")
+    assert "tiny.seed=2:" in printed
+    assert (folder / "reports" / "family" / "tiny.seed=2" / "loss.nc").exists()
+
+
+def test_a_finished_run_is_left_as_it_is(trained: Path):
+    before = {path: path.read_bytes() for path in (trained / "checkpoints").rglob("*.safetensors")}
+    assert "is finished" in call(trained, "interp.train", "checkpoints/tiny", fails=True)
+    assert {path: path.read_bytes() for path in (trained / "checkpoints").rglob("*.safetensors")} == before
+
+
+def test_set_changes_an_option(trained: Path):
+    (trained / "analyses" / "question.yaml").write_text(ANALYSIS.replace("weight_norm", "embedding_circle"))
+    call(trained, "interp.run", "analyses/question.yaml", "--set", "embedding_circle.freqs=[2]")
+    import xarray as xr
+
+    with xr.open_dataset(trained / "reports" / "question" / "tiny" / "embedding_circle.nc", engine="h5netcdf") as result:
+        assert result.freq.values.tolist() == [2]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["interp.run"], "error: which analysis?"),
+        (["interp.run", "analyses/questoin.yaml"], "error: analyses/questoin.yaml does not exist"),
+        (["interp.run", "analyses/question.yaml"], "train it with: python -m interp.train checkpoints/tiny"),
+        (["interp.run", "analyses/question.yaml", "--run", "checkpoints/tini"], "did you mean 'tiny'?"),
+        (["interp.run", "analyses/question.yaml", "--set", "loss.p=3"], "loss has no option 'p'"),
+        (["interp.run", "analyses/question.yaml", "--set", "los.p=3"], "did you mean 'loss'?"),
+        (["interp.run", "analyses/question.yaml", "--set", "p"], "not of the form measure.option=value"),
+        (["interp.run", "analyses/question.yaml", "--importer", "pizza"], "give that too"),
+        (["interp.run", "analyses/question.yaml", "--device", "cuda:77"], "--device cuda:77 cannot be used here"),
+        (["interp.train", "checkpoints/tini"], "holds no run.yaml"),
+        (["interp.train", "checkpoints/tiny", "--set", "training.sede=1"], "did you mean 'seed'?"),
+        (["interp.train", "checkpoints/tiny", "--set", "training.seed=3..1"], "ends before it begins"),
+        (["interp.train", "checkpoints/tiny", "--set", "task.modular_arithmetic.p=9..9"], None),
+    ],
+)
+def test_a_mistake_is_one_clear_line(folder: Path, arguments: list[str], message: str | None):
+    if message is None:
+        call(folder, *arguments)  # a modulus that is not prime is fine for sums
+        return
+    printed = call(folder, *arguments, fails=True)
+    assert message in printed
+    assert printed.startswith("error: ")
+    assert printed.count("\n") == 1
+
+
+def test_all_mistakes_of_an_analysis_are_told_with_their_lines(folder: Path):
+    (folder / "analyses" / "wrong.yaml").write_text(
+        "titel: x\nruns: [checkpoints/none*]\nsteps: {evry: 3}\nmeasures:\n  - los\n  - embedding_circle: {cuont: 3}\n"
+    )
+    printed = call(folder, "interp.run", "analyses/wrong.yaml", fails=True)
+    assert [line.split(":")[1] for line in printed.replace("error: ", "").splitlines()] == [
+        "1",
+        "2",
+        "3",
+        "5",
+        "6",
+    ]
+    for near in ("'title'", "no run matches", "'every'", "'loss'", "'count'"):
+        assert near in printed
+
+
+def test_division_needs_a_prime(folder: Path):
+    recipe = folder / "checkpoints" / "tiny" / "run.yaml"
+    recipe.write_text(recipe.read_text().replace("p: 7", "p: 8, operation: x/y"))
+    printed = call(folder, "interp.train", "checkpoints/tiny", fails=True)
+    assert "p is 8, which is not prime" in printed
+    assert "7 and 11" in printed
+
+
+def test_list_names_everything_with_options_and_a_line():
+    printed = call(ROOT, "interp.run", "--list")
+    for name in ("embedding_dft(", "modular_arithmetic(p: int = 113", "transformer(", "mlp(", "adamw("):
+        assert name in printed
+    assert "The embedding as waves over the residues" in printed
+
+
+def test_help_loads_neither_torch_nor_transformer_lens():
+    code = (
+        "import sys, runpy\n"
+        "sys.argv = ['run', '--help']\n"
+        "try: runpy.run_module('interp.run', run_name='__main__')\n"
+        "except SystemExit: pass\n"
+        "loaded = {'torch', 'transformer_lens', 'numpy', 'xarray'} & set(sys.modules)\n"
+        "assert not loaded, loaded\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT).returncode == 0
+
+
+def test_text_of_a_file_cannot_play_with_the_terminal(folder: Path):
+    (folder / "analyses" / "evil.yaml").write_text(ANALYSIS.replace("loss", '"lo\\e[31mss"'))
+    assert "\x1b" not in call(folder, "interp.run", "analyses/evil.yaml", fails=True)

@@ -1,0 +1,107 @@
+"""Every command and every call in the README and the docs runs as it stands there."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+import interp
+import make
+from interp import recipe
+
+ROOT = Path(interp.__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """The repository as a newcomer has it, in a folder of its own."""
+    for name in ("interp", "checkpoints", "analyses"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for folder in (tmp_path / "checkpoints").iterdir():
+        if folder.name != "modular_addition_small":
+            shutil.rmtree(folder / "weights", ignore_errors=True)
+            (folder / "training.safetensors").unlink(missing_ok=True)
+    return tmp_path
+
+
+def run(arguments: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"PYTHONPATH": str(folder)}
+    done = subprocess.run([sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_commands_of_a_page_run(page: Path, copy: Path):
+    for line in [line for block in blocks(page, "sh") for line in block.splitlines()]:
+        command = shlex.split(line, comments=True)
+        if command[0] == "make":
+            assert command[1] in make.COMMANDS
+            assert f" {command[1]}" in (ROOT / "Makefile").read_text()
+            if command[1] == "test":
+                continue  # this is it
+            for arguments in make.COMMANDS[command[1]]:
+                run(arguments, copy)
+        else:
+            assert command[0] == "python"
+            run(command[1:], copy)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_python_of_a_page_runs(page: Path, copy: Path):
+    """A block that defines a measure is saved under the file name the text before it gives; the others run."""
+    text = page.read_text()
+    program = ""
+    for match in re.finditer(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+        file = re.findall(r"`(interp/measures/\w+\.py)`", text[: match.start()].rpartition("```")[2])
+        if file:
+            (copy / file[-1]).write_text(match[1])
+            assert Path(file[-1]).stem in run(["-m", "interp.run", "--list"], copy).stdout
+        else:
+            program += match[1]
+    run(["-c", program], copy)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_recipes_of_a_page_are_recipes(page: Path, tmp_path: Path):
+    for number, block in enumerate(blocks(page, "yaml")):
+        path = tmp_path / f"{number}.yaml"
+        path.write_text(block)
+        assert recipe.read(path).training is not None
+
+
+def test_the_measures_of_the_readme_are_all_there_are():
+    from interp import lookup
+
+    listed = re.findall(r"^\| `(\w+)` \|", PAGES[0].read_text(), re.MULTILINE)
+    assert sorted(listed) == sorted(lookup.names("measures"))
+
+
+def test_links_lead_somewhere():
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_the_readmes_recipe_is_the_file_it_names():
+    shown = yaml.safe_load(blocks(PAGES[0], "yaml")[0].replace("3e-3", "0.003"))
+    path = ROOT / "checkpoints" / "quick" / "run.yaml"
+    file = yaml.safe_load(path.read_text().replace("3e-3", "0.003"))
+    assert {key: file[key] for key in shown} == shown
+
+
+def test_ci_calls_the_readmes_test_command():
+    assert "make test" in (ROOT / ".ci" / "run").read_text()

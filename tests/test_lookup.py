@@ -1,0 +1,268 @@
+from __future__ import annotations
+
+import ast
+import inspect
+import sys
+from pathlib import Path
+
+import pytest
+
+from interp import fingerprints, lookup
+from interp.errors import InterpError
+from interp.lookup import OptionErrors
+
+FOREIGN = '''
+"""A measure of somebody else."""
+
+from {package}.helpers import scale
+
+
+def {name}(checkpoint, power: float = 2.0):
+    """Something of theirs."""
+    return scale * power
+'''
+
+
+@pytest.fixture
+def install(tmp_path, monkeypatch):
+    """`install(package, {name: source})`: another package that adds these measures by entry points."""
+
+    def installed(package: str, sources: dict[str, str]) -> Path:
+        folder = tmp_path / package
+        folder.mkdir()
+        (folder / "__init__.py").touch()
+        (folder / "helpers.py").write_text("scale = 3\n")
+        for name, source in sources.items():
+            (folder / f"{name}.py").write_text(source)
+        info = tmp_path / f"{package}-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
+        lines = [f"{name} = {package}.{name}:{name}" for name in sources]
+        (info / "entry_points.txt").write_text("\n".join(["[interp.measures]", *lines, ""]))
+        monkeypatch.syspath_prepend(tmp_path)
+        forget()
+        return folder
+
+    yield installed
+    monkeypatch.undo()
+    for name in [name for name in sys.modules if name.startswith("elsewhere")]:
+        del sys.modules[name]
+    forget()
+
+
+def forget():
+    for remembered in (lookup.names, lookup._load, lookup.source_digest, lookup._imports):
+        remembered.cache_clear()
+
+
+# Names.
+
+
+@pytest.mark.parametrize("kind", lookup.KINDS)
+def test_every_name_is_a_function_in_the_file_of_that_name(kind):
+    for name, path in lookup.names(kind).items():
+        function = lookup.find(kind, name)
+        assert path.stem == name == function.__name__
+        assert Path(inspect.getsourcefile(inspect.unwrap(function))) == path
+
+
+@pytest.mark.parametrize("kind", [kind for kind, ours in lookup.KINDS.items() if ours])
+def test_the_first_parameter_of_every_function_is_ours(kind):
+    for name in lookup.names(kind):
+        first, *rest = inspect.signature(lookup.find(kind, name)).parameters
+        assert first in lookup.KINDS[kind]
+        assert not {"measure", "steps"} & set(rest)  # reserved in an analysis
+
+
+def test_helpers_and_files_without_their_function_are_not_names():
+    assert "loss" in lookup.names("measures")
+    for kind in lookup.KINDS:
+        assert not [name for name in lookup.names(kind) if name.startswith("_")]
+    assert "schedule" not in lookup.names("tasks")
+
+
+@pytest.mark.parametrize(
+    ("kind", "wrong", "meant"),
+    [("measures", "los", "loss"), ("measures", "key_freq", "key_freqs"), ("tasks", "modular_arithmetik", "modular_arithmetic")],
+)
+def test_an_unknown_name_is_refused_with_the_near_misses(kind, wrong, meant):
+    with pytest.raises(InterpError, match=f"no {kind[:-1]} '{wrong}'; did you mean '{meant}'"):
+        lookup.find(kind, wrong)
+
+
+def test_a_name_like_no_other_is_refused_with_the_names_there_are():
+    with pytest.raises(InterpError, match=r"no model 'qqqq'; known: .*mlp.*transformer"):
+        lookup.find("models", "qqqq")
+
+
+# Options.
+
+
+def test_options_are_checked_and_completed_by_the_signature():
+    given = lookup.options("tasks", "modular_arithmetic", {"p": 7})
+    assert given == {
+        "p": 7,
+        "operation": "x+y",
+        "frac_train": 0.3,
+        "seed": 0,
+        "split": "progress_measures",
+    }
+    assert lookup.options("optimisers", "adamw", {"betas": [0.9, 0.99]})["betas"] == (0.9, 0.99)
+    assert "task" not in lookup.options("models", "transformer", {})
+
+
+def test_all_mistakes_come_at_once_each_with_its_place():
+    with pytest.raises(OptionErrors) as refused:
+        lookup.options(
+            "tasks", "modular_arithmetic", {"operation": "x^y", "frac_trian": 0.5, "p": "seven", "seed": 1.5}
+        )
+    problems = dict(refused.value.problems)
+    assert set(problems) == {("operation",), ("frac_trian",), ("p",), ("seed",)}
+    assert "has no option 'frac_trian'; did you mean 'frac_train'" in problems["frac_trian",]
+    assert "'seven'" in problems["p",]
+    assert "'x^y'" in problems["operation",]
+    assert "x^2+y^2" in problems["operation",]
+
+
+def test_a_mistake_inside_an_option_has_its_place_too():
+    with pytest.raises(OptionErrors) as refused:
+        lookup.options("optimisers", "adamw", {"betas": [0.9, "high"]})
+    ((where, message),) = refused.value.problems
+    assert where == ("betas", 1)
+    assert "betas.1" in message
+
+
+@pytest.mark.parametrize("ours", ["checkpoint", "previous", "run"])
+def test_our_own_parameters_are_no_options(ours):
+    with pytest.raises(OptionErrors, match=f"has no option '{ours}'"):
+        lookup.options("measures", "embedding_circle", {ours: 1})
+
+
+def test_a_truth_value_is_not_a_number():
+    with pytest.raises(OptionErrors, match="'seed'"):
+        lookup.options("tasks", "modular_arithmetic", {"seed": True})
+
+
+def test_defaults_are_those_of_the_signature():
+    assert lookup.defaults("models", "mlp")["d_mlp"] == 128
+    assert "task" not in lookup.defaults("models", "mlp")
+
+
+@pytest.mark.parametrize("kind", lookup.KINDS)
+def test_the_listing_names_every_function_with_its_options_and_its_claim(kind):
+    listings = {listing.name: listing for listing in lookup.listings(kind)}
+    assert set(listings) == set(lookup.names(kind))
+    for name, listing in listings.items():
+        function = inspect.unwrap(lookup.find(kind, name))
+        ours = lookup.KINDS[kind]
+        options = [option for option in inspect.signature(function).parameters if option not in ours]
+        call = ast.parse(f"def f({listing.options}): ...").body[0]
+        assert [argument.arg for argument in call.args.args + call.args.kwonlyargs] == options
+        assert listing.claim == inspect.getdoc(function).split("\n")[0]
+
+
+# What others add.
+
+
+def test_an_entry_point_adds_a_name_with_options_and_a_listing(install):
+    folder = install("elsewhere_a", {"theirs": FOREIGN.format(package="elsewhere_a", name="theirs")})
+    assert lookup.names("measures")["theirs"] == folder / "theirs.py"
+    assert lookup.find("measures", "theirs")(None) == 6
+    assert lookup.options("measures", "theirs", {"power": "1e-3"}) == {"power": 1e-3}
+    assert "theirs" in [listing.name for listing in lookup.listings("measures")]
+    assert lookup.module_of("measures", "theirs").__name__ == "elsewhere_a.theirs"
+
+
+def test_a_name_of_ours_stays_ours_whatever_others_add(install):
+    install("elsewhere_b", {"loss": FOREIGN.format(package="elsewhere_b", name="loss")})
+    path = lookup.names("measures")["loss"]
+    assert inspect.getsourcefile(inspect.unwrap(lookup.find("measures", "loss"))) == str(path)
+
+
+def test_an_entry_point_whose_package_is_broken_does_not_take_the_other_names_away(install, tmp_path):
+    install("elsewhere_c", {})
+    info = tmp_path / "elsewhere_c-1.0.dist-info"
+    (info / "entry_points.txt").write_text("[interp.measures]\ngone = elsewhere_missing.gone:gone\n")
+    forget()
+    assert "loss" in lookup.names("measures")
+
+
+# Fingerprints of source.
+
+
+@pytest.fixture
+def package(tmp_path):
+    """A package whose measure.py imports a, which imports sub.b; c is imported by nobody."""
+    folder = tmp_path / "house"
+    (folder / "sub").mkdir(parents=True)
+    sources = {
+        "__init__.py": "",
+        "measure.py": "import os\nfrom house import a\nfrom house.d import x\n\ndef measure(checkpoint):\n    from house import c\n",
+        "a.py": "from .sub.b import y\n",
+        "c.py": "",
+        "d.py": "x = 1\n",
+        "sub/__init__.py": "",
+        "sub/b.py": "import house.e\ny = 2\n",
+        "e.py": "from . import a  # round and round\n",
+    }
+    for name, source in sources.items():
+        (folder / name).write_text(source)
+    return folder
+
+
+def digest(path: Path) -> str:
+    lookup.source_digest.cache_clear()
+    lookup._imports.cache_clear()
+    return lookup.source_digest(path)
+
+
+@pytest.mark.parametrize("changed", ["measure.py", "a.py", "d.py", "sub/b.py", "e.py"])
+def test_the_digest_changes_with_the_file_and_whatever_it_imports_at_its_top_however_far(package, changed):
+    before = digest(package / "measure.py")
+    (package / changed).write_text((package / changed).read_text() + "# changed\n")
+    assert digest(package / "measure.py") != before
+
+
+def test_the_digest_does_not_change_with_files_that_are_not_imported_at_the_top(package):
+    before = digest(package / "measure.py")
+    (package / "c.py").write_text("changed = True\n")
+    (package / "unrelated.py").write_text("new = True\n")
+    assert digest(package / "measure.py") == before
+
+
+def test_the_digest_of_a_file_does_not_depend_on_who_imports_it(package):
+    before = digest(package / "d.py")
+    (package / "measure.py").write_text("import house.a\n")
+    assert digest(package / "d.py") == before
+
+
+def test_code_in_the_init_file_of_an_imported_package_counts(package):
+    (package / "sub" / "__init__.py").write_text("factor = 1\n")
+    (package / "measure.py").write_text("from house.sub import factor\n")
+    before = digest(package / "measure.py")
+    (package / "sub" / "__init__.py").write_text("factor = 2\n")
+    assert digest(package / "measure.py") != before
+
+
+def test_the_digest_does_not_depend_on_where_the_package_lies(package, tmp_path):
+    before = digest(package / "measure.py")
+    (tmp_path / "moved").mkdir()
+    package.rename(tmp_path / "moved" / "house")
+    assert digest(tmp_path / "moved" / "house" / "measure.py") == before
+
+
+def test_a_change_of_our_own_maths_changes_the_digest_of_what_builds_on_it():
+    closure = lookup._closure(lookup.names("measures")["embedding_dft"])
+    assert lookup.PACKAGE / "maths" / "fourier.py" in closure
+    assert lookup.PACKAGE / "maths" / "concentration.py" in closure
+    assert lookup.PACKAGE / "measures" / "loss.py" not in closure
+
+
+def test_whoever_looks_a_name_up_is_noted_to_be_made_from_its_file():
+    with fingerprints.recording() as outer:
+        with fingerprints.recording() as inner:
+            lookup.find("tasks", "modular_arithmetic")
+        lookup.find("models", "mlp")
+    assert inner == {"tasks/modular_arithmetic": lookup.current_digest("tasks", "modular_arithmetic")}
+    assert set(outer) == {"tasks/modular_arithmetic", "models/mlp"}
+    assert lookup.current_digest("tasks", "no_such_task") == ""

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from interp import steps
+from interp.errors import InterpError
+
+AVAILABLE = [0, 10, 20, 25, 30, 1000]
+some_steps = st.lists(st.integers(0, 10**6), min_size=1, max_size=40, unique=True).map(sorted)
+
+
+def test_all_is_all():
+    assert steps.choose("all", AVAILABLE, "run") == AVAILABLE
+
+
+def test_every_gives_the_multiples_and_the_last():
+    assert steps.choose({"every": 20}, AVAILABLE, "run") == [0, 20, 1000]
+    assert steps.choose({"every": 20}, [0, 10, 20, 25], "run") == [0, 20, 25]
+
+
+@given(some_steps, st.integers(1, 60))
+def test_count_gives_that_many_where_there_are_and_the_last_among_them(available, count):
+    found = steps.choose({"count": count}, available, "run")
+    assert len(found) == min(count, len(available))
+    assert found == sorted(set(found) & set(available))
+    assert found[-1] == available[-1]
+    if count > 1:
+        assert found[0] == available[0]
+
+
+def test_a_list_gives_its_steps_in_order_and_once():
+    assert steps.choose([30, 0, 30], AVAILABLE, "run") == [0, 30]
+
+
+@pytest.mark.parametrize(
+    ("missing", "nearest"), [(26, "25 and 30"), (-1, "0"), (5000, "1,000"), (999, "30 and 1,000")]
+)
+def test_a_step_that_is_not_there_is_refused_with_the_nearest(missing, nearest):
+    with pytest.raises(InterpError, match=rf"some run has no checkpoint at step {missing:,}; .*\b{nearest}$"):
+        steps.choose([0, missing], AVAILABLE, "some run")
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [None, "al", 5, [], ["0"], [1.0], [True], {}, {"every": 0}, {"every": "5"}, {"every": True}, {"count": -3},
+     {"count": 2.0}, {"every": 5, "count": 5}],
+)  # fmt: skip
+def test_anything_else_is_refused(spec):
+    for refuse in (steps.check, lambda spec: steps.choose(spec, AVAILABLE, "run")):
+        with pytest.raises(InterpError, match="^steps"):
+            refuse(spec)
+
+
+def test_a_misspelt_form_is_refused_with_the_near_miss():
+    with pytest.raises(InterpError, match="'evry'; did you mean 'every'"):
+        steps.check({"evry": 5})
+
+
+@pytest.mark.parametrize("spec", ["all", {"every": 1}, {"count": 1}, [0], [5, 5]])
+def test_the_four_forms_are_accepted(spec):
+    steps.check(spec)
