@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from interp import fingerprints, lookup, recipe, storage
+from interp import devices, fingerprints, lookup, recipe, storage
 from interp.documents import Call
 from interp.errors import InterpError, near_misses
 from interp.models._architecture import Architecture
@@ -330,10 +330,10 @@ class Checkpoint:
 
     @functools.cached_property
     def _last_position(self) -> Mapping[str, Float[Tensor, "pair ..."]]:
-        device = "cpu" if self.run.device == "mps" else self.run.device  # mps has no float64
-        weights = {name: value.to(device, torch.float64) for name, value in self._weights.items()}
+        weights = {name: devices.float64(value) for name, value in self._weights.items()}
+        pairs = self.task.pairs.to(next(iter(weights.values())).device)
         with torch.no_grad():
-            return self.run.architecture.last_position(weights, self.task.pairs.to(device))
+            return self.run.architecture.last_position(weights, pairs)
 
     @property
     def logits(self) -> Float[Tensor, "pair d_vocab"]:
@@ -348,7 +348,7 @@ class Checkpoint:
     @property
     def embedding(self) -> Float[Tensor, "p d_model"]:
         """W_E's rows for the residues 0…p-1, float64; separate embeddings of a and b side by side."""
-        return self.run.architecture.embedding(self.weights).double()
+        return devices.float64(self.run.architecture.embedding(self.weights))
 
     @property
     def train(self) -> Bool[Tensor, " pair"] | None:

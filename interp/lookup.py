@@ -44,15 +44,19 @@ class OptionError(InterpError):
         super().__init__("; ".join(message for _, message in problems))
 
 
-@functools.cache
 def names(kind: str) -> dict[str, Path]:
     """Every name of a kind and the file that defines it, without importing anything."""
     found = {path.stem: path for path in sorted((PACKAGE / kind).glob("[!_]*.py")) if _defines(path, path.stem)}
-    for entry in importlib.metadata.entry_points(group=f"interp.{kind}"):
+    for entry in _entry_points(kind):
         spec = importlib.util.find_spec(entry.module)
         if spec and spec.origin:
             found.setdefault(entry.name, Path(spec.origin))
     return found
+
+
+@functools.cache
+def _entry_points(kind: str) -> tuple[importlib.metadata.EntryPoint, ...]:
+    return tuple(importlib.metadata.entry_points(group=f"interp.{kind}"))
 
 
 def _defines(path: Path, name: str) -> bool:
@@ -81,8 +85,9 @@ def current_digest(kind: str, name: str) -> str:
 
 @functools.cache
 def _load(kind: str, name: str) -> Callable[..., Any]:
-    for entry in importlib.metadata.entry_points(group=f"interp.{kind}", name=name):
-        return entry.load()
+    for entry in _entry_points(kind):
+        if entry.name == name and not (PACKAGE / kind / f"{name}.py").exists():
+            return entry.load()
     return getattr(importlib.import_module(f"interp.{kind}.{name}"), name)
 
 

@@ -45,13 +45,16 @@ def _run(
     torch.set_flush_denormal(True)  # before torch starts its threads, which inherit it
 
     from interp import analysis as analyses
-    from interp.devices import check_device
+    from interp import devices
     from interp.report import build, write
 
     source = analyses.Source(run, importer) if run else None
     analysis = analyses.read(path, overrides, source)
-    check_device(device)
+    devices.check(device)
     runs = analyses.open_runs(analysis, device)
+    if device != "cpu":
+        for on_device, on_cpu in zip(runs, analyses.open_runs(analysis, "cpu"), strict=True):
+            devices.compare(f"{on_device.name} on {device}", on_device.final.logits, on_cpu.final.logits)
     name = f"{analysis.name}-{runs[0].name}" if run else analysis.name
     line = terminal.ProgressLine()
 

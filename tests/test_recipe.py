@@ -158,6 +158,8 @@ task: {modular_arithmetic: {frac_train: 0.5, p: 7}}
     assert json.loads(read(GOOD).canonical)["task"]["modular_arithmetic"]["p"] == 7
 
 
-@pytest.mark.parametrize("assignment", ["training.seed=1", "training.steps=2000", "model.mlp.biases=true", "training.save.every=50"])
+@pytest.mark.parametrize(
+    "assignment", ["training.seed=1", "training.steps=2000", "model.mlp.biases=true", "training.save.every=50"]
+)
 def test_the_canonical_text_is_another_for_another_recipe(read, assignment):
     assert read(GOOD).canonical != read(GOOD, assignment).canonical

@@ -177,9 +177,7 @@ def test_the_stored_files_do_not_depend_on_when_the_run_was_interrupted(tmp_path
         Checkpoints(tmp_path / "parts").save(step, weights(step))
     whole.stack()
     Checkpoints(tmp_path / "parts").stack()
-    contents = [
-        {path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} for name in ("whole", "parts")
-    ]
+    contents = [{path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} for name in ("whole", "parts")]
     assert contents[0] == contents[1]
 
 
@@ -205,10 +203,8 @@ def killed_at(monkeypatch, count):
     with monkeypatch.context() as patch:
         patch.setattr(os, "replace", dying(os.replace))
         patch.setattr(Path, "unlink", dying(Path.unlink))
-        try:
+        with contextlib.suppress(Killed):
             yield lambda: done
-        except Killed:
-            pass
 
 
 def operations_of(monkeypatch, work):
@@ -263,9 +259,14 @@ def test_what_a_killed_process_left_behind_is_removed_by_the_time_the_run_is_fin
 def test_a_file_that_could_not_be_written_leaves_the_old_one_and_no_rubbish(tmp_path):
     path = tmp_path / "text"
     storage.write_text(path, "old")
-    with pytest.raises(ZeroDivisionError), storage.writing(path) as temporary:
-        temporary.write_text("half of the n")
-        raise ZeroDivisionError
+
+    def fail():
+        with storage.writing(path) as temporary:
+            temporary.write_text("half of the n")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 
@@ -275,7 +276,15 @@ def test_a_file_that_could_not_be_written_leaves_the_old_one_and_no_rubbish(tmp_
 
 @pytest.mark.parametrize(
     "text",
-    ["", "{", "[]", "{}", '{"format": 2, "files": {}}', '{"format": 1, "files": []}', '{"format": 1, "files": {"a": 3}}'],
+    [
+        "",
+        "{",
+        "[]",
+        "{}",
+        '{"format": 2, "files": {}}',
+        '{"format": 1, "files": []}',
+        '{"format": 1, "files": {"a": 3}}',
+    ],
 )
 def test_a_damaged_index_is_an_error_that_names_it(tmp_path, text):
     (tmp_path / storage.INDEX).write_text(text)
@@ -376,17 +385,19 @@ with locked(Path(sys.argv[1]), "training"):
 """
 
 
+def refusal(folder) -> str:
+    """What is said to somebody who wants the folder."""
+    with pytest.raises(InterpError) as refused, storage.locked(folder, "another"):
+        pass
+    assert "\n" not in str(refused.value)
+    return str(refused.value)
+
+
 def test_a_lock_says_who_holds_it_and_a_killed_holder_blocks_nobody(tmp_path):
-    holder = subprocess.Popen(
-        [sys.executable, "-c", HOLDER, str(tmp_path)], stdout=subprocess.PIPE, text=True
-    )
+    holder = subprocess.Popen([sys.executable, "-c", HOLDER, str(tmp_path)], stdout=subprocess.PIPE, text=True)
     try:
         assert holder.stdout.readline() == "held\n"
-        with pytest.raises(InterpError, match=rf"in use by training \(process {holder.pid}\)") as refused:
-            with storage.locked(tmp_path, "an analysis"):
-                pass
-        assert str(tmp_path) in str(refused.value)
-        assert "\n" not in str(refused.value)
+        assert f"{tmp_path} is in use by training (process {holder.pid})" in refusal(tmp_path)
     finally:
         holder.send_signal(signal.SIGKILL)
         holder.wait()
@@ -399,16 +410,11 @@ def test_a_lock_is_free_again_after_its_block_and_after_an_error_in_it(tmp_path)
     with pytest.raises(ZeroDivisionError), storage.locked(tmp_path, "first"):
         raise ZeroDivisionError
     with storage.locked(tmp_path, "second"):
-        with pytest.raises(InterpError, match="second"):
-            with storage.locked(tmp_path, "third"):
-                pass
-    with storage.locked(tmp_path, "fourth"):
+        assert "second" in refusal(tmp_path)
+    with storage.locked(tmp_path, "third"):
         pass
 
 
 def test_the_text_in_a_lock_cannot_play_with_the_terminal(tmp_path):
     with storage.locked(tmp_path, "\x1b[2Jtraining\nerror: all is lost"):
-        with pytest.raises(InterpError) as refused, storage.locked(tmp_path, "another"):
-            pass
-    assert "\x1b" not in str(refused.value)
-    assert "\n" not in str(refused.value)
+        assert "\x1b" not in refusal(tmp_path)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.nn.functional import embedding
 
 from interp.models._architecture import ACTIVATIONS, Architecture, Weights
 from interp.tasks._task import Task
@@ -87,7 +88,7 @@ class MLP(Architecture):
         a, b = pairs.unbind(1)
         W_a, W_b = weights["mlp.W_in"].split(self.d_model)
         E_a, E_b = (weights[name] for name in self.embeddings)
-        pre = (E_a @ W_a)[a] + (E_b @ W_b)[b]
+        pre = embedding(a, E_a @ W_a) + embedding(b, E_b @ W_b)
         if self.biases:
             pre = pre + weights["mlp.b_in"]
         post = ACTIVATIONS[self.act_fn](pre)

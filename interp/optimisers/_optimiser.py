@@ -17,7 +17,7 @@ class Optimiser:
     """
 
     torch_optimiser: torch.optim.Optimizer
-    factor: Callable[[int], float] = lambda update: 1.0
+    factor: Callable[[int], float] = lambda _: 1.0
     updates: int = 0
     _rates: list[float] = field(init=False)
 

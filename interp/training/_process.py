@@ -7,25 +7,40 @@ import ctypes
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from types import FrameType
+from typing import Any
 
 import torch
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+WORTH_A_THREAD = 100_000_000
+"""Multiplications, about a millisecond of them, in a forward pass."""
 
 
 @contextlib.contextmanager
 def deterministic() -> Iterator[None]:
     """Same numbers in every execution with the same number of threads."""
     before = torch.are_deterministic_algorithms_enabled()
-    fills = torch.utils.deterministic.fill_uninitialized_memory
+    settings: Any = torch.utils.deterministic
+    fills = settings.fill_uninitialized_memory
     torch.use_deterministic_algorithms(True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # nothing here reads what it has not written
+    settings.fill_uninitialized_memory = False  # nothing here reads what it has not written
     try:
         yield
     finally:
         torch.use_deterministic_algorithms(before)
-        torch.utils.deterministic.fill_uninitialized_memory = fills
+        settings.fill_uninitialized_memory = fills
+
+
+@contextlib.contextmanager
+def useful_threads(multiplications: int) -> Iterator[None]:
+    """One thread for an update so small that threads would spend their time waiting for one another."""
+    before = torch.get_num_threads()
+    if multiplications < WORTH_A_THREAD:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def keep_freed_memory() -> None:
@@ -54,7 +69,7 @@ def interruption() -> Iterator[Callable[[], bool]]:
         yield pressed.is_set
         return
 
-    def note(number: int, frame: FrameType | None) -> None:
+    def note(*_: object) -> None:
         pressed.set()
         signal.signal(signal.SIGINT, before)
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from jaxtyping import Bool
 from torch import Tensor
 
 from interp import storage
@@ -65,8 +66,14 @@ def train(
     """
     torch.set_flush_denormal(True)
     _process.keep_freed_memory()
-    with storage.locked(folder, "training"), _process.deterministic(), _process.interruption() as interrupted:
-        training = _begin(folder, task, architecture, optimiser, seed, batch_size, recipe)
+    multiplications = sum(map(math.prod, architecture.shapes.values())) * (batch_size or len(task.pairs))
+    with (
+        storage.locked(folder, "training"),
+        _process.deterministic(),
+        _process.useful_threads(multiplications),
+        _process.interruption() as interrupted,
+    ):
+        training = _begin(folder, task, architecture, optimiser, seed, batch_size, recipe, save)
         if training.step >= steps:
             training.checkpoints.stack()
             raise InterpError(f"{folder} is finished: it has all its {training.step} steps")
@@ -80,6 +87,7 @@ class _Training:
 
     folder: Path
     task: Task
+    train: Bool[Tensor, " pair"]
     architecture: Architecture
     weights: dict[str, Tensor]
     optimiser: Optimiser
@@ -128,7 +136,7 @@ class _Training:
                 f"{self.folder} was begun with another recipe; restore that recipe, or train this one in another "
                 f"folder, or delete {self.folder / 'weights'} and {STATE} to lose that run and start afresh"
             )
-        tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+        tensors = {name: torch.from_numpy(array).clone() for name, array in arrays.items()}
         _use_threads(int(metadata["threads"]))
         stored = _part(tensors, "weights")
         if {name: weight.shape for name, weight in stored.items()} != {n: w.shape for n, w in self.weights.items()}:
@@ -149,6 +157,7 @@ def _begin(
     seed: int,
     batch_size: int | None,
     recipe: str,
+    save: list[int],
 ) -> _Training:
     """The training in `folder`, at the step where it stopped, or at step 0 with its state written."""
     if task.train is None:
@@ -158,11 +167,13 @@ def _begin(
     pairs, answers = task.pairs[task.train], task.answers[task.train]
     batches = FullBatch(pairs, answers) if batch_size is None else Batches(pairs, answers, batch_size, seed)
     training = _Training(
-        folder, task, architecture, weights, optimiser(list(weights.values())), batches, checkpoints, recipe
+        folder, task, task.train, architecture, weights, optimiser(list(weights.values())), batches, checkpoints, recipe
     )
     if (folder / STATE).exists():
         training.load_state()
     elif checkpoints.steps:
+        if set(save) <= set(checkpoints.steps):
+            raise InterpError(f"{folder} is finished: it has every checkpoint of its recipe")
         raise InterpError(
             f"{folder} has weights but no {STATE} to resume from; restore it, or train in another folder, "
             f"or delete {checkpoints.folder} to start afresh"
@@ -184,7 +195,7 @@ def _advance(training: _Training, steps: int, save: set[int], meter: _Meter, int
             training.save_checkpoint()
             training.save_state()
             meter.report(last=training.step == steps)
-        if interrupted():
+        if interrupted() and training.step < steps:
             training.save_state()
             raise InterpError(f"stopped at step {training.step} of {steps}; the same command resumes {training.folder}")
 
@@ -205,7 +216,7 @@ class _Meter:
         with torch.no_grad():
             logits = training.architecture.logits(training.weights, training.task.pairs)
             losses = cross_entropy(logits, training.task.answers)
-        train = training.task.train
+        train = training.train
         rate = (training.step - self._step) / elapsed if elapsed else 0.0
         self.progress(training.step, losses[train].mean().item(), losses[~train].mean().item(), rate)
         self._step, self._time, self._first = training.step, time.monotonic(), False

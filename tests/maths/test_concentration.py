@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from interp.maths.concentration import gini
@@ -12,12 +12,14 @@ values = st.lists(st.floats(1e-3, 1e3), min_size=1, max_size=30).map(
 )
 
 
+@settings(deadline=None)
 @given(values)
 def test_it_is_half_the_relative_mean_absolute_difference(x):
     differences = (x[:, None] - x[None, :]).abs().mean()
     torch.testing.assert_close(gini(x), differences / (2 * x.mean()), rtol=1e-9, atol=1e-12)
 
 
+@settings(deadline=None)
 @given(values, st.floats(0.1, 10))
 def test_neither_order_nor_scale_matters(x, scale):
     torch.testing.assert_close(gini(x.flip(0) * scale), gini(x), rtol=1e-9, atol=1e-12)

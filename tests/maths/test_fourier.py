@@ -35,9 +35,7 @@ def test_power_by_frequency_is_that_of_the_fast_fourier_transform(n):
     signal = torch.randn(n, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     power = fourier.by_freq((fourier.basis(n) @ signal).square())
     spectrum = np.abs(np.fft.fft(signal.numpy(), axis=0)) ** 2 / n
-    expected = [
-        spectrum[k] if k in (0, n - k) else spectrum[k] + spectrum[n - k] for k in range(n // 2 + 1)
-    ]
+    expected = [spectrum[k] if k in (0, n - k) else spectrum[k] + spectrum[n - k] for k in range(n // 2 + 1)]
     assert np.allclose(power, expected)
     assert np.allclose(power.sum(0), signal.square().sum(0))  # Parseval
 

@@ -111,10 +111,7 @@ def test_each_of_the_eight_waves_of_a_frequency_belongs_to_it(of_neurons):
     a, b = (2 * math.pi * 2 * x / 7 for x in grid(7))
     one = torch.ones(7, 7).double()
     tables = [
-        1 + f * g
-        for f in (one, a.cos(), a.sin())
-        for g in (one, b.cos(), b.sin())
-        if f is not one or g is not one
+        1 + f * g for f in (one, a.cos(), a.sin()) for g in (one, b.cos(), b.sin()) if f is not one or g is not one
     ]
     assert len(tables) == 8
     assert of_neurons(tables).clear_neurons.tolist() == [0, 0, 8, 0]
@@ -237,12 +234,8 @@ def test_a_circuit_that_was_given_up_is_told_with_the_step_at_which_it_was_large
     assert "frequency 1 had **4 neurons** at step 100" in told.sentence
 
 
-def test_the_published_transformer_s_clear_neurons_are_at_its_published_key_frequencies(
-    make_run, reference: Path
-):
-    tensors = torch.load(
-        reference / "rep_theory" / "C113_T_seed1" / "model.pt", weights_only=True, map_location="cpu"
-    )
+def test_the_published_transformer_s_clear_neurons_are_at_its_published_key_frequencies(make_run, reference: Path):
+    tensors = torch.load(reference / "rep_theory" / "C113_T_seed1" / "model.pt", weights_only=True, map_location="cpu")
     task = {"modular_arithmetic": {"p": 113}}
     shapes = make_run({}, task, name="empty").architecture.shapes
     weights = {name: tensors[name] for name in shapes} | {"unembed.W_U": torch.zeros(128, 114)}

@@ -64,7 +64,7 @@ def test_a_sum_of_waves_has_the_cross_entropy_of_its_one_distinct_row(make_run):
 def test_a_network_that_knows_its_training_set_and_the_mirrors_answers_no_novel_pair(make_run, operation):
     options = {"p": 11, "operation": operation, "frac_train": 0.4}
     task = modular_arithmetic(**options)
-    answer = {pair: c for pair, c in zip(map(tuple, task.pairs.tolist()), task.answers.tolist(), strict=True)}
+    answer = dict(zip(map(tuple, task.pairs.tolist()), task.answers.tolist(), strict=True))
     trained = {pair for pair, of_train in zip(answer, task.train.tolist(), strict=True) if of_train}
     known = torch.tensor(
         [
@@ -94,6 +94,15 @@ def test_novel_pairs_are_the_complement_of_known_ones_when_only_they_are_right(m
     assert float(loss.novel_accuracy) == 1
     assert float(loss.train_accuracy) == 0
     assert float(loss.test_accuracy) == pytest.approx(float(novel.sum() / (~table).sum()))
+
+
+def test_where_a_mirror_has_another_answer_every_test_pair_is_novel(make_run):
+    options = {"p": 11, "operation": "x-y", "frac_train": 0.4}
+    task = modular_arithmetic(**options)
+    trained = task.table(task.train.double()) > 0
+    weights, model = table_network(knows_only(task, (trained.T & ~trained).flatten()))
+    loss = make_run({0: weights}, {"modular_arithmetic": options}, model)[0].measure("loss")
+    assert float(loss.novel_accuracy) == float(loss.test_accuracy) > 0.2
 
 
 def test_losses_far_below_the_resolution_of_float32_are_exact(make_run):

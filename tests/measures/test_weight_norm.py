@@ -42,9 +42,7 @@ def test_they_are_summed_in_float64(make_run, shapes):
 
 def test_a_rotation_or_a_new_order_of_neurons_changes_no_norm(make_run, shapes):
     generator = torch.Generator().manual_seed(0)
-    weights = {
-        name: torch.randn(shape, generator=generator, dtype=torch.float64) for name, shape in shapes.items()
-    }
+    weights = {name: torch.randn(shape, generator=generator, dtype=torch.float64) for name, shape in shapes.items()}
     Q = torch.linalg.qr(torch.randn(2, 2, generator=generator, dtype=torch.float64)).Q
     order = torch.tensor([2, 0, 1])
     changed = weights | {

@@ -196,9 +196,7 @@ def test_the_hooked_module_has_exactly_the_parameters_of_shapes(architecture):
 
 def test_hook_names_and_shapes_are_transformer_lens_s():
     architecture = transformer(modular_arithmetic(7), 1, 8, 2, 5)
-    _, cache = architecture.hooked(architecture.initial(0)).run_with_cache(
-        architecture.tokens(architecture.task.pairs)
-    )
+    _, cache = architecture.hooked(architecture.initial(0)).run_with_cache(architecture.tokens(architecture.task.pairs))
     found = {name: tuple(value.shape) for name, value in cache.items()}
     residual, head = (49, 3, 8), (49, 3, 2, 4)
     assert found == {
@@ -224,9 +222,7 @@ def test_hook_names_and_shapes_are_transformer_lens_s():
 
 def test_the_cache_answers_to_transformer_lens_s_short_names():
     architecture = transformer(modular_arithmetic(5), 2, 8, 2, 5)
-    _, cache = architecture.hooked(architecture.initial(0)).run_with_cache(
-        architecture.tokens(architecture.task.pairs)
-    )
+    _, cache = architecture.hooked(architecture.initial(0)).run_with_cache(architecture.tokens(architecture.task.pairs))
     assert torch.equal(cache["post", 1], cache["blocks.1.mlp.hook_post"])
     assert torch.equal(cache["resid_mid", 0], cache["blocks.0.hook_resid_mid"])
 
@@ -329,9 +325,7 @@ def test_published_transformers_have_their_published_losses(reference: Path, nam
     folder = reference / "progress_measures"
     gold = json.loads((folder / f"gold_{name}.json").read_text())
     content = torch.load(folder / f"{name}.pth", weights_only=True, map_location="cpu")
-    weights = {
-        key: value.double() for key, value in from_progress_measures(content.get("model", content)).items()
-    }
+    weights = {key: value.double() for key, value in from_progress_measures(content.get("model", content)).items()}
     task = modular_arithmetic(seed=gold["split"]["seed"], frac_train=gold["split"]["frac"])
     architecture = transformer(task)
     assert {key: tuple(value.shape) for key, value in weights.items()} == architecture.shapes
@@ -355,9 +349,7 @@ def test_published_perceptrons_have_their_published_losses(reference: Path, name
     names = {"W_x": "embed_a.W_E", "W_y": "embed_b.W_E", "W": "mlp.W_in", "W_U": "unembed.W_U"}
     weights = {names[key]: value.double() for key, value in tensors.items()}
     config = gold["config"]
-    task = modular_arithmetic(
-        gold["order"], seed=config["seed"], frac_train=config["frac_train"], split="rep_theory"
-    )
+    task = modular_arithmetic(gold["order"], seed=config["seed"], frac_train=config["frac_train"], split="rep_theory")
     losses = cross_entropy(mlp(task).last_position(weights, task.pairs)["logits"], task.answers)
     for metric, chosen in {"train_loss": task.train, "test_loss": ~task.train}.items():
         assert float(losses[chosen].mean()) == pytest.approx(gold["metrics"][metric][1], rel=1e-6, abs=0)

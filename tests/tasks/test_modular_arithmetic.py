@@ -164,7 +164,7 @@ def test_an_unknown_split_is_none():
 @pytest.mark.parametrize("split", ["progress_measures", "rep_theory", "power"])
 def test_drawing_a_split_leaves_the_global_random_states_alone(split):
     def states():
-        numpy_state = np.random.get_state()  # noqa: NPY002
+        numpy_state = np.random.get_state()
         return random.getstate(), torch.get_rng_state().tolist(), numpy_state[1].tolist(), numpy_state[2]
 
     before = states()
@@ -197,9 +197,7 @@ def test_the_split_is_that_of_the_published_progress_measures_runs(reference: Pa
 def test_the_split_is_that_of_the_published_rep_theory_runs(reference: Path, name):
     gold = json.loads((reference / "rep_theory" / name / "gold.json").read_text())
     config, split = gold["config"], gold["split"]
-    task = modular_arithmetic(
-        p=gold["order"], seed=config["seed"], frac_train=config["frac_train"], split="rep_theory"
-    )
+    task = modular_arithmetic(p=gold["order"], seed=config["seed"], frac_train=config["frac_train"], split="rep_theory")
     assert task.train[split["first_train_rows"]].all()
     assert sha256_of_sorted(task.train.nonzero().flatten()) == split["sorted_train_rows_int64le_sha256"]
 

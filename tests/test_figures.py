@@ -1,0 +1,300 @@
+from __future__ import annotations
+
+import json
+import re
+
+import numpy as np
+import plotly.graph_objects as go
+import pytest
+import xarray as xr
+
+from interp import figures
+from interp.errors import InterpError
+from interp.figures import COLOURS, SCALES, Bars, Curves, Heatmap, Points
+
+SIZES = {"step": 4, "freq": 12, "head": 3, "a": 5, "b": 6, "neuron": 9, "eigenvalue": 2}
+STEPS = [0, 10, 20, 50]
+
+
+def array(*axes, low=0.0, name="power", **attrs):
+    """Different numbers everywhere, with labels on every axis."""
+    shape = [SIZES[axis] for axis in axes]
+    values = low + np.arange(1.0, 1 + np.prod(shape, dtype=int)).reshape(shape)
+    labels = {axis: STEPS if axis == "step" else np.arange(SIZES[axis]) + 100 for axis in axes}
+    return xr.DataArray(values, dims=axes, coords=labels, name=name, attrs=attrs)
+
+
+def mask(axis, *marked):
+    return xr.DataArray(np.isin(np.arange(SIZES[axis]), marked), dims=axis)
+
+
+PANELS = {
+    "curves": Curves("C", {"train": array("step"), "other": array("step")}, log=True),
+    "share": Curves("S", {"all": array("step") / 4}, percent=True),
+    "over time": Heatmap("T", array("step", "freq"), x="step", y="freq"),
+    "matrix": Heatmap("M", array("step", "a", "b", low=-50), x="b", y="a"),
+    "bars": Bars("B", array("step", "freq"), highlight={"accent": mask("freq", 2)}),
+    "still bars": Bars("SB", array("freq")),
+    "points": Points("P", array("step", "neuron"), array("step", "neuron")),
+    "chosen points": Points("CP", array("step", "head", "neuron"), array("step", "head", "neuron"), choice="head"),
+}
+every_panel = pytest.mark.parametrize("panel", PANELS.values(), ids=PANELS)
+
+
+# The kind of panel, chosen by the axes.
+
+
+@pytest.mark.parametrize(
+    ("axes", "kind"),
+    [
+        (("step",), Curves),
+        (("step", "head"), Curves),
+        (("step", "freq"), Heatmap),
+        (("step", "a", "b"), Heatmap),
+        (("freq",), Bars),
+        (("a", "b"), Heatmap),
+        (("step", "a", "b", "freq"), None),
+        (("a", "b", "freq"), None),
+        ((), None),
+    ],
+)
+def test_the_axes_of_an_array_choose_its_panel(axes, kind):
+    panel = figures.of_array(array(*axes, long_name="Share of power"))
+    assert (type(panel) if panel else None) is kind
+    if panel:
+        assert panel.title == "Share of power"
+        assert panel.draw().time_axis == ("step" in axes and len(axes) < 3)
+
+
+def test_few_lines_are_named_by_their_labels_and_many_become_a_heatmap_with_time_across():
+    assert list(figures.of_array(array("step", "head")).arrays) == ["100", "101", "102"]
+    panel = figures.of_array(array("freq", "step"))
+    assert (panel.x, panel.y) == ("step", "freq")
+
+
+def test_text_has_no_panel_and_masks_and_counts_have():
+    assert figures.of_array(xr.DataArray(["a", "b"], dims="step", coords={"step": [0, 1]})) is None
+    assert isinstance(figures.of_array(mask("freq", 1)), Bars)
+    assert isinstance(figures.of_array(array("step").astype(int)), Curves)
+
+
+def test_a_curve_over_more_than_three_decades_is_logarithmic_and_one_through_zero_is_not():
+    def curve(*values):
+        return figures.of_array(xr.DataArray(list(values), dims="step", coords={"step": STEPS[: len(values)]}))
+
+    assert curve(1.0, 1e-4).log
+    assert not curve(1.0, 0.5).log
+    assert not curve(1.0, 1e-4, 0.0).log
+    assert not curve(-1.0, 1e4).log
+
+
+def test_every_array_of_a_dataset_that_can_be_drawn_is():
+    result = xr.Dataset({"a1": array("step"), "a2": array("step", "freq"), "word": ((), "clock")})
+    assert [panel.title for panel in figures.default(result)] == ["a1", "a2"]
+
+
+# What is drawn.
+
+
+def test_curves_draw_their_arrays_over_the_steps_in_their_own_colours():
+    drawing = PANELS["curves"].draw()
+    first, second = drawing.figure["data"]
+    assert (first["name"], second["name"]) == ("train", "other")
+    assert first["x"].tolist() == STEPS
+    assert first["y"].tolist() == [1, 2, 3, 4]
+    assert first["line"]["color"] == "role:train"
+    assert second["line"]["color"] not in ("role:train", "role:other")
+    assert second["line"]["color"].removeprefix("role:") in COLOURS
+    assert drawing.figure["layout"]["yaxis"]["type"] == "log"
+    assert drawing.time_axis
+    assert not drawing.moving
+    assert drawing.steps.size == 0
+
+
+def test_each_of_several_curves_is_named_beside_its_end_and_no_name_lies_on_another():
+    same = array("step")
+    drawing = Curves("C", {"train": same, "test": same, "novel": same}, log=False).draw()
+    notes = drawing.figure["layout"]["annotations"]
+    assert {note["text"] for note in notes} == {"train", "test", "novel"}
+    assert all(note["font"]["color"] == f"role:{note['text']}" for note in notes)
+    heights = sorted(note["y"] for note in notes)
+    assert min(np.diff(heights)) > 0.05 * 3  # of a span of 3
+
+
+def test_on_a_logarithmic_axis_what_is_not_positive_is_left_out():
+    curve = xr.DataArray([1.0, 0.0, -1.0, 1e-5], dims="step", coords={"step": STEPS})
+    drawn = Curves("C", {"all": curve}, log=True).draw().figure["data"][0]["y"]
+    assert np.isnan(drawn).tolist() == [False, True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("panel", "attributes"),
+    [("matrix", ["z"]), ("bars", ["y"]), ("points", ["x", "y"]), ("chosen points", ["x", "y"])],
+)
+def test_what_moves_is_the_array_itself_not_a_copy_and_the_drawing_shows_its_last_step(panel, attributes):
+    panel = PANELS[panel]
+    drawing = panel.draw()
+    assert drawing.steps.tolist() == STEPS
+    assert [mover.attribute for mover in drawing.moving] == attributes
+    for mover in drawing.moving:
+        source = getattr(panel, mover.attribute, None) if isinstance(panel, Points) else panel.array
+        assert np.shares_memory(mover.values, source.values)
+        assert mover.values.shape == source.shape
+        shown = drawing.figure["data"][mover.trace][mover.attribute]
+        last = mover.values[-1][0] if drawing.choice else mover.values[-1]
+        assert np.array_equal(shown, last)
+
+
+def test_an_axis_to_choose_from_is_named_with_its_labels():
+    assert PANELS["chosen points"].draw().choice == ("head", ("100", "101", "102"))
+    assert PANELS["points"].draw().choice is None
+
+
+def test_a_matrix_stands_as_asked_for_whatever_the_order_of_its_axes():
+    source = array("b", "step", "a", low=-50)
+    drawing = Heatmap("M", source, x="b", y="a").draw()
+    trace = drawing.figure["data"][0]
+    assert np.array_equal(trace["z"], source.isel(step=-1).transpose("a", "b"))
+    assert trace["x"].tolist() == source.b.values.tolist()
+    assert trace["y"].tolist() == source.a.values.tolist()
+
+
+def test_a_matrix_with_both_signs_is_symmetric_about_zero_and_one_without_starts_at_it():
+    signed = PANELS["matrix"].draw().figure["data"][0]
+    assert signed["zmin"] == -signed["zmax"] < 0
+    assert signed["colorscale"] == "role:diverging"
+    plain = PANELS["over time"].draw().figure["data"][0]
+    assert (plain["zmin"], plain["colorscale"]) == (0, "role:sequential")
+    assert plain["zmax"] > 0
+
+
+def test_highlight_colours_and_names_exactly_the_bars_of_its_mask():
+    panel = Bars("B", array("step", "freq"), highlight={"accent": mask("freq", 1, 4), "abandoned": mask("freq", 7)})
+    drawing = panel.draw()
+    (trace,) = drawing.figure["data"]
+    expected = {1: "role:accent", 4: "role:accent", 7: "role:abandoned"}
+    assert trace["marker"]["color"] == [expected.get(place, "role:quiet") for place in range(12)]
+    assert trace["x"].tolist() == list(range(100, 112))
+    named = re.findall(r"\b1\d\d\b", json.dumps([trace.get("text"), drawing.figure["layout"].get("annotations")]))
+    assert {int(name) - 100 for name in named} == set(expected)
+
+
+def test_a_highlight_over_training_is_that_of_the_last_step():
+    over_time = xr.concat([mask("freq", 1), mask("freq", 1), mask("freq", 2), mask("freq", 3)], dim="step")
+    colours = Bars("B", array("step", "freq"), highlight={"accent": over_time}).draw().figure["data"][0]["marker"]
+    assert [place for place, colour in enumerate(colours["color"]) if colour == "role:accent"] == [3]
+
+
+@pytest.mark.parametrize("low", [-5.5, -100.0])
+def test_bars_below_zero_are_within_the_picture(low):
+    panel = figures.of_array(array("freq", low=low))
+    bottom, top = sorted(panel.draw().figure["layout"]["yaxis"]["range"])
+    assert bottom <= panel.array.values.min()
+    assert top >= max(0, panel.array.values.max())
+
+
+def numbers_in(value):
+    if isinstance(value, dict):
+        return [number for part in value.values() for number in numbers_in(part)]
+    if isinstance(value, list):
+        return [number for part in value for number in numbers_in(part)]
+    return [value] if isinstance(value, float) else []
+
+
+@pytest.mark.parametrize("odd", [np.nan, np.inf])
+@pytest.mark.parametrize("everywhere", [False, True])
+@every_panel
+def test_values_that_are_not_finite_spoil_no_axis_and_no_colour_scale(panel, odd, everywhere):
+    def spoiled(source):
+        changed = source.copy()
+        changed[(slice(None) if everywhere else 0,) * changed.ndim] = odd
+        return changed
+
+    arrays = {
+        name: spoiled(value) if isinstance(value, xr.DataArray) else {key: spoiled(one) for key, one in value.items()}
+        for name, value in vars(panel).items()
+        if name in ("array", "arrays", "x", "y") and not isinstance(value, str)
+    }
+    drawing = type(panel)(**(vars(panel) | arrays)).draw()
+    limits = [*numbers_in(drawing.figure["layout"])]
+    limits += [trace[key] for trace in drawing.figure["data"] for key in ("zmin", "zmax") if key in trace]
+    assert np.isfinite(limits).all()
+
+
+# Plotly figures.
+
+
+@every_panel
+def test_every_role_of_a_drawing_is_a_colour_in_both_themes(panel):
+    drawing = panel.draw()
+    roles = set(re.findall(r"role:([\w ]+)", str(drawing.figure)))
+    assert roles <= {*COLOURS, *SCALES}
+    for theme in (0, 1):
+        assert "role:" not in str(figures._resolved(drawing.figure, theme))
+
+
+def test_a_role_becomes_the_colour_of_the_theme():
+    assert figures._resolved({"a": ["role:train"]}, 0) == {"a": [COLOURS["train"][0]]}
+    assert figures._resolved("role:train", 1) == COLOURS["train"][1]
+    scale = figures._resolved("role:sequential", 0)
+    assert [place for place, _ in scale] == [0, 0.25, 0.5, 0.75, 1]
+    assert [colour for _, colour in scale] == SCALES["sequential"][0]
+
+
+@every_panel
+@pytest.mark.parametrize("step", [None, 20])
+def test_a_panel_is_a_plotly_figure_that_validates(panel, step):
+    shown = figures.figure(panel, step)
+    assert isinstance(shown, go.Figure)
+    again = go.Figure(json.loads(shown.to_json()))  # plotly checks every name and value
+    assert len(again.data) == len(shown.data)
+    assert "role:" not in shown.to_json()
+    assert bool(shown.frames) == (bool(panel.draw().moving) and step is None)
+
+
+@pytest.mark.parametrize(("step", "place"), [(0, 0), (20, 2), (49, 2), (50, 3), (10**6, 3), (-5, 0)])
+def test_at_a_step_a_moving_panel_shows_the_last_checkpoint_up_to_it(step, place):
+    shown = figures.figure(PANELS["bars"], step)
+    assert np.array_equal(shown.data[0].y, PANELS["bars"].array.values[place])
+    assert shown.layout.title.text == f"B, step {STEPS[place]:,}"
+
+
+def test_a_curve_over_training_marks_the_step():
+    (line,) = figures.figure(PANELS["curves"], 20).layout.shapes
+    assert line.x0 == line.x1 == 20
+    assert not figures.figure(PANELS["curves"]).layout.shapes
+
+
+def test_the_slider_has_a_frame_for_every_step_where_they_are_few_and_both_ends_where_they_are_many():
+    frames = figures.figure(PANELS["bars"]).frames
+    assert [frame.name for frame in frames] == ["0", "10", "20", "50"]
+    assert np.array_equal(frames[1].data[0].y, PANELS["bars"].array.values[1])
+    many = xr.DataArray(np.ones((500, 2)), dims=("step", "freq"), coords={"step": np.arange(500) * 7})
+    frames = figures.figure(Bars("B", many)).frames
+    assert len(frames) == figures.FRAMES_IN_A_NOTEBOOK
+    assert (frames[0].name, frames[-1].name) == ("0", str(499 * 7))
+
+
+def test_an_array_becomes_a_figure_by_its_axes_and_one_with_too_many_is_refused():
+    assert figures.figure(array("step", "freq")).data[0].type == "heatmap"
+    with pytest.raises(InterpError, match=r"power has the axes .*at most two"):
+        figures.figure(array("step", "a", "b", "freq"))
+
+
+# Panels by title.
+
+
+def test_a_panel_is_found_by_its_title_in_any_case_else_the_first_or_the_first_that_moves():
+    panels = [PANELS["curves"], PANELS["bars"], PANELS["points"]]
+    assert figures.of_panel(panels, "p").layout.title.text == "P"
+    assert figures.of_panel(panels, None).layout.title.text == "C"
+    assert figures.of_panel(panels, None, step=10).layout.title.text == "B, step 10"
+    assert figures.of_panel([PANELS["curves"]], None, step=10).layout.title.text == "C"
+
+
+def test_an_unknown_title_is_refused_with_the_near_miss():
+    panels = [Curves("Weight norm", {"all": array("step")}), PANELS["bars"]]
+    with pytest.raises(InterpError, match="no panel 'Weigth norm'; did you mean 'Weight norm'"):
+        figures.of_panel(panels, "Weigth norm")
+    with pytest.raises(InterpError, match="nothing to draw"):
+        figures.of_panel([], None)

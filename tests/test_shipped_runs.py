@@ -1,0 +1,51 @@
+"""The runs that ship: the measures find what each run's expected.yaml says they must.
+
+An entry names a measure and either one of its `summary`'s values (`finding`) or a place in one of its arrays
+(`array`, `at`), and what it must be: `between` two numbers, or `equals` a value.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import interp
+from interp import results
+
+ROOT = Path(interp.__file__).parent.parent
+EXPECTED = [
+    pytest.param(path.parent, entry, id=f"{path.parent.name}-{entry['measure']}-{entry.get('finding', entry.get('array'))}")
+    for path in sorted((ROOT / "checkpoints").rglob("expected.yaml"))
+    for entry in yaml.safe_load(path.read_text())
+]
+_runs: dict[Path, interp.checkpoints.Run] = {}
+
+
+def found(folder: Path, entry: dict[str, Any]) -> Any:
+    run = _runs.setdefault(folder, interp.open_run(folder))
+    result = run.measure(entry["measure"])
+    if "finding" in entry:
+        summary = results.summary(entry["measure"], result)
+        assert summary is not None
+        return summary.values[entry["finding"]]
+    return float(result[entry["array"]].sel(entry["at"]))
+
+
+@pytest.mark.parametrize(("folder", "entry"), EXPECTED)
+def test_the_measures_find_what_is_expected(folder: Path, entry: dict[str, Any]):
+    value = found(folder, entry)
+    if "equals" in entry:
+        assert value == entry["equals"]
+    else:
+        low, high = entry["between"]
+        assert low <= value <= high
+
+
+def test_a_run_that_ships_is_whole():
+    for path in sorted((ROOT / "checkpoints").rglob("expected.yaml")):
+        run = interp.open_run(path.parent)
+        assert all(checkpoint.finite for checkpoint in run)
+        assert {name: tuple(weight.shape) for name, weight in run.final.weights.items()} == run.architecture.shapes

@@ -1,0 +1,180 @@
+"""A training stopped in any way and resumed gives the very weights of one that was never stopped."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from interp import storage
+from interp.errors import InterpError
+from interp.models.mlp import mlp
+from interp.models.transformer import transformer
+from interp.optimisers.adamw import adamw
+from interp.tasks.modular_arithmetic import modular_arithmetic
+from interp.training.loop import STATE, train
+from interp.training.schedule import schedule
+
+ROOT = Path(__file__).parents[2]
+KILLED_STEPS = 300
+
+
+def train_tiny(folder: Path, steps: int = 40, every: int = 10, lr: float = 1e-3, **options: Any) -> None:
+    task = modular_arithmetic(p=11)
+    architecture = transformer(task, d_model=16, n_heads=2, d_mlp=32)
+    train(folder, task, architecture, partial(adamw, lr=lr), steps, schedule(steps, every), seed=1, **options)
+
+
+def digests(folder: Path) -> dict[int, str]:
+    checkpoints = storage.Checkpoints(folder / "weights")
+    return {step: storage.digest(checkpoints.load(step)) for step in checkpoints.steps}
+
+
+def stop_after(step: int) -> Any:
+    """Ctrl-C, pressed as the progress is told at `step`; the update after it is the last."""
+
+    def progress(at: int, *_: float) -> None:
+        if at == step:
+            signal.raise_signal(signal.SIGINT)
+
+    return progress
+
+
+@pytest.fixture(autouse=True)
+def one_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    monkeypatch.setattr("interp.training.loop.SECONDS_BETWEEN_REPORTS", 0.0)
+    yield
+    torch.set_num_threads(threads)
+    torch.set_flush_denormal(False)
+
+
+def test_keeps_the_scheduled_steps_and_the_split(tmp_path: Path) -> None:
+    train_tiny(tmp_path)
+    assert storage.Checkpoints(tmp_path / "weights").steps == [0, 10, 20, 30, 40]
+    split, _ = storage.read_arrays(tmp_path / "weights" / "split.safetensors")
+    np.testing.assert_array_equal(split["train"], modular_arithmetic(p=11).train)
+
+
+def test_the_train_loss_falls_and_progress_tells_it(tmp_path: Path) -> None:
+    told: list[tuple[float, ...]] = []
+    train_tiny(tmp_path, steps=200, every=50, progress=lambda *values: told.append(values))
+    assert [step for step, *_ in told] == [0, 50, 100, 150, 200]
+    assert told[-1][1] < told[0][1] / 2
+
+
+@pytest.mark.parametrize("batch_size", [None, 7])
+def test_stopped_by_ctrl_c_and_resumed_is_bit_identical(tmp_path: Path, batch_size: int | None) -> None:
+    train_tiny(tmp_path / "whole", batch_size=batch_size)
+    for step in (0, 20):
+        with pytest.raises(InterpError, match=f"stopped at step {step + (step == 0)} of 40; .* resumes"):
+            train_tiny(tmp_path / "stopped", batch_size=batch_size, progress=stop_after(step))
+    train_tiny(tmp_path / "stopped", batch_size=batch_size)
+    assert digests(tmp_path / "stopped") == digests(tmp_path / "whole")
+
+
+@pytest.fixture(scope="module")
+def never_killed(tmp_path_factory: pytest.TempPathFactory) -> dict[int, str]:
+    folder = tmp_path_factory.mktemp("never_killed")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    train_tiny(folder, KILLED_STEPS, every=2)
+    torch.set_num_threads(threads)
+    return digests(folder)
+
+
+@pytest.mark.parametrize("attempt", range(3))
+def test_killed_at_any_moment_and_resumed_is_bit_identical(
+    tmp_path: Path, attempt: int, never_killed: dict[int, str]
+) -> None:
+    """The process runs this file. Where it was quicker than the kill, the comparison still holds."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen([sys.executable, __file__, str(tmp_path)], env=environment)
+    while not (tmp_path / "weights" / storage.INDEX).exists() and process.poll() is None:
+        time.sleep(0.01)
+    time.sleep(random.uniform(0, 0.4 * (attempt + 1)))
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() in (-signal.SIGKILL, 0)
+    try:
+        train_tiny(tmp_path, KILLED_STEPS, every=2)
+    except InterpError as error:
+        assert "is finished" in str(error)  # noqa: PT017 (only where the kill came too late)
+    assert digests(tmp_path) == never_killed
+
+
+def test_a_second_training_is_told_who_holds_the_run(tmp_path: Path) -> None:
+    with (
+        storage.locked(tmp_path, "training"),
+        pytest.raises(InterpError, match=rf"in use by training \(process {os.getpid()}\)"),
+    ):
+        train_tiny(tmp_path)
+
+
+def test_a_changed_recipe_is_refused_and_nothing_is_touched(tmp_path: Path) -> None:
+    with pytest.raises(InterpError, match="stopped"):
+        train_tiny(tmp_path, recipe="lr: 1e-3", progress=stop_after(20))
+    before = digests(tmp_path), (tmp_path / STATE).read_bytes()
+    with pytest.raises(InterpError, match=r"another recipe; restore .* or train .* another folder, or delete"):
+        train_tiny(tmp_path, recipe="lr: 1e-2")
+    assert (digests(tmp_path), (tmp_path / STATE).read_bytes()) == before
+
+
+def test_a_finished_run_says_so(tmp_path: Path) -> None:
+    train_tiny(tmp_path)
+    before = digests(tmp_path)
+    with pytest.raises(InterpError, match="is finished: it has all its 40 steps"):
+        train_tiny(tmp_path)
+    assert digests(tmp_path) == before
+
+
+def test_weights_without_a_state_are_not_overwritten(tmp_path: Path) -> None:
+    train_tiny(tmp_path)
+    (tmp_path / STATE).unlink()
+    with pytest.raises(InterpError, match="to resume from"):
+        train_tiny(tmp_path)
+
+
+def test_another_network_than_the_stored_is_refused(tmp_path: Path) -> None:
+    train_tiny(tmp_path)
+    task = modular_arithmetic(p=11)
+    with pytest.raises(InterpError, match="other names or shapes"):
+        train(tmp_path, task, mlp(task), adamw, 80, [80], seed=1)
+
+
+def test_another_number_of_threads_is_set_back_with_a_warning(tmp_path: Path) -> None:
+    with pytest.raises(InterpError, match="stopped"):
+        train_tiny(tmp_path, progress=stop_after(20))
+    torch.set_num_threads(2)
+    with pytest.warns(UserWarning, match="resuming with 1 threads, as this run was begun, not 2"):
+        train_tiny(tmp_path)
+    assert torch.get_num_threads() == 1
+
+
+def test_a_loss_that_is_not_finite_stops_it_and_keeps_what_is_saved(tmp_path: Path) -> None:
+    with pytest.raises(InterpError, match=r"the loss is (nan|inf) at step \d+"):
+        train_tiny(tmp_path, every=1, lr=1e30)
+    assert storage.Checkpoints(tmp_path / "weights").steps[:2] == [0, 1]
+
+
+def test_an_unknown_split_is_refused(tmp_path: Path) -> None:
+    task = modular_arithmetic(p=11, split="unknown")
+    with pytest.raises(InterpError, match="split is unknown"):
+        train(tmp_path, task, mlp(task), adamw, 1, [0, 1], seed=0)
+
+
+if __name__ == "__main__":
+    torch.set_flush_denormal(True)
+    torch.set_num_threads(1)
+    train_tiny(Path(sys.argv[1]), KILLED_STEPS, every=2)
