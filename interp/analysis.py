@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from interp import documents, steps
+from interp import documents, lookup, steps
 from interp.checkpoints import Run, open_run
 from interp.documents import Document
 from interp.errors import InterpError, near_misses
@@ -56,8 +57,9 @@ def read(path: Path, overrides: tuple[str, ...] = (), source: Source | None = No
             document.problem((key,), f"an analysis has no {key!r}{near_misses(key, KEYS)}")
     if not isinstance(content.get("measures"), list) or not content["measures"]:
         document.problem(("measures",), "an analysis needs 'measures', a list of names")
-        document.settle()
-    asks = _asks(document, overrides)
+        asks = []
+    else:
+        asks = _asks(document, overrides)
     chosen = content.get("steps", "all")
     try:
         steps.check(chosen)
@@ -66,7 +68,7 @@ def read(path: Path, overrides: tuple[str, ...] = (), source: Source | None = No
     sources = (source,) if source else _sources(document)
     document.settle()
     title = str(content.get("title", path.stem))
-    return Analysis(path, title, str(content.get("text", "")), sources, chosen, tuple(asks))
+    return Analysis(path, title, str(content.get("text") or ""), sources, chosen, tuple(asks))
 
 
 def _asks(document: Document, overrides: tuple[str, ...]) -> list[Ask]:
@@ -81,6 +83,8 @@ def _asks(document: Document, overrides: tuple[str, ...]) -> list[Ask]:
         for label, options in item.items():
             if not isinstance(options or {}, dict):
                 document.problem((*key, label), f"the options of {label!r} should be names and values")
+            elif not re.fullmatch(r"\w[\w. =+-]*", str(label)):
+                document.problem((*key, label), f"{label!r} cannot be the name of a file; use letters, digits, _ and -")
             elif label in given:
                 document.problem(
                     (*key, label),
@@ -119,8 +123,21 @@ def _sources(document: Document) -> tuple[Source, ...]:
     found: list[Source] = []
     for place, item in enumerate(runs):
         path, importer = (item.get("path"), item.get("importer")) if isinstance(item, dict) else (item, None)
+        for key in item if isinstance(item, dict) else ():
+            if key not in ("path", "importer"):
+                known = ("path", "importer")
+                document.problem(("runs", place, key), f"a run here has no {key!r}{near_misses(str(key), known)}")
+        if importer is not None:
+            try:
+                lookup.check_name("importers", str(importer))
+            except InterpError as error:
+                document.problem(("runs", place, "importer"), str(error))
         if not isinstance(path, str):
             document.problem(("runs", place), f"{item!r} is not a run; expected a path, or {{path: …, importer: …}}")
+            continue
+        unset = re.findall(r"\$\{?(\w+)\}?", os.path.expandvars(path))
+        if unset:
+            document.problem(("runs", place), f"{path}: the variable {unset[0]} is not set")
             continue
         matches = _expanded(path)
         if not matches:

@@ -171,7 +171,7 @@ class Run:
     def __len__(self) -> int:
         return len(self.steps)
 
-    def __getitem__(self, step: int) -> Checkpoint:
+    def __getitem__(self, step: int | np.integer) -> Checkpoint:
         """The checkpoint at `step`. Raises InterpError that names the nearest ones where there is none."""
         if step not in self._stored_steps():
             raise InterpError(self._no_step(step))
@@ -202,6 +202,14 @@ class Run:
     def arrays(self, step: int) -> storage.Arrays:
         """The weights at `step`, as stored. Raises InterpError where their file is damaged."""
         arrays = self._load(step)
+        expected = self.architecture.shapes
+        for name in sorted(arrays.keys() | expected.keys()):
+            found = arrays[name].shape if name in arrays else None
+            if found != expected.get(name):
+                raise InterpError(
+                    f"{self.path}: {name} at step {step:,} has shape {found}, the recipe says {expected.get(name)}; "
+                    "the weights are another network's"
+                )
         self._digests.setdefault(step, storage.digest(arrays))
         return arrays
 
@@ -309,7 +317,7 @@ class Checkpoint:
     @functools.cached_property
     def model(self) -> HookedModel:
         """The network as a TransformerLens hooked module, this checkpoint's own."""
-        return self.run.architecture.hooked(self.weights)
+        return self.run.architecture.hooked({name: value.clone() for name, value in self.weights.items()})
 
     @functools.cached_property
     def tokens(self) -> Int[Tensor, "pair pos"]:

@@ -21,8 +21,8 @@ class _Loader(yaml.SafeLoader):
 
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(\d[\d_]*)(\.[\d_]*)?[eE][-+]?\d+$"),
-    list("-+0123456789"),
+    re.compile(r"^[-+]?(\d[\d_]*\.?[\d_]*|\.\d[\d_]*)[eE][-+]?\d+$"),
+    list("-+.0123456789"),
 )
 
 
@@ -54,7 +54,11 @@ class Document:
         *parents, last = dotted.split(".")
         place = self.content
         for part in parents:
-            place = place.setdefault(part, {})
+            if place.get(part) is None:
+                place[part] = {}
+            elif isinstance(place[part], str):  # a name without options
+                place[part] = {place[part]: {}}
+            place = place[part]
             if not isinstance(place, dict):
                 raise InterpError(f"--set {assignment}: {part} has no options to set")
         place[last] = parse(text)
@@ -74,14 +78,41 @@ def read(path: Path) -> Document:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
-        raise InterpError(f"{path}{line}: not YAML: {getattr(error, 'problem', error)}") from None
+        reason = " ".join(str(getattr(error, "problem", error)).split())
+        raise InterpError(f"{path}{line}: not YAML: {reason}") from None
     except (ValueError, RecursionError) as error:
         raise InterpError(f"{path}: not YAML: {error}") from None
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
         raise InterpError(f"{path} should hold names and values, such as 'task: ...'")
     lines: dict[Key, int] = {}
     _note_lines(node, (), lines, set())
-    return Document(path, content, lines)
+    document = Document(path, content, lines)
+    for line, name in _twice(node):
+        document.problems.append((line, f"{name!r} stands twice"))
+    document.settle()
+    return document
+
+
+def _twice(node: yaml.Node | None) -> list[tuple[int, str]]:
+    """Line and name of every name that stands twice in one mapping."""
+    found: list[tuple[int, str]] = []
+    waiting, seen = [node], set()
+    while waiting:
+        node = waiting.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        if isinstance(node, yaml.MappingNode):
+            names = [name.value for name, _ in node.value]
+            found += [
+                (name.start_mark.line + 1, name.value)
+                for place, (name, _) in enumerate(node.value)
+                if name.value in names[:place]
+            ]
+            waiting += [value for _, value in node.value]
+        elif isinstance(node, yaml.SequenceNode):
+            waiting += node.value
+    return found
 
 
 def parse(text: str) -> Any:

@@ -151,7 +151,7 @@ class Heatmap:
         array = self.array.transpose(*([] if over_time or "step" not in self.array.dims else ["step"]), self.y, self.x)
         values = array.values
         signed = bool((values < 0).any())
-        top = float(np.nanquantile(np.abs(values), 0.999)) if np.isfinite(values).any() else 1.0
+        top = float(np.quantile(np.abs(_finite(values)), 0.999)) if np.isfinite(values).any() else 1.0
         moves = array.ndim == 3
         trace = {
             "type": "heatmap",
@@ -164,7 +164,10 @@ class Heatmap:
             "showscale": False,
             "hovertemplate": f"{_nice(self.x)} %{{x}}, {_nice(self.y)} %{{y}}: %{{z:.3g}}<extra></extra>",
         }
-        layout: dict[str, dict[str, Any]] = {"xaxis": {"title": {"text": _nice(self.x)}}, "yaxis": {"title": {"text": _nice(self.y)}}}
+        layout: dict[str, dict[str, Any]] = {
+            "xaxis": {"title": {"text": _nice(self.x)}},
+            "yaxis": {"title": {"text": _nice(self.y)}},
+        }
         for name, axis in (("xaxis", self.x), ("yaxis", self.y)):
             if array[axis].dtype.kind in "UO":
                 layout[name] |= {"type": "category", "nticks": 16}
@@ -191,7 +194,7 @@ class Bars:
         moves = "step" in self.array.dims
         array = self.array.transpose(*(["step"] if moves else []), axis)
         values = array.values
-        top = float(np.nanmax(values)) if np.isfinite(values).any() else 1.0
+        top = max(0.0, float(_finite(values).max(initial=0.0)))
         bars = {
             "type": "bar",
             "x": _labels(array[axis]),
@@ -203,7 +206,8 @@ class Bars:
             "cliponaxis": False,
             "hovertemplate": f"{_nice(axis)} %{{x}}: %{{y:{'.1%' if self.percent else '.4g'}}}<extra></extra>",
         }
-        y_axis = {"range": [0, top * 1.12 or 1.0]} | ({"tickformat": ".0%"} if self.percent else {})
+        low = min(0.0, float(_finite(values).min(initial=0.0)))
+        y_axis = {"range": [low * 1.12, top * 1.12 or 1.0]} | ({"tickformat": ".0%"} if self.percent else {})
         layout = {
             "xaxis": {"title": {"text": _nice(axis)}},
             "yaxis": y_axis | {"title": {"text": "" if self.percent else _axis_title(array)}},
@@ -252,7 +256,7 @@ class Points:
         x, y = (array.transpose(*lead, axis) for array in (self.x, self.y))
         at = tuple(-1 if dim == "step" else 0 for dim in lead)
         labels = _labels(x[axis])
-        reach = np.nanmax(np.abs([x.values, y.values])) if np.isfinite(x.values).any() else 1.0
+        reach = np.abs(_finite(np.array([x.values, y.values]))).max(initial=0.0) or 1.0
         span = [-1.08 * float(reach), 1.08 * float(reach)]
         trace = {
             "type": "scatter",
@@ -372,7 +376,7 @@ def notebook_figure(drawing: Drawing, step: int | None = None) -> go.Figure:
         shown.update_layout(title=f"{drawing.title}, step {int(drawing.steps[place]):,}")
         shown.update(data=_frame(drawing, place))
         return shown
-    places = np.unique(np.linspace(0, len(drawing.steps) - 1, FRAMES_IN_A_NOTEBOOK).round().astype(int))
+    places = np.unique(np.linspace(0, len(drawing.steps) - 1, FRAMES_IN_A_NOTEBOOK).round().astype(int)).tolist()
     shown.frames = [go.Frame(name=str(int(drawing.steps[place])), data=_frame(drawing, place)) for place in places]
     steps = [
         {
@@ -463,12 +467,16 @@ def _direct_labels(panel: Curves, colours: Mapping[str, str]) -> list[dict[str, 
     ]
 
 
+def _finite(values: np.ndarray) -> np.ndarray:
+    return values[np.isfinite(values)]
+
+
 def _positive(values: np.ndarray) -> np.ndarray:
     return np.where(values > 0, values, np.nan)
 
 
 def _decades(arrays: Sequence[xr.DataArray]) -> int:
-    positive = np.concatenate([array.values[array.values > 0] for array in arrays])
+    positive = np.concatenate([_finite(array.values[array.values > 0]) for array in arrays])
     return max(1, math.ceil(float(np.ptp(np.log10(positive))) / 6)) if positive.size else 1
 
 

@@ -97,7 +97,7 @@ class Kept:
             "texts": texts,
         }
         name = "run" if first == WHOLE_RUN else f"{first:09d}"
-        storage.write_arrays(self.parts / f"{name}.safetensors", stacked, {"content": json.dumps(content)})
+        storage.write_arrays(self.parts / f"{name}.safetensors", stacked, content)
 
     def merge(self, run: Run, steps: Sequence[int], places: dict[int, Path], attributes: dict[str, str]) -> None:
         """Write the file from the rows at `steps`, and remove the parts."""
@@ -257,8 +257,7 @@ class _Rows:
 
 
 def _read_part(path: Path, schema: Schema) -> dict[int, Row]:
-    arrays, metadata = storage.read_arrays(path)
-    content = json.loads(metadata["content"])
+    arrays, content = storage.read_arrays(path)
     rows: dict[int, Row] = {}
     whole = 0
     for entry in content["rows"]:
@@ -279,7 +278,7 @@ def _reads_in(path: Path) -> dict[int, Reads]:
     """Each row's reads; none where the file is not there, damaged, or not of ours: its rows are computed again."""
     try:
         if path.suffix == ".safetensors":
-            content = json.loads(storage.read_metadata(path)["content"])
+            content = storage.read_about(path)
             return {entry["step"]: entry["reads"] for entry in content["rows"]}
         with h5netcdf.File(path, "r") as file:
             content = json.loads(bytes(file[READS][...]))

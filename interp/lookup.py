@@ -48,7 +48,10 @@ def names(kind: str) -> dict[str, Path]:
     """Every name of a kind and the file that defines it, without importing anything."""
     found = {path.stem: path for path in sorted((PACKAGE / kind).glob("[!_]*.py")) if _defines(path, path.stem)}
     for entry in _entry_points(kind):
-        spec = importlib.util.find_spec(entry.module)
+        try:
+            spec = importlib.util.find_spec(entry.module)
+        except ImportError:  # a broken package takes only its own names away
+            continue
         if spec and spec.origin:
             found.setdefault(entry.name, Path(spec.origin))
     return found
@@ -111,10 +114,17 @@ def options(kind: str, name: str, given: Mapping[str, Any]) -> dict[str, Any]:
             default = ... if parameter.default is parameter.empty else parameter.default
             fields[parameter.name] = (hints.get(parameter.name, Any), default)
     schema = pydantic.create_model(name, __config__=pydantic.ConfigDict(extra="forbid"), **fields)
+    truths = [
+        ((option,), f"{name}: option {option!r} is {value}, a truth value; expected a number")
+        for option, value in given.items()
+        if isinstance(value, bool) and option in fields and fields[option][0] in (int, float)
+    ]
     try:
         checked = schema(**given)
     except pydantic.ValidationError as error:
-        raise OptionError([_problem(name, detail, fields) for detail in error.errors()]) from None
+        raise OptionError([*truths, *(_problem(name, detail, fields) for detail in error.errors())]) from None
+    if truths:
+        raise OptionError(truths)
     return {field: getattr(checked, field) for field in fields}
 
 
@@ -202,9 +212,10 @@ def _imports(path: Path) -> tuple[Path, ...]:
         for module in modules:
             if module.split(".")[0] in (package, PACKAGE.name):
                 top = PACKAGE.parent if module.split(".")[0] == PACKAGE.name else root
-                file = top.joinpath(*module.split(".")).with_suffix(".py")
-                if file.is_file():
-                    found.append(file.resolve())
+                place = top.joinpath(*module.split("."))
+                found += [
+                    file.resolve() for file in (place.with_suffix(".py"), place / "__init__.py") if file.is_file()
+                ]
     return tuple(found)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from interp import documents
 from interp.documents import Call, Document
 from interp.errors import near_misses
+from interp.training.schedule import schedule
 
 FILE = "run.yaml"
 
@@ -75,7 +76,7 @@ def read(path: Path, overrides: tuple[str, ...] = ()) -> Recipe:
     if "training" in content and "importer" in content:
         document.problem(("importer",), "a run is trained here or imported: give 'training' or 'importer', not both")
     document.settle()
-    text = str(content.get("text", ""))
+    text = str(content.get("text") or "")
     return Recipe(path, parts.get("task"), parts.get("model"), training, parts.get("importer"), text)
 
 
@@ -91,13 +92,22 @@ def _training(document: Document) -> Training | None:
     steps, seed, batch_size = given.get("steps"), given.get("seed", 0), given.get("batch_size")
     if not _is_count(steps):
         document.problem((*key, "steps"), f"training needs 'steps', the number of updates; found {steps!r}")
-    if not isinstance(seed, int):
+    if not isinstance(seed, int) or isinstance(seed, bool):
         document.problem((*key, "seed"), f"seed is {seed!r}; expected a whole number")
     if batch_size is not None and not _is_count(batch_size):
         document.problem((*key, "batch_size"), f"batch_size is {batch_size!r}; expected a whole number, or none")
     save = given.get("save", {"every": 100})
     if not isinstance(save, dict) or not set(save) <= {"every", "log", "dense"}:
         document.problem((*key, "save"), f"save is {save!r}; expected every, log and dense: {{every: 100}}")
+    elif wrong := [name for name in ("every", "log") if not _is_count(save.get(name, 1))]:
+        document.problem((*key, "save"), f"save: {wrong[0]} is {save[wrong[0]]!r}; expected a whole number above 0")
+    elif not isinstance(save.get("dense", []), list) or not all(isinstance(one, str) for one in save.get("dense", [])):
+        document.problem((*key, "save"), 'save: dense is a list of windows "start:stop:every"')
+    elif _is_count(steps):
+        try:
+            schedule(steps, **save)
+        except ValueError as error:
+            document.problem((*key, "save"), f"save is {save!r}: {error}")
     optimiser = documents.call(document, (*key, "optimiser"), given.get("optimiser", "adamw"), "optimisers")
     if optimiser is None or document.problems or not isinstance(steps, int):
         return None

@@ -46,5 +46,7 @@ def choose(spec: Steps, available: Sequence[int], name: str) -> list[int]:
     if "every" in spec:
         return [step for step in available if step % spec["every"] == 0 or step == available[-1]]
     last = len(available) - 1
-    places = {round(last * part / max(spec["count"] - 1, 1)) for part in range(spec["count"])}
-    return [available[place] for place in sorted(places | {last})]
+    if spec["count"] == 1:
+        return [available[-1]]
+    places = {round(last * part / (spec["count"] - 1)) for part in range(spec["count"])}
+    return [available[place] for place in sorted(places)]

@@ -14,6 +14,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import safetensors
@@ -25,6 +26,8 @@ Arrays = dict[str, np.ndarray]
 
 CHECKPOINTS_PER_BLOCK = 50
 INDEX = "index.json"
+ABOUT = "about"
+"""The one metadata entry of our files: of several, safetensors would write the order at random."""
 
 
 @contextlib.contextmanager
@@ -46,23 +49,30 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None) -> None:
-    """`arrays` as one safetensors file, byte for byte the same for the same content."""
-    contiguous = {name: np.ascontiguousarray(arrays[name]) for name in sorted(arrays)}
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], about: Any = None) -> None:
+    """`arrays` and a JSON value about them as one safetensors file, byte for byte the same for the same content."""
+    contiguous = {name: np.asarray(arrays[name], order="C") for name in sorted(arrays)}
     with writing(path) as temporary:
-        safetensors.numpy.save_file(contiguous, temporary, dict(metadata) if metadata else None)
+        safetensors.numpy.save_file(contiguous, temporary, {ABOUT: json.dumps(about, sort_keys=True)})
 
 
-def read_arrays(path: Path) -> tuple[Arrays, dict[str, str]]:
-    """All arrays of a safetensors file, and its metadata. Raises InterpError where it is not one."""
+def read_arrays(path: Path) -> tuple[Arrays, Any]:
+    """What `write_arrays` wrote; None about arrays that others wrote. Raises InterpError where it is damaged."""
     with _opened(path) as file:
-        return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+        return {name: file.get_tensor(name) for name in file.keys()}, _about(path, file)  # noqa: SIM118
 
 
-def read_metadata(path: Path) -> dict[str, str]:
-    """The metadata of a safetensors file, without its arrays. Raises InterpError where it is not one."""
+def read_about(path: Path) -> Any:
+    """The JSON value alone."""
     with _opened(path) as file:
-        return file.metadata() or {}
+        return _about(path, file)
+
+
+def _about(path: Path, file: safetensors.safe_open) -> Any:
+    try:
+        return json.loads((file.metadata() or {}).get(ABOUT, "null"))
+    except ValueError as error:
+        raise InterpError(f"{path}: what is said of its arrays is not JSON ({error}); restore it") from None
 
 
 @contextlib.contextmanager
@@ -78,7 +88,7 @@ def digest(arrays: Mapping[str, np.ndarray]) -> str:
     """A fingerprint of names, types, shapes and every byte."""
     state = hashlib.blake2b(digest_size=16)
     for name in sorted(arrays):
-        array = np.ascontiguousarray(arrays[name])
+        array = np.asarray(arrays[name], order="C")
         state.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
         state.update(array.tobytes() if array.ndim == 0 else array.data)
     return state.hexdigest()
@@ -131,10 +141,10 @@ class Checkpoints:
         if not path.exists():
             raise FileNotFoundError(2, "no such file", str(path))
         with _opened(path) as file:
-            stored = json.loads((file.metadata() or {}).get("steps", "[]"))
-            if row >= len(stored) or stored[row] != step:
-                raise InterpError(f"{path} holds steps {stored}, not step {step} in place {row} as the index says")
-            return {key: file.get_slice(key)[row] for key in file.keys()}  # noqa: SIM118
+            stored = _about(path, file)
+            if not isinstance(stored, list) or stored[row : row + 1] != [step]:
+                raise InterpError(f"{path} holds the steps {stored}, not {step} in place {row} as the index says")
+            return {key: np.asarray(file.get_slice(key)[row]) for key in file.keys()}  # noqa: SIM118
 
     def save(self, step: int, weights: Mapping[str, np.ndarray]) -> None:
         """Add one checkpoint. Saving a step again replaces nothing."""
@@ -144,14 +154,18 @@ class Checkpoints:
         self._write(name, [step], {key: np.asarray(value)[None] for key, value in weights.items()})
         self._set_index({**self._files, name: [step]})
         single = sorted((steps[0], name) for name, steps in self._files.items() if len(steps) == 1)
-        if len(single) >= CHECKPOINTS_PER_BLOCK:
-            self._stack([step for step, _ in single], [name for _, name in single])
+        while len(single) >= CHECKPOINTS_PER_BLOCK:
+            full, single = single[:CHECKPOINTS_PER_BLOCK], single[CHECKPOINTS_PER_BLOCK:]
+            self._stack([step for step, _ in full], [name for _, name in full])
 
     def stack(self) -> None:
         """Stack the checkpoints that are files of their own: a finished run needs no more room for new ones."""
         single = sorted((steps[0], name) for name, steps in self._files.items() if len(steps) == 1)
         if len(single) > 1:
             self._stack([step for step, _ in single], [name for _, name in single])
+        for path in self.folder.glob("step*-*.safetensors"):  # left by a process killed before or after an index
+            if path.name not in self._files:
+                path.unlink(missing_ok=True)
 
     def _stack(self, steps: list[int], names: list[str]) -> None:
         rows = [self.load(step) for step in steps]
@@ -162,7 +176,7 @@ class Checkpoints:
             (self.folder / name).unlink(missing_ok=True)
 
     def _write(self, name: str, steps: list[int], arrays: Mapping[str, np.ndarray]) -> None:
-        write_arrays(self.folder / name, arrays, {"steps": json.dumps(steps)})
+        write_arrays(self.folder / name, arrays, steps)
 
     def _set_index(self, files: dict[str, list[int]]) -> None:
         ordered = dict(sorted(files.items(), key=lambda item: item[1]))

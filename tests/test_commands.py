@@ -88,7 +88,9 @@ def test_set_changes_an_option(trained: Path):
     call(trained, "interp.run", "analyses/question.yaml", "--set", "embedding_circle.freqs=[2]")
     import xarray as xr
 
-    with xr.open_dataset(trained / "reports" / "question" / "tiny" / "embedding_circle.nc", engine="h5netcdf") as result:
+    with xr.open_dataset(
+        trained / "reports" / "question" / "tiny" / "embedding_circle.nc", engine="h5netcdf"
+    ) as result:
         assert result.freq.values.tolist() == [2]
 
 

@@ -83,7 +83,9 @@ def test_one_measure_gives_a_dataset_with_axes_labels_and_captions(run_folder: P
 
 
 def test_several_measures_give_a_tree_with_a_node_each(run_folder: Path):
-    tree = interp.over_steps(["loss", {"own": {"measure": "embedding_circle", "freqs": [3]}}], interp.open_run(run_folder))
+    tree = interp.over_steps(
+        ["loss", {"own": {"measure": "embedding_circle", "freqs": [3]}}], interp.open_run(run_folder)
+    )
     assert set(tree.children) == {"loss", "own"}
     assert tree.own.x.dims == ("step", "freq", "token")
     assert tree.own.freq.values.tolist() == [3]
@@ -129,9 +131,7 @@ def test_each_checkpoint_is_visited_once_and_its_forward_pass_shared(run_folder:
     loads, passes = [], []
     load, forward = run._load, type(run.architecture).last_position
     monkeypatch.setattr(run, "_load", lambda step: loads.append(step) or load(step))
-    monkeypatch.setattr(
-        type(run.architecture), "last_position", lambda *given: passes.append(1) or forward(*given)
-    )
+    monkeypatch.setattr(type(run.architecture), "last_position", lambda *given: passes.append(1) or forward(*given))
     interp.over_steps(["loss", "key_freqs", "weight_norm"], run)
     assert len(passes) == len(run.steps)
     assert max(loads.count(step) for step in run.steps) <= 2  # its digest, its weights
@@ -197,7 +197,9 @@ def test_an_added_checkpoint_is_computed_alone(run_folder: Path, tmp_path: Path,
     storage.Checkpoints(run_folder / "weights").save(3600, drifting_weights(run, 3600))
     computed: list[int] = []
     row = results._row
-    monkeypatch.setattr(results, "_row", lambda run, subject, *rest: computed.append(subject.step) or row(run, subject, *rest))
+    monkeypatch.setattr(
+        results, "_row", lambda run, subject, *rest: computed.append(subject.step) or row(run, subject, *rest)
+    )
     tree = interp.over_steps(["weight_norm"], interp.open_run(run_folder), keep=tmp_path / "kept")
     assert computed == [3600]
     assert tree.weight_norm.step.values.tolist()[-1] == 3600

@@ -17,7 +17,9 @@ from interp import results
 
 ROOT = Path(interp.__file__).parent.parent
 EXPECTED = [
-    pytest.param(path.parent, entry, id=f"{path.parent.name}-{entry['measure']}-{entry.get('finding', entry.get('array'))}")
+    pytest.param(
+        path.parent, entry, id=f"{path.parent.name}-{entry['measure']}-{entry.get('finding', entry.get('array'))}"
+    )
     for path in sorted((ROOT / "checkpoints").rglob("expected.yaml"))
     for entry in yaml.safe_load(path.read_text())
 ]

@@ -52,10 +52,10 @@ def test_arrays_come_back_as_they_were(tmp_path):
         "empty": np.zeros((0, 3), np.float32),
         "scalar": np.array(2.5),
     }
-    storage.write_arrays(tmp_path / "a.safetensors", arrays, {"made": "by hand"})
-    found, metadata = storage.read_arrays(tmp_path / "a.safetensors")
+    storage.write_arrays(tmp_path / "a.safetensors", arrays, {"made": ["by", "hand"]})
+    found, about = storage.read_arrays(tmp_path / "a.safetensors")
     assert_equal(found, arrays)
-    assert metadata == storage.read_metadata(tmp_path / "a.safetensors") == {"made": "by hand"}
+    assert about == storage.read_about(tmp_path / "a.safetensors") == {"made": ["by", "hand"]}
 
 
 def test_the_same_arrays_make_the_same_file_whatever_their_order(tmp_path):
@@ -70,7 +70,7 @@ def test_a_truncated_file_is_an_error_that_names_it(tmp_path, kept):
     path = tmp_path / "weights.safetensors"
     storage.write_arrays(path, weights(1))
     path.write_bytes(path.read_bytes()[:kept])
-    for read in (storage.read_arrays, storage.read_metadata):
+    for read in (storage.read_arrays, storage.read_about):
         with pytest.raises(InterpError, match=r"weights\.safetensors") as refused:
             read(path)
         assert "\n" not in str(refused.value)
@@ -316,7 +316,7 @@ def test_a_file_that_holds_other_steps_than_the_index_says_is_an_error(tmp_path)
         store.load(10)
 
 
-@pytest.mark.parametrize("metadata", [{}, {"steps": "not json"}, {"steps": "3"}])
+@pytest.mark.parametrize("metadata", [None, "steps", 3, {"steps": [0]}])
 def test_a_safetensors_file_that_is_not_a_checkpoint_is_an_error_that_names_it(tmp_path, metadata):
     store = Checkpoints(tmp_path)
     store.save(0, weights(0))

@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from interp.checkpoints import Checkpoint
+from interp.errors import InterpError
 from interp.figures import Points
 
 
@@ -40,6 +41,11 @@ def embedding_circle(checkpoint: Checkpoint, count: int = 4, freqs: list[int] | 
     axis = checkpoint.task.fourier_axis
     order = torch.arange(checkpoint.task.p) if axis is None else axis
     last = checkpoint.run.final.measure("embedding_dft")
+    top = len(last.power) - 1
+    if count < 1:
+        raise InterpError(f"embedding_circle: count is {count}; at least 1 circle can be shown")
+    if wrong := [freq for freq in freqs or [] if not 1 <= freq <= top]:
+        raise InterpError(f"embedding_circle: freqs has {wrong[0]}; the frequencies here are 1 to {top}")
     if freqs is None:
         freqs = (last.power[1:].nan_to_num().topk(min(count, len(last.power) - 1)).indices + 1).tolist()
     spectrum = checkpoint.measure("embedding_dft").coefficient.double()

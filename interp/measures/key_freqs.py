@@ -56,7 +56,7 @@ def key_freqs(checkpoint: Checkpoint) -> KeyFreqs:
     table = task.table(checkpoint.neurons.cpu())[axis][:, axis]  # [a, b, neuron]
     centred = table - table.mean(dim=(0, 1))
     total = centred.square().sum(dim=(0, 1))
-    active = total > 0
+    active = total > 1e-20 * table.square().sum(dim=(0, 1))  # more than the rounding of a constant
     explained = (fourier.pair_power(centred)[1:] / total)[:, active]  # [freq, neuron]
     share, own = explained.max(dim=0)
     neurons = torch.bincount(own + 1, minlength=len(freq)).double()

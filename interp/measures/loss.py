@@ -103,6 +103,8 @@ def summary(result: xr.Dataset) -> Summary:
     elif memorised is None:
         share = float(result.train_accuracy.max())
         sentence = f"It never knew the whole training set: at best **{share:.1%}** of it, up to step {last:,}."
+    elif not result.test_accuracy.notnull().any():
+        sentence = f"It knew the training set, which is all pairs, by **step {memorised:,}**."
     elif generalised is None:
         share = float(result.test_accuracy[-1])
         sentence = (

@@ -58,6 +58,6 @@ class HookedMLP(HookedModel):
         self.setup()
 
     def forward(self, pairs: Int[Tensor, "batch 2"]) -> Float[Tensor, "batch p"]:
-        E_a, E_b = (self.get_parameter(name) for name in self.tables)
+        E_a, E_b = (self.get_submodule(name.split(".")[0]).W_E for name in self.tables)
         x = self.hook_embed(torch.stack([E_a[pairs[:, 0]], E_b[pairs[:, 1]]], dim=1))  # [batch, operand, d_model]
         return self.unembed(self.mlp(x.flatten(1)))

@@ -125,19 +125,19 @@ class _Training:
             for part, tensors in parts.items()
             for name, tensor in tensors.items()
         }
-        metadata = {"step": self.step, "threads": torch.get_num_threads(), "recipe": _digest(self.recipe)}
-        storage.write_arrays(self.folder / STATE, arrays, {key: str(value) for key, value in metadata.items()})
+        about = {"step": self.step, "threads": torch.get_num_threads(), "recipe": _digest(self.recipe)}
+        storage.write_arrays(self.folder / STATE, arrays, about)
 
     def load_state(self) -> None:
         """Raises InterpError where the state belongs to another recipe or does not fit this network."""
-        arrays, metadata = storage.read_arrays(self.folder / STATE)
-        if metadata.get("recipe") != _digest(self.recipe):
+        arrays, about = storage.read_arrays(self.folder / STATE)
+        if about["recipe"] != _digest(self.recipe):
             raise InterpError(
                 f"{self.folder} was begun with another recipe; restore that recipe, or train this one in another "
                 f"folder, or delete {self.folder / 'weights'} and {STATE} to lose that run and start afresh"
             )
         tensors = {name: torch.from_numpy(array).clone() for name, array in arrays.items()}
-        _use_threads(int(metadata["threads"]))
+        _use_threads(about["threads"])
         stored = _part(tensors, "weights")
         if {name: weight.shape for name, weight in stored.items()} != {n: w.shape for n, w in self.weights.items()}:
             raise InterpError(f"{self.folder / STATE} holds weights of other names or shapes than this model's")
@@ -146,7 +146,7 @@ class _Training:
                 weight.copy_(stored[name])
         self.optimiser.load(_part(tensors, "optimiser"))
         self.batches.load(_part(tensors, "batches"))
-        self.step = int(metadata["step"])
+        self.step = about["step"]
 
 
 def _begin(

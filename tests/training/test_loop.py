@@ -142,8 +142,12 @@ def test_a_finished_run_says_so(tmp_path: Path) -> None:
 def test_weights_without_a_state_are_not_overwritten(tmp_path: Path) -> None:
     train_tiny(tmp_path)
     (tmp_path / STATE).unlink()
-    with pytest.raises(InterpError, match="to resume from"):
+    before = digests(tmp_path)
+    with pytest.raises(InterpError, match="is finished: it has every checkpoint"):
         train_tiny(tmp_path)
+    with pytest.raises(InterpError, match="to resume from"):
+        train_tiny(tmp_path, steps=80)
+    assert digests(tmp_path) == before
 
 
 def test_another_network_than_the_stored_is_refused(tmp_path: Path) -> None:
