@@ -174,7 +174,7 @@ class Run:
     def __getitem__(self, step: int | np.integer) -> Checkpoint:
         """The checkpoint at `step`. Raises InterpError that names the nearest ones where there is none."""
         if step not in self._stored_steps():
-            raise InterpError(self._no_step(step))
+            raise InterpError(self._no_step(int(step)))
         return Checkpoint(self, int(step))
 
     def _no_step(self, step: int) -> str:

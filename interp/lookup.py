@@ -114,7 +114,7 @@ def options(kind: str, name: str, given: Mapping[str, Any]) -> dict[str, Any]:
             default = ... if parameter.default is parameter.empty else parameter.default
             fields[parameter.name] = (hints.get(parameter.name, Any), default)
     schema = pydantic.create_model(name, __config__=pydantic.ConfigDict(extra="forbid"), **fields)
-    truths = [
+    truths: list[tuple[tuple[str | int, ...], str]] = [
         ((option,), f"{name}: option {option!r} is {value}, a truth value; expected a number")
         for option, value in given.items()
         if isinstance(value, bool) and option in fields and fields[option][0] in (int, float)

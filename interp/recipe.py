@@ -103,7 +103,7 @@ def _training(document: Document) -> Training | None:
         document.problem((*key, "save"), f"save: {wrong[0]} is {save[wrong[0]]!r}; expected a whole number above 0")
     elif not isinstance(save.get("dense", []), list) or not all(isinstance(one, str) for one in save.get("dense", [])):
         document.problem((*key, "save"), 'save: dense is a list of windows "start:stop:every"')
-    elif _is_count(steps):
+    elif isinstance(steps, int) and _is_count(steps):
         try:
             schedule(steps, **save)
         except ValueError as error:

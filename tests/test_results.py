@@ -281,7 +281,8 @@ def test_memory_does_not_grow_with_the_number_of_checkpoints(tmp_path: Path):
         folder = write_run(tmp_path / f"run{checkpoints}", range(checkpoints), d_model=128, d_mlp=1024)
         code = (
             "import interp, re\n"
-            f"interp.over_steps(['weight_norm', 'embedding_dft'], interp.open_run({str(folder)!r}), keep={str(folder / 'kept')!r})\n"
+            f"run = interp.open_run({str(folder)!r})\n"
+            f"interp.over_steps(['weight_norm', 'embedding_dft'], run, keep={str(folder / 'kept')!r})\n"
             "print(re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1])\n"
         )
         return int(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout)

@@ -46,12 +46,13 @@ def embedding_circle(checkpoint: Checkpoint, count: int = 4, freqs: list[int] | 
         raise InterpError(f"embedding_circle: count is {count}; at least 1 circle can be shown")
     if wrong := [freq for freq in freqs or [] if not 1 <= freq <= top]:
         raise InterpError(f"embedding_circle: freqs has {wrong[0]}; the frequencies here are 1 to {top}")
-    if freqs is None:
-        freqs = (last.power[1:].nan_to_num().topk(min(count, len(last.power) - 1)).indices + 1).tolist()
+    shown = freqs
+    if shown is None:
+        shown = (last.power[1:].nan_to_num().topk(min(count, len(last.power) - 1)).indices + 1).tolist()
     spectrum = checkpoint.measure("embedding_dft").coefficient.double()
     rows = checkpoint.embedding[order]
     planes = []
-    for freq in freqs:
+    for freq in shown:
         direction = spectrum[2 * freq - 1 : 2 * freq + 1]
         plane = (
             torch.linalg.qr(direction.T).Q if direction.isfinite().all() else torch.full_like(direction.T, torch.nan)
@@ -59,7 +60,7 @@ def embedding_circle(checkpoint: Checkpoint, count: int = 4, freqs: list[int] | 
         turned = plane * torch.sign((plane * direction.T).sum(0))
         planes.append(torch.nn.functional.pad(rows @ turned, (0, 2 - turned.shape[1])))
     points = torch.stack(planes)  # [freq, token, 2]
-    return EmbeddingCircle(torch.tensor(freqs), order, points[..., 0], points[..., 1])
+    return EmbeddingCircle(torch.tensor(shown), order, points[..., 0], points[..., 1])
 
 
 def figure(result: xr.Dataset) -> list[Points]:

@@ -15,6 +15,13 @@ if TYPE_CHECKING:
     from interp.models.mlp import MLP
 
 
+class Embed(nn.Module):
+    W_E: Float[Tensor, "p d_model"]
+
+    def forward(self, operand: Int[Tensor, " batch"]) -> Float[Tensor, "batch d_model"]:
+        return self.W_E[operand]
+
+
 class Hidden(nn.Module):
     W_in: Float[Tensor, "d_in d_mlp"]
     b_in: Float[Tensor, " d_mlp"]
@@ -48,9 +55,9 @@ class HookedMLP(HookedModel):
 
     def __init__(self, architecture: MLP, weights: Weights) -> None:
         super().__init__()
-        self.tables = architecture.embeddings
-        for name in dict.fromkeys(self.tables):
-            self.add_module(name.removesuffix(".W_E"), nn.Module())
+        self.tables = [name.removesuffix(".W_E") for name in architecture.embeddings]
+        for table in dict.fromkeys(self.tables):
+            self.add_module(table, Embed())
         self.hook_embed = HookPoint()
         self.mlp = Hidden(architecture.act_fn, architecture.biases)
         self.unembed = Unembed(architecture.biases)
@@ -58,6 +65,6 @@ class HookedMLP(HookedModel):
         self.setup()
 
     def forward(self, pairs: Int[Tensor, "batch 2"]) -> Float[Tensor, "batch p"]:
-        E_a, E_b = (self.get_submodule(name.split(".")[0]).W_E for name in self.tables)
-        x = self.hook_embed(torch.stack([E_a[pairs[:, 0]], E_b[pairs[:, 1]]], dim=1))  # [batch, operand, d_model]
+        embedded = [self.get_submodule(table)(operand) for table, operand in zip(self.tables, pairs.T, strict=True)]
+        x = self.hook_embed(torch.stack(embedded, dim=1))  # [batch, operand, d_model]
         return self.unembed(self.mlp(x.flatten(1)))

@@ -157,13 +157,20 @@ def test_another_network_than_the_stored_is_refused(tmp_path: Path) -> None:
         train(tmp_path, task, mlp(task), adamw, 80, [80], seed=1)
 
 
-def test_another_number_of_threads_is_set_back_with_a_warning(tmp_path: Path) -> None:
+def test_another_number_of_threads_is_set_back_with_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("interp.training._process.WORTH_A_THREAD", 0)
     with pytest.raises(InterpError, match="stopped"):
         train_tiny(tmp_path, progress=stop_after(20))
     torch.set_num_threads(2)
     with pytest.warns(UserWarning, match="resuming with 1 threads, as this run was begun, not 2"):
         train_tiny(tmp_path)
-    assert torch.get_num_threads() == 1
+    assert torch.get_num_threads() == 2  # the caller's own
+
+
+def test_a_small_network_is_trained_on_one_thread(tmp_path: Path) -> None:
+    torch.set_num_threads(2)
+    train_tiny(tmp_path)
+    assert storage.read_about(tmp_path / STATE)["threads"] == 1
 
 
 def test_a_loss_that_is_not_finite_stops_it_and_keeps_what_is_saved(tmp_path: Path) -> None:
