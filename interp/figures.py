@@ -170,7 +170,7 @@ class Heatmap:
         }
         for name, axis in (("xaxis", self.x), ("yaxis", self.y)):
             if array[axis].dtype.kind in "UO":
-                layout[name] |= {"type": "category", "nticks": 16}
+                layout[name] = {"type": "category", "nticks": 16}  # labels that need no title
         if self.x == "step":
             layout["xaxis"]["range"] = [float(array.step[0]), float(array.step[-1])]
         if not moves:

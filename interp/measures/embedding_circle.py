@@ -11,7 +11,7 @@ from torch import Tensor
 
 from interp.checkpoints import Checkpoint
 from interp.errors import InterpError
-from interp.figures import Points
+from interp.figures import Curves, Points
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,8 @@ class EmbeddingCircle:
     """Position of each residue along the cosine direction of W_E"""
     y: Float[Tensor, "freq token"]
     """Position of each residue along the sine direction of W_E"""
+    spread: Float[Tensor, " freq"]
+    """Standard deviation of the residues' distance from the centre, over its mean: 0 on a circle"""
 
 
 def embedding_circle(checkpoint: Checkpoint, count: int = 4, freqs: list[int] | None = None) -> EmbeddingCircle:
@@ -60,8 +62,18 @@ def embedding_circle(checkpoint: Checkpoint, count: int = 4, freqs: list[int] | 
         turned = plane * torch.sign((plane * direction.T).sum(0))
         planes.append(torch.nn.functional.pad(rows @ turned, (0, 2 - turned.shape[1])))
     points = torch.stack(planes)  # [freq, token, 2]
-    return EmbeddingCircle(torch.tensor(shown), order, points[..., 0], points[..., 1])
+    radius = points.norm(dim=-1)
+    return EmbeddingCircle(
+        torch.tensor(shown), order, points[..., 0], points[..., 1], radius.std(dim=1, correction=0) / radius.mean(dim=1)
+    )
 
 
-def figure(result: xr.Dataset) -> list[Points]:
-    return [Points("Residues on the circle of a frequency", result.x, result.y, choice="freq", width="half")]
+def figure(result: xr.Dataset) -> list[Points | Curves]:
+    return [
+        Points("Residues on the circle of a frequency", result.x, result.y, choice="freq", width="half"),
+        Curves(
+            "Distance from a circle",
+            {f"freq {freq}": result.spread.sel(freq=freq) for freq in result.freq.values},
+            width="half",
+        ),
+    ]

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from interp.checkpoints import Checkpoint
-from interp.figures import Bars, Heatmap
+from interp.figures import Bars, Curves, Heatmap
 from interp.maths import fourier
 from interp.summaries import Summary
 
@@ -85,7 +85,7 @@ def over_run(result: xr.Dataset) -> GivenUp:
     )
 
 
-def figure(result: xr.Dataset) -> list[Heatmap | Bars]:
+def figure(result: xr.Dataset) -> list[Heatmap | Bars | Curves]:
     varying = result.isel(freq=slice(1, None))
     return [
         Heatmap("Neurons of each frequency over training", varying.clear_neurons, x="step", y="freq"),
@@ -95,6 +95,7 @@ def figure(result: xr.Dataset) -> list[Heatmap | Bars]:
             highlight={"accent": varying.key.isel(step=-1), "abandoned": varying.given_up},
             width="half",
         ),
+        Curves("Neurons of one frequency", {"all": result.clear_share}, percent=True, width="half"),
     ]
 
 
