@@ -2,31 +2,19 @@
 
 from __future__ import annotations
 
-import glob
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from interp import documents, lookup, steps
+from interp import documents, steps
 from interp.checkpoints import Run, open_run
 from interp.documents import Document
 from interp.errors import InterpError, near_misses
 from interp.results import Ask
+from interp.sources import Source, sources
 
 KEYS = ("title", "text", "runs", "steps", "measures")
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where one run lies: a path, and the importer that reads it where it is not one of ours."""
-
-    path: Path
-    importer: str | None = None
-
-    def open(self, device: str) -> Run:
-        return open_run(self.path, self.importer, device)
 
 
 @dataclass(frozen=True)
@@ -65,10 +53,10 @@ def read(path: Path, overrides: tuple[str, ...] = (), source: Source | None = No
         steps.check(chosen)
     except InterpError as error:
         document.problem(("steps",), str(error))
-    sources = (source,) if source else _sources(document)
+    where = (source,) if source else sources(document)
     document.settle()
     title = str(content.get("title", path.stem))
-    return Analysis(path, title, str(content.get("text") or ""), sources, chosen, tuple(asks))
+    return Analysis(path, title, str(content.get("text") or ""), where, chosen, tuple(asks))
 
 
 def _asks(document: Document, overrides: tuple[str, ...]) -> list[Ask]:
@@ -115,48 +103,9 @@ def _ask(document: Document, key: documents.Key, label: str, given: dict[str, An
     return Ask(label, call.name, call.options, own_steps) if call else None
 
 
-def _sources(document: Document) -> tuple[Source, ...]:
-    runs = document.content.get("runs")
-    if not isinstance(runs, list) or not runs:
-        document.problem(("runs",), "an analysis needs 'runs', a list of folders (or give --run PATH)")
-        return ()
-    found: list[Source] = []
-    for place, item in enumerate(runs):
-        path, importer = (item.get("path"), item.get("importer")) if isinstance(item, dict) else (item, None)
-        for key in item if isinstance(item, dict) else ():
-            if key not in ("path", "importer"):
-                known = ("path", "importer")
-                document.problem(("runs", place, key), f"a run here has no {key!r}{near_misses(str(key), known)}")
-        if importer is not None:
-            try:
-                lookup.check_name("importers", str(importer))
-            except InterpError as error:
-                document.problem(("runs", place, "importer"), str(error))
-        if not isinstance(path, str):
-            document.problem(("runs", place), f"{item!r} is not a run; expected a path, or {{path: …, importer: …}}")
-            continue
-        unset = re.findall(r"\$\{?(\w+)\}?", os.path.expandvars(path))
-        if unset:
-            document.problem(("runs", place), f"{path}: the variable {unset[0]} is not set")
-            continue
-        matches = _expanded(path)
-        if not matches:
-            document.problem(("runs", place), f"no run matches {path}")
-        found += [Source(match, importer) for match in matches]
-    return tuple(found)
-
-
-def _expanded(pattern: str) -> list[Path]:
-    """Variables and globs expanded, in order; a pattern without wildcards is itself."""
-    pattern = os.path.expandvars(pattern)
-    if not glob.has_magic(pattern):
-        return [Path(pattern)]
-    return [Path(match) for match in sorted(glob.glob(pattern))]
-
-
 def open_runs(analysis: Analysis, device: str) -> list[Run]:
     """Open its runs. Raises InterpError where two have one name: their results would share a folder."""
-    runs = [source.open(device) for source in analysis.sources]
+    runs = [open_run(source.path, source.importer, device) for source in analysis.sources]
     names = [run.name for run in runs]
     for name in names:
         if names.count(name) > 1:

@@ -19,6 +19,7 @@ from interp import devices, fingerprints, lookup, recipe, storage
 from interp.documents import Call
 from interp.errors import InterpError, near_misses
 from interp.models._architecture import Architecture
+from interp.sources import run_name
 from interp.tasks._task import Task
 
 if TYPE_CHECKING:
@@ -265,15 +266,6 @@ class Run:
 
 def _reopened(path: Path, importer: str | None, device: str, options: dict[str, Any]) -> Run:
     return open_run(path, importer, device, **options)
-
-
-def run_name(path: Path) -> str:
-    """The path below `checkpoints/`, "/" written as "."; else the last part without suffix."""
-    parts = path.resolve().parts
-    if "checkpoints" in parts[:-1]:
-        below = len(parts) - 1 - parts[::-1].index("checkpoints")
-        return ".".join(parts[below + 1 :])
-    return path.resolve().stem if path.is_file() else path.resolve().name
 
 
 def _digest_of(value: Any) -> str:

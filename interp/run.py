@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from interp import lookup, terminal
 from interp.errors import InterpError
+
+if TYPE_CHECKING:
+    from interp.sources import Source
 
 
 def main(
@@ -40,6 +43,24 @@ def main(
 def _run(
     path: Path, run: Path | None, importer: str | None, overrides: tuple[str, ...], jobs: int, device: str
 ) -> None:
+    from interp import freshness
+    from interp.sources import Source, run_name
+
+    source = Source(run, importer) if run else None
+    name = f"{path.stem}-{run_name(run)}" if run else path.stem
+    report = Path("reports") / f"{name}.html"
+    asked = freshness.question(path, source, overrides, device)
+    said = freshness.remembered(report, asked)
+    if said is None:
+        said = _compute(path, source, overrides, jobs, device, report)
+        freshness.remember(report, asked, said)
+    print(f"{said}\n\nreport: {report}")
+
+
+def _compute(
+    path: Path, source: Source | None, overrides: tuple[str, ...], jobs: int, device: str, report: Path
+) -> str:
+    """Write the report; what it says, as plain text."""
     import torch
 
     torch.set_flush_denormal(True)  # before torch starts its threads, which inherit it
@@ -48,20 +69,17 @@ def _run(
     from interp import devices
     from interp.report import build, write
 
-    source = analyses.Source(run, importer) if run else None
     analysis = analyses.read(path, overrides, source)
     devices.check(device)
     runs = analyses.open_runs(analysis, device)
     if device != "cpu":
         for on_device, on_cpu in zip(runs, analyses.open_runs(analysis, "cpu"), strict=True):
             devices.compare(f"{on_device.name} on {device}", on_device.final.logits, on_cpu.final.logits)
-    name = f"{analysis.name}-{runs[0].name}" if run else analysis.name
     line = terminal.ProgressLine()
 
     def progress(of_run: str, done: int, total: int) -> None:
         line.show(f"{of_run}: {done:,} of {total:,} checkpoints", last=done == total)
 
-    report = Path("reports") / f"{name}.html"
     page = write.report(
         title=analysis.title,
         source=str(path),
@@ -70,12 +88,11 @@ def _run(
         runs=runs,
         steps=analysis.steps,
         path=report,
-        keep=Path("reports") / name,
+        keep=report.with_suffix(""),
         jobs=jobs,
         progress=progress,
     )
-    print(terminal.printable(build.text(page)))
-    print(f"\nreport: {report}")
+    return terminal.printable(build.text(page))
 
 
 def _print_names() -> None:

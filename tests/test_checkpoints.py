@@ -8,10 +8,11 @@ import pytest
 import torch
 
 from interp import fingerprints
-from interp.checkpoints import open_run, run_name
+from interp.checkpoints import open_run
 from interp.errors import InterpError
 from interp.models.mlp import mlp
 from interp.models.transformer import transformer
+from interp.sources import run_name
 from interp.storage import Checkpoints, write_arrays
 from interp.tasks.modular_arithmetic import modular_arithmetic
 

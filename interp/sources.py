@@ -1,0 +1,70 @@
+"""Where the runs of an analysis lie: paths and globs of its YAML, expanded. Loads nothing."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from interp import lookup
+from interp.documents import Document
+from interp.errors import InterpError, near_misses
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where one run lies: a path, and the importer that reads it where it is not one of ours."""
+
+    path: Path
+    importer: str | None = None
+
+
+def sources(document: Document) -> tuple[Source, ...]:
+    """The runs an analysis names, in its order; mistakes are noted in `document`."""
+    runs = document.content.get("runs")
+    if not isinstance(runs, list) or not runs:
+        document.problem(("runs",), "an analysis needs 'runs', a list of folders (or give --run PATH)")
+        return ()
+    found: list[Source] = []
+    for place, item in enumerate(runs):
+        path, importer = (item.get("path"), item.get("importer")) if isinstance(item, dict) else (item, None)
+        for key in item if isinstance(item, dict) else ():
+            if key not in ("path", "importer"):
+                known = ("path", "importer")
+                document.problem(("runs", place, key), f"a run here has no {key!r}{near_misses(str(key), known)}")
+        if importer is not None:
+            try:
+                lookup.check_name("importers", str(importer))
+            except InterpError as error:
+                document.problem(("runs", place, "importer"), str(error))
+        if not isinstance(path, str):
+            document.problem(("runs", place), f"{item!r} is not a run; expected a path, or {{path: …, importer: …}}")
+            continue
+        unset = re.findall(r"\$\{?(\w+)\}?", os.path.expandvars(path))
+        if unset:
+            document.problem(("runs", place), f"{path}: the variable {unset[0]} is not set")
+            continue
+        matches = _expanded(path)
+        if not matches:
+            document.problem(("runs", place), f"no run matches {path}")
+        found += [Source(match, importer) for match in matches]
+    return tuple(found)
+
+
+def _expanded(pattern: str) -> list[Path]:
+    """Variables and globs expanded, in order; a pattern without wildcards is itself."""
+    pattern = os.path.expandvars(pattern)
+    if not glob.has_magic(pattern):
+        return [Path(pattern)]
+    return [Path(match) for match in sorted(glob.glob(pattern))]
+
+
+def run_name(path: Path) -> str:
+    """The path below `checkpoints/`, "/" written as "."; else the last part without suffix."""
+    parts = path.resolve().parts
+    if "checkpoints" in parts[:-1]:
+        below = len(parts) - 1 - parts[::-1].index("checkpoints")
+        return ".".join(parts[below + 1 :])
+    return path.resolve().stem if path.is_file() else path.resolve().name
