@@ -202,6 +202,8 @@ class Bars:
             "marker": {"color": self._colours(axis)},
             "text": self._names(axis),
             "textposition": "outside",
+            "textangle": 0,
+            "constraintext": "none",
             "textfont": {"size": 12},
             "cliponaxis": False,
             "hovertemplate": f"{_nice(axis)} %{{x}}: %{{y:{'.1%' if self.percent else '.4g'}}}<extra></extra>",

@@ -50,12 +50,12 @@ def train(folder: Path) -> None:
     line = terminal.ProgressLine()
 
     def progress(step: int, train_loss: float, test_loss: float, steps_per_second: float) -> None:
-        left = (training.steps - step) / steps_per_second if steps_per_second else float("nan")
-        line.show(
-            f"step {step:,} of {training.steps:,}   train loss {train_loss:.2e}   test loss {test_loss:.2e}   "
-            f"{steps_per_second:.0f} steps/s   {terminal.duration(left)} left",
-            last=step == training.steps,
-        )
+        losses = f"step {step:,} of {training.steps:,}   train loss {train_loss:.2e}   test loss {test_loss:.2e}"
+        if not steps_per_second:
+            line.show(losses)
+            return
+        left = terminal.duration((training.steps - step) / steps_per_second)
+        line.show(f"{losses}   {steps_per_second:.0f} steps/s   {left} left", last=step == training.steps)
 
     print(f"{folder}: {task.description}; {architecture.description}; {len(save)} checkpoints")
     loop.train(

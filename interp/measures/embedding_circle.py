@@ -33,8 +33,9 @@ def embedding_circle(checkpoint: Checkpoint, count: int = 4, freqs: list[int] | 
 
     The embedding of each residue, projected on the plane in which the frequency lives: the directions
     of W_E's cosine and sine coefficient, made orthonormal. A frequency the network has learnt gives a
-    circle run through k times; one it has not gives a cloud. Shown are `freqs`, or the `count` that
-    hold most of the embedding at the last checkpoint, the strongest first.
+    circle run through k times; one it has not gives a cloud.
+
+    Shown are `freqs`, or the `count` that hold most of the embedding at the last checkpoint, the strongest first.
 
     Formula: (x_t, y_t) = W_E[t] \cdot Q_k, \quad Q_k = \mathrm{orth}(W_E^\top \cos w_k,\; W_E^\top \sin w_k)
 

@@ -35,9 +35,10 @@ def embedding_dft(checkpoint: Checkpoint) -> EmbeddingDFT:
     r"""The embedding as waves over the residues: a few frequencies win, and not all that win early stay.
 
     Expect every frequency to hold the same share at initialisation, a slow rise of a few while the
-    circuit forms, and a cleanup in which the others fade. The rows 0…p-1 of W_E are taken in the order
-    in which the task is cyclic (for products, by discrete logarithm, without 0); where a task has no
-    such order there is no spectrum.
+    circuit forms, and a cleanup in which the others fade.
+
+    The rows 0…p-1 of W_E are taken in the order in which the task is cyclic (for products, by discrete
+    logarithm, without 0); where a task has no such order there is no spectrum.
 
     Formula: \mathrm{power}_k = \lVert F_k W_E \rVert_F^2 \,/\, \lVert W_E \rVert_F^2
 

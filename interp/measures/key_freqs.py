@@ -39,6 +39,7 @@ def key_freqs(checkpoint: Checkpoint) -> KeyFreqs:
     A neuron's activations on all pairs are centred and written as waves in both operands; its own
     frequency is the one whose eight waves carry most of its variance. Before grokking the neurons
     mix many frequencies and almost every one is some neuron's largest: read the counts, not the set.
+
     Neurons that are never active have no frequency. Frequency p//2 is included.
 
     Formula: \mathrm{FVE}_k = \frac{1}{\lVert N \rVert^2} \sum_{(f,g) \neq (1,1)} \langle N, f \otimes g \rangle^2,

@@ -6,22 +6,22 @@ import csv
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from opened_report import DESKTOP, Report
 from sample_page import CIRCLES, STEPS, circles, losses, many_runs_page, sample_page, spectrum, weights
 
 from interp.figures import Drawing, Moving
 from interp.report.page import Panel, RunPage, Section
 from interp.report.render import render
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-CHROMIUM = Path("/usr/bin/chromium")
-if not CHROMIUM.exists():
-    pytest.skip(f"no browser at {CHROMIUM}", allow_module_level=True)
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 OPENING = 14_600  # the end of circuit formation
-DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+PHONE = {"width": 390, "height": 844}
 LOSS, OVER_TIME, BARS, CIRCLE, GINI, WEIGHTS = (
     "loss-0",
     *(f"embedding_dft-{n}" for n in range(4)),
@@ -38,70 +38,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[sync_api.Browser]:
-    arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=arguments)
-        yield browser
-        browser.close()
-
-
-class Report:
-    """An open report. Leaving it checks that nothing was complained about and nothing was requested."""
-
-    def __init__(self, browser: sync_api.Browser, file: Path, fragment: str = "", **options: object) -> None:
-        self.context = browser.new_context(**{"viewport": DESKTOP, "color_scheme": "light", **options})
-        self.page = self.context.new_page()
-        self.complaints: list[str] = []
-        self.requests: list[str] = []
-        self.page.on("console", lambda message: self.complaints.append(message.text))
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("request", lambda request: self.requests.append(request.url))
-        self.address = file.as_uri()
-        self.open(fragment)
-
-    def open(self, fragment: str = "") -> None:
-        self.page.goto(self.address + fragment)
-        self.settle()
-
-    def __enter__(self) -> Report:
-        return self
-
-    def __exit__(self, kind: object, *_: object) -> None:
-        self.context.close()
-        if kind is None:
-            self.check()
-
-    def check(self) -> None:
-        assert self.complaints == []
-        assert {request.split("#")[0] for request in self.requests} == {self.address}
-
-    def until(self, expression: str) -> None:
-        """Wait for it in the page; playwright's own way needs `eval`, which the page forbids."""
-        look = f"const look = () => ({expression}) ? done() : setTimeout(look, 20); look();"
-        self.page.evaluate(f"new Promise((done) => {{ {look} }})")
-
-    def settle(self) -> None:
-        self.page.evaluate("interp.settled()")
-
-    def press(self, *keys: str) -> None:
-        for key in keys:
-            self.page.keyboard.press(key)
-        self.settle()
-
-    @property
-    def step(self) -> int:
-        return self.page.evaluate("interp.step()")
-
-    def shown(self, panel: str, path: str, run: str = "sample_59") -> object:
-        return self.page.evaluate(f"interp.panels['{run}-{panel}'].gd.{path}")
-
-    def cursor(self, panel: str) -> int:
-        return self.shown(panel, "layout.shapes.at(-1).x0")
-
-
-@pytest.fixture(scope="module")
-def window(browser: sync_api.Browser, folder: Path) -> Iterator[Report]:
+def window(browser: Browser, folder: Path) -> Iterator[Report]:
     with Report(browser, folder / "one.html") as window:
         yield window
 
@@ -153,7 +90,7 @@ def test_shift_leaps_and_home_and_end_go_to_the_ends(report: Report) -> None:
     assert_shows(report, 20_000)
 
 
-def test_the_address_opens_a_step(browser: sync_api.Browser, folder: Path) -> None:
+def test_the_address_opens_a_step(browser: Browser, folder: Path) -> None:
     with Report(browser, folder / "one.html", "#step=9990") as report:
         assert_shows(report, 10_000)
         report.page.evaluate("location.hash = '#step=4000'")
@@ -240,12 +177,12 @@ def test_the_theme_recolours_plots_and_page(report: Report) -> None:
     assert colours()[0] == "#56A8DC"
 
 
-def test_the_theme_follows_the_system(browser: sync_api.Browser, folder: Path) -> None:
+def test_the_theme_follows_the_system(browser: Browser, folder: Path) -> None:
     with Report(browser, folder / "one.html", color_scheme="dark") as report:
         assert report.shown(LOSS, "data[0].line.color") == "#56A8DC"
 
 
-def test_a_phone_needs_no_sideways_scrolling(browser: sync_api.Browser, folder: Path) -> None:
+def test_a_phone_needs_no_sideways_scrolling(browser: Browser, folder: Path) -> None:
     for name in ("one.html", "many.html"):
         with Report(browser, folder / name, viewport=PHONE) as report:
             assert report.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
@@ -285,7 +222,7 @@ def saved(report: Report, selector: str, folder: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(lines))
 
 
-def test_the_code_button_shows_and_copies_the_lines(browser: sync_api.Browser, folder: Path) -> None:
+def test_the_code_button_shows_and_copies_the_lines(browser: Browser, folder: Path) -> None:
     with Report(browser, folder / "one.html", permissions=["clipboard-read", "clipboard-write"]) as report:
         report.page.click(f"#sample_59-{LOSS} .panel-code")
         lines = report.page.inner_text(f"#sample_59-{LOSS} .panel-lines")
@@ -311,7 +248,7 @@ def test_headings_are_in_order(report: Report) -> None:
     assert all(after - before <= 1 for before, after in pairwise(levels))
 
 
-def test_one_run_is_shown_at_a_time(browser: sync_api.Browser, folder: Path) -> None:
+def test_one_run_is_shown_at_a_time(browser: Browser, folder: Path) -> None:
     with Report(browser, folder / "many.html") as report:
         assert report.page.locator(".run:visible").count() == 1
         report.page.select_option("#run", label="late")
@@ -322,7 +259,7 @@ def test_one_run_is_shown_at_a_time(browser: sync_api.Browser, folder: Path) -> 
         report.until("location.hash === '#run=late&step=15000'")
 
 
-def test_an_address_opens_a_run_or_its_section(browser: sync_api.Browser, folder: Path) -> None:
+def test_an_address_opens_a_run_or_its_section(browser: Browser, folder: Path) -> None:
     with Report(browser, folder / "many.html", "#run=late&step=7000") as report:
         assert (report.page.locator(".run:visible").get_attribute("id"), report.step) == ("late", 7000)
         report.page.click(".overview a[href='#sample_59-embedding_dft']")
@@ -330,7 +267,7 @@ def test_an_address_opens_a_run_or_its_section(browser: sync_api.Browser, folder
         report.settle()
 
 
-def test_roles_and_gaps_may_move(browser: sync_api.Browser, tmp_path: Path) -> None:
+def test_roles_and_gaps_may_move(browser: Browser, tmp_path: Path) -> None:
     roles = np.array([["role:accent", "role:quiet"], ["role:quiet", "role:accent"]])
     cells = np.array([[[0.0, np.nan]], [[1.0, 2.0]]])
     bars = {"type": "bar", "x": [1, 2], "y": [3, 4], "marker": {"color": roles[-1].tolist()}}
@@ -350,9 +287,7 @@ def test_roles_and_gaps_may_move(browser: sync_api.Browser, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("steps", [[], [500]])
-def test_without_a_second_checkpoint_there_is_no_slider(
-    browser: sync_api.Browser, tmp_path: Path, steps: list[int]
-) -> None:
+def test_without_a_second_checkpoint_there_is_no_slider(browser: Browser, tmp_path: Path, steps: list[int]) -> None:
     still = Drawing("Still", {"data": [{"type": "scatter", "y": [1, 2]}]}, np.array([]))
     bare = Section("bare", "Bare", "", "", (), "", (), (), "Nothing to draw.")
     section = Section("one", "One", "", "", (), "", (Panel(still, ""),), ())
@@ -371,7 +306,7 @@ def written(folder: Path, run: RunPage) -> Path:
     return file
 
 
-def test_paper_gets_the_light_theme_and_the_step(browser: sync_api.Browser, folder: Path, tmp_path: Path) -> None:
+def test_paper_gets_the_light_theme_and_the_step(browser: Browser, folder: Path, tmp_path: Path) -> None:
     with Report(browser, folder / "one.html", color_scheme="dark") as report:
         colour = "interp.panels['sample_59-loss-0'].gd.data[0].line.color"
         report.page.evaluate(f"addEventListener('beforeprint', () => {{ window.paper = {colour} }})")
