@@ -12,15 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from interp.checkpoints import open_run
-    from interp.figures import figure
-    from interp.report.notebook import write_report
+    from interp.notebook import figure, write_report
     from interp.results import over_steps
 
 _HOMES = {
     "open_run": "interp.checkpoints",
     "over_steps": "interp.results",
-    "figure": "interp.figures",
-    "write_report": "interp.report.notebook",
+    "figure": "interp.notebook",
+    "write_report": "interp.notebook",
 }
 
 __all__ = ["figure", "open_run", "over_steps", "write_report"]

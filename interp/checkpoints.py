@@ -259,9 +259,9 @@ class Run:
 
     def show(self, measure: str, panel: str | None = None, **options: Any) -> go.Figure:
         """The report's panel of `measure`: the first, or the one titled `panel`."""
-        from interp import figures, results
+        from interp import notebook, results
 
-        return figures.of_panel(results.panels(measure, self.measure(measure, **options)), panel)
+        return notebook.panel_figure(results.panels(measure, self.measure(measure, **options)), panel)
 
 
 def _reopened(path: Path, importer: str | None, device: str, options: dict[str, Any]) -> Run:
@@ -368,7 +368,7 @@ class Checkpoint:
 
     def show(self, measure: str, panel: str | None = None, **options: Any) -> go.Figure:
         """The report's panel of `measure` at this step."""
-        from interp import figures, results
+        from interp import notebook, results
 
         shown = results.panels(measure, self.run.measure(measure, **options))
-        return figures.of_panel(shown, panel, step=self.step)
+        return notebook.panel_figure(shown, panel, step=self.step)

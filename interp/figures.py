@@ -1,7 +1,6 @@
-"""A labelled array -> a figure, chosen by its axes; and the few kinds of panel a measure can ask for.
+"""The panels a measure can ask for; and the one that suits an array, by its axes.
 
-`draw` turns a panel into a `Drawing`: a plotly figure at one step, and beside it the arrays that
-follow the slider. The report and the notebook show the same drawing.
+A panel draws itself as a `Drawing`. The report and the notebook show the same drawing.
 """
 
 from __future__ import annotations
@@ -9,77 +8,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from interp.errors import InterpError, near_misses
-
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
-
-# Okabe and Ito for series, the same meaning everywhere; (light theme, dark theme).
-COLOURS = {
-    "train": ("#0072B2", "#56A8DC"),
-    "test": ("#D55E00", "#F08A4B"),
-    "restricted": ("#009E73", "#3CC79C"),
-    "excluded": ("#CC79A7", "#E39BC3"),
-    "all": ("#4A5160", "#B9BFCA"),
-    "novel": ("#8C6D1F", "#E0BE62"),
-    "accent": ("#B0412E", "#E8705A"),
-    "abandoned": ("#E2A23B", "#EDB95E"),
-    "quiet": ("#B9BDC9", "#565D6B"),
-    "ink": ("#1B1F27", "#ECECE6"),
-    "muted": ("#5C6370", "#9AA1AE"),
-    "grid": ("#E9E9E5", "#2B303A"),
-    "paper": ("#FDFDFB", "#14171C"),
-    "memorisation": ("#8D8DAA", "#7C7C9C"),
-    "circuit formation": ("#2A9D8F", "#38B2A3"),
-    "cleanup": ("#E9B95C", "#D9A849"),
-}
-SCALES = {
-    "sequential": (
-        ["#FDFDFB", "#C9DAE3", "#7FA9BF", "#2F6F8F", "#0B2239"],
-        ["#14171C", "#1E3A4A", "#2F6F8F", "#7DB4CC", "#F0F6F8"],
-    ),
-    "order": (["#E9C9AE", "#E8813F", "#7A1710"], ["#7A3A22", "#E8813F", "#F7DFC9"]),
-    "diverging": (
-        ["#8E3B1F", "#DDA083", "#FDFDFB", "#86AFC9", "#0B4A78"],
-        ["#F29B73", "#8A4B33", "#14171C", "#2F6183", "#7FC0EC"],
-    ),
-}
-
-
-@dataclass(frozen=True)
-class Moving:
-    """One array of a drawing that follows the slider: `values[step]` or `values[step, choice]`.
-
-    It replaces `attribute` (a plotly path such as "y", "z" or "marker.color") of trace number `trace`.
-    """
-
-    trace: int
-    attribute: str
-    values: np.ndarray
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """A plotly figure and what moves in it.
-
-    Colours in `figure` may be roles, "role:train" or "role:sequential", keys of `COLOURS` and `SCALES`;
-    `resolved` and the report's script put the theme's colour in their place.
-    """
-
-    title: str
-    figure: dict[str, Any]  # {"data": [...], "layout": {...}}, complete, at the last step
-    steps: np.ndarray  # [step], the first axis of every `moving` array; empty where nothing moves
-    moving: tuple[Moving, ...] = ()
-    time_axis: bool = False  # the x axis is the training step: shaded by phase, crossed by the cursor
-    choice: tuple[str, tuple[str, ...]] | None = None  # axis and labels of the second axis of `moving`
-    width: str = "full"  # "full", "half" or "third" of the column
-    height: int = 260  # pixels
-
+from interp.colours import COLOURS
+from interp.drawing import Drawing, Moving
 
 NICE = {
     "freq": "frequency",
@@ -322,95 +257,6 @@ def of_array(array: xr.DataArray) -> AnyPanel | None:
     if len(others) == 1:
         return Heatmap(title, numbers, x="step", y=others[0])
     return Heatmap(title, numbers, x=others[1], y=others[0]) if len(others) == 2 else None
-
-
-def figure(shown: xr.DataArray | AnyPanel, step: int | None = None) -> go.Figure:
-    """A panel, or an array by its axes, as a plotly figure; with a slider over steps where something moves.
-
-    Raises InterpError where no panel suits the array's axes.
-    """
-    if not isinstance(shown, xr.DataArray):
-        return notebook_figure(shown.draw(), step)
-    panel = of_array(shown)
-    if panel is None:
-        raise InterpError(
-            f"{shown.name} has the axes {shown.dims}; select from them until at most two are left beside the step"
-        )
-    return notebook_figure(panel.draw(), step)
-
-
-def of_panel(panels: Sequence[AnyPanel], title: str | None, step: int | None = None) -> go.Figure:
-    """The panel titled `title`; else the first, or, given a step, the first that moves with it."""
-    drawings = [panel.draw() for panel in panels]
-    if title is not None:
-        named = [drawing for drawing in drawings if drawing.title.casefold() == title.casefold()]
-        if not named:
-            raise InterpError(f"no panel {title!r}{near_misses(title, [drawing.title for drawing in drawings])}")
-        drawings = named
-    elif step is not None:
-        drawings = [drawing for drawing in drawings if drawing.moving] + drawings
-    if not drawings:
-        raise InterpError("this measure has nothing to draw")
-    return notebook_figure(drawings[0], step)
-
-
-FRAMES_IN_A_NOTEBOOK = 120
-
-
-def notebook_figure(drawing: Drawing, step: int | None = None) -> go.Figure:
-    """The drawing with the light theme's colours: at `step`, or with plotly's own slider over the steps."""
-    import plotly.graph_objects as go
-
-    content = _resolved(drawing.figure)
-    shown = go.Figure(content["data"], content["layout"])
-    shown.update_layout(
-        title=drawing.title,
-        template="plotly_white",
-        height=drawing.height + 120,
-        font_color=COLOURS["ink"][0],
-    )
-    if drawing.time_axis and step is not None:
-        shown.add_vline(x=step, line_width=1)
-    if not drawing.moving:
-        return shown
-    if step is not None:
-        place = max(int(np.searchsorted(drawing.steps, step, side="right")) - 1, 0)
-        shown.update_layout(title=f"{drawing.title}, step {int(drawing.steps[place]):,}")
-        shown.update(data=_frame(drawing, place))
-        return shown
-    places = np.unique(np.linspace(0, len(drawing.steps) - 1, FRAMES_IN_A_NOTEBOOK).round().astype(int)).tolist()
-    shown.frames = [go.Frame(name=str(int(drawing.steps[place])), data=_frame(drawing, place)) for place in places]
-    steps = [
-        {
-            "method": "animate",
-            "label": frame.name,
-            "args": [[frame.name], {"mode": "immediate", "frame": {"duration": 0}}],
-        }
-        for frame in shown.frames
-    ]
-    shown.update_layout(sliders=[{"steps": steps, "active": len(steps) - 1, "currentvalue": {"prefix": "step "}}])
-    return shown
-
-
-def _frame(drawing: Drawing, place: int) -> list[dict[str, Any]]:
-    traces: list[dict[str, Any]] = [{"type": trace["type"]} for trace in drawing.figure["data"]]
-    for mover in drawing.moving:
-        values = mover.values[place]
-        traces[mover.trace][mover.attribute] = values[0] if drawing.choice else values
-    return traces
-
-
-def _resolved(value: Any, theme: int = 0) -> Any:
-    """Colour roles replaced by the theme's colours: 0 light, 1 dark."""
-    if isinstance(value, str) and value.startswith("role:"):
-        role = value.removeprefix("role:")
-        if role in SCALES:
-            scale = SCALES[role][theme]
-            return [[place / (len(scale) - 1), colour] for place, colour in enumerate(scale)]
-        return COLOURS[role][theme]
-    if isinstance(value, dict):
-        return {key: _resolved(part, theme) for key, part in value.items()}
-    return [_resolved(part, theme) for part in value] if isinstance(value, list) else value
 
 
 def _still(title: str, data: list[dict[str, Any]], layout: dict[str, Any], **how: Any) -> Drawing:

@@ -8,9 +8,10 @@ import plotly.graph_objects as go
 import pytest
 import xarray as xr
 
-from interp import figures
+from interp import colours, figures, notebook
+from interp.colours import COLOURS, SCALES
 from interp.errors import InterpError
-from interp.figures import COLOURS, SCALES, Bars, Curves, Heatmap, Points
+from interp.figures import Bars, Curves, Heatmap, Points
 
 SIZES = {"step": 4, "freq": 12, "head": 3, "a": 5, "b": 6, "neuron": 9, "eigenvalue": 2}
 STEPS = [0, 10, 20, 50]
@@ -230,13 +231,13 @@ def test_every_role_of_a_drawing_is_a_colour_in_both_themes(panel):
     roles = set(re.findall(r"role:([\w ]+)", str(drawing.figure)))
     assert roles <= {*COLOURS, *SCALES}
     for theme in (0, 1):
-        assert "role:" not in str(figures._resolved(drawing.figure, theme))
+        assert "role:" not in str(colours.resolved(drawing.figure, theme))
 
 
 def test_a_role_becomes_the_colour_of_the_theme():
-    assert figures._resolved({"a": ["role:train"]}, 0) == {"a": [COLOURS["train"][0]]}
-    assert figures._resolved("role:train", 1) == COLOURS["train"][1]
-    scale = figures._resolved("role:sequential", 0)
+    assert colours.resolved({"a": ["role:train"]}, 0) == {"a": [COLOURS["train"][0]]}
+    assert colours.resolved("role:train", 1) == COLOURS["train"][1]
+    scale = colours.resolved("role:sequential", 0)
     assert [place for place, _ in scale] == [0, 0.25, 0.5, 0.75, 1]
     assert [colour for _, colour in scale] == SCALES["sequential"][0]
 
@@ -244,7 +245,7 @@ def test_a_role_becomes_the_colour_of_the_theme():
 @every_panel
 @pytest.mark.parametrize("step", [None, 20])
 def test_a_panel_is_a_plotly_figure_that_validates(panel, step):
-    shown = figures.figure(panel, step)
+    shown = notebook.figure(panel, step)
     assert isinstance(shown, go.Figure)
     again = go.Figure(json.loads(shown.to_json()))  # plotly checks every name and value
     assert len(again.data) == len(shown.data)
@@ -254,31 +255,31 @@ def test_a_panel_is_a_plotly_figure_that_validates(panel, step):
 
 @pytest.mark.parametrize(("step", "place"), [(0, 0), (20, 2), (49, 2), (50, 3), (10**6, 3), (-5, 0)])
 def test_at_a_step_a_moving_panel_shows_the_last_checkpoint_up_to_it(step, place):
-    shown = figures.figure(PANELS["bars"], step)
+    shown = notebook.figure(PANELS["bars"], step)
     assert np.array_equal(shown.data[0].y, PANELS["bars"].array.values[place])
     assert shown.layout.title.text == f"B, step {STEPS[place]:,}"
 
 
 def test_a_curve_over_training_marks_the_step():
-    (line,) = figures.figure(PANELS["curves"], 20).layout.shapes
+    (line,) = notebook.figure(PANELS["curves"], 20).layout.shapes
     assert line.x0 == line.x1 == 20
-    assert not figures.figure(PANELS["curves"]).layout.shapes
+    assert not notebook.figure(PANELS["curves"]).layout.shapes
 
 
 def test_the_slider_has_a_frame_for_every_step_where_they_are_few_and_both_ends_where_they_are_many():
-    frames = figures.figure(PANELS["bars"]).frames
+    frames = notebook.figure(PANELS["bars"]).frames
     assert [frame.name for frame in frames] == ["0", "10", "20", "50"]
     assert np.array_equal(frames[1].data[0].y, PANELS["bars"].array.values[1])
     many = xr.DataArray(np.ones((500, 2)), dims=("step", "freq"), coords={"step": np.arange(500) * 7})
-    frames = figures.figure(Bars("B", many)).frames
-    assert len(frames) == figures.FRAMES_IN_A_NOTEBOOK
+    frames = notebook.figure(Bars("B", many)).frames
+    assert len(frames) == notebook.FRAMES_IN_A_NOTEBOOK
     assert (frames[0].name, frames[-1].name) == ("0", str(499 * 7))
 
 
 def test_an_array_becomes_a_figure_by_its_axes_and_one_with_too_many_is_refused():
-    assert figures.figure(array("step", "freq")).data[0].type == "heatmap"
+    assert notebook.figure(array("step", "freq")).data[0].type == "heatmap"
     with pytest.raises(InterpError, match=r"power has the axes .*at most two"):
-        figures.figure(array("step", "a", "b", "freq"))
+        notebook.figure(array("step", "a", "b", "freq"))
 
 
 # Panels by title.
@@ -286,15 +287,15 @@ def test_an_array_becomes_a_figure_by_its_axes_and_one_with_too_many_is_refused(
 
 def test_a_panel_is_found_by_its_title_in_any_case_else_the_first_or_the_first_that_moves():
     panels = [PANELS["curves"], PANELS["bars"], PANELS["points"]]
-    assert figures.of_panel(panels, "p").layout.title.text == "P"
-    assert figures.of_panel(panels, None).layout.title.text == "C"
-    assert figures.of_panel(panels, None, step=10).layout.title.text == "B, step 10"
-    assert figures.of_panel([PANELS["curves"]], None, step=10).layout.title.text == "C"
+    assert notebook.panel_figure(panels, "p").layout.title.text == "P"
+    assert notebook.panel_figure(panels, None).layout.title.text == "C"
+    assert notebook.panel_figure(panels, None, step=10).layout.title.text == "B, step 10"
+    assert notebook.panel_figure([PANELS["curves"]], None, step=10).layout.title.text == "C"
 
 
 def test_an_unknown_title_is_refused_with_the_near_miss():
     panels = [Curves("Weight norm", {"all": array("step")}), PANELS["bars"]]
     with pytest.raises(InterpError, match="no panel 'Weigth norm'; did you mean 'Weight norm'"):
-        figures.of_panel(panels, "Weigth norm")
+        notebook.panel_figure(panels, "Weigth norm")
     with pytest.raises(InterpError, match="nothing to draw"):
-        figures.of_panel([], None)
+        notebook.panel_figure([], None)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from interp.figures import Drawing
+from interp.drawing import Drawing
 from interp.report.arrays import ArrayStore, every, fit
 from interp.report.plain import plain
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from interp.figures import Drawing
+from interp.drawing import Drawing
 from interp.summaries import Phase
 
 

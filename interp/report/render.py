@@ -10,7 +10,7 @@ from jinja2 import DictLoader, Environment, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from interp.figures import COLOURS, SCALES
+from interp.colours import COLOURS, SCALES
 from interp.report.arrays import ArrayStore
 from interp.report.data import report_data
 from interp.report.formulas import formula

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from interp.figures import Drawing, Moving
+from interp.drawing import Drawing, Moving
 from interp.report.page import Finding, Page, Panel, Phase, RunPage, Section, Variable
 from interp.report.render import render
 

@@ -13,7 +13,7 @@ import pytest
 from opened_report import DESKTOP, Report
 from sample_page import CIRCLES, STEPS, circles, losses, many_runs_page, sample_page, spectrum, weights
 
-from interp.figures import Drawing, Moving
+from interp.drawing import Drawing, Moving
 from interp.report.page import Panel, RunPage, Section
 from interp.report.render import render
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from sample_page import FREQS, HIDDEN, HOSTILE, STEPS, P, many_runs_page, sample_page, sample_run, spectrum
 
-from interp.figures import Drawing, Moving
+from interp.drawing import Drawing, Moving
 from interp.report.arrays import ArrayStore, decode
 from interp.report.drawings import page_drawing
 from interp.report.formulas import formula
