@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 import xarray as xr
 
-from interp import fingerprints, lookup, schema, storage
+from interp import denormals, fingerprints, lookup, schema, storage
 from interp import steps as choosing
 from interp.checkpoints import Checkpoint, Run
 from interp.errors import InterpError
@@ -206,7 +206,6 @@ def _visit(
     """Compute and store the rows of one block; the number of checkpoints visited."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # the same sums in the same order, however many jobs there are
-    torch.set_flush_denormal(True)
     todo = [one for one in wanted if one.label in block]
     results = {one.label: Kept(folder, one.label, one.measure, one.options) for one in todo}
     chains: dict[str, dict[int, Row]] = {one.label: {} for one in todo if schema.takes_previous(one.measure)}
@@ -218,7 +217,8 @@ def _visit(
             for one in todo:
                 if step not in block[one.label]:
                     continue
-                row, previous[one.label] = _row(run, subject, one, results[one.label], previous.get(one.label))
+                with denormals.flushed():
+                    row, previous[one.label] = _row(run, subject, one, results[one.label], previous.get(one.label))
                 if one.label in chains:
                     chains[one.label][step] = row
                 else:

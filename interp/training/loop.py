@@ -19,7 +19,7 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from interp import storage
+from interp import denormals, storage
 from interp.errors import InterpError
 from interp.maths.cross_entropy import cross_entropy, mean_cross_entropy
 from interp.models._architecture import Architecture
@@ -64,11 +64,11 @@ def train(
     Raises InterpError where the run is finished, was begun with another recipe, is in use, has no known
     split, meets a loss that is not finite, or is interrupted by Ctrl-C (its state is saved).
     """
-    torch.set_flush_denormal(True)
     _process.keep_freed_memory()
     multiplications = sum(map(math.prod, architecture.shapes.values())) * (batch_size or len(task.pairs))
     with (
         storage.locked(folder, "training"),
+        denormals.flushed(),
         _process.deterministic(),
         _process.useful_threads(multiplications),
         _process.interruption() as interrupted,
