@@ -28,10 +28,6 @@ class Analysis:
     steps: steps.Steps
     asks: tuple[Ask, ...]
 
-    @property
-    def name(self) -> str:
-        return self.path.stem
-
 
 def read(path: Path, overrides: tuple[str, ...] = (), source: Source | None = None) -> Analysis:
     """The analysis at `path`; `source` in the place of its runs, "measure.option=value" over its options.

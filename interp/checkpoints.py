@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import bisect
+import dataclasses
 import functools
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
-from interp import devices, fingerprints, lookup, recipe, storage
+from interp import devices, fingerprints, lookup, recipe, schema, steps, storage
 from interp.documents import Call
 from interp.errors import InterpError, near_misses
 from interp.models._architecture import Architecture
@@ -67,7 +67,7 @@ def open_run(path: str | os.PathLike[str], importer: str | None = None, device: 
     store = storage.Checkpoints(place / WEIGHTS)
     if (place / WEIGHTS / SPLIT).exists():
         mask, _ = storage.read_arrays(place / WEIGHTS / SPLIT)
-        task = Task(**(vars(task) | {"train": torch.from_numpy(mask["train"])}))
+        task = _with_split(task, mask.get("train"), place / WEIGHTS / SPLIT)
     return Run(
         path=place,
         task=task,
@@ -88,7 +88,7 @@ def _imported(place: Path, call: Call, found: Imported, device: str) -> Run:
     model_call = Call("models", found.model[0], lookup.options("models", *found.model))
     task = _built(place, task_call)
     if found.train is not None:
-        task = Task(**(vars(task) | {"train": torch.from_numpy(found.train)}))
+        task = _with_split(task, found.train, place)
     return Run(
         path=place,
         task=task,
@@ -102,6 +102,12 @@ def _imported(place: Path, call: Call, found: Imported, device: str) -> Run:
         device=device,
         reopen=(place, call.name, call.options),
     )
+
+
+def _with_split(task: Task, train: np.ndarray | None, source: Path) -> Task:
+    if train is None or train.dtype != np.bool_ or train.shape != task.answers.shape:
+        raise InterpError(f"{source} is not a split of the {len(task.answers)} pairs of {task.description}; restore it")
+    return dataclasses.replace(task, train=torch.from_numpy(train))
 
 
 def _built(source: Path, call: Call, *ours: Any) -> Any:
@@ -147,6 +153,7 @@ class Run:
         self.device = device
         self._stored_steps = stored_steps
         self._load = load
+        self.importer = reopen[1]
         self._reopen = reopen
         self._digests: dict[int, str] = {}
         self._measured: dict[str, tuple[xr.Dataset, fingerprints.Reads]] = {}
@@ -172,17 +179,13 @@ class Run:
     def __len__(self) -> int:
         return len(self.steps)
 
-    def __getitem__(self, step: int | np.integer) -> Checkpoint:
+    def __getitem__(self, step: Any) -> Checkpoint:
         """The checkpoint at `step`. Raises InterpError that names the nearest ones where there is none."""
+        if not isinstance(step, int | np.integer):
+            raise InterpError(f"{self.name}[{step!r}]: a checkpoint is named by its step, a whole number")
         if step not in self._stored_steps():
-            raise InterpError(self._no_step(int(step)))
+            raise InterpError(steps.not_there(int(step), self.steps, self.name))
         return Checkpoint(self, int(step))
-
-    def _no_step(self, step: int) -> str:
-        steps = self.steps
-        place = bisect.bisect(steps, step)
-        nearest = " and ".join(f"{near:,}" for near in steps[max(place - 1, 0) : place + 1])
-        return f"{self.name} has no checkpoint at step {step:,}; the nearest are {nearest}"
 
     def __iter__(self) -> Iterator[Checkpoint]:
         return (self[step] for step in self.steps)
@@ -350,15 +353,12 @@ class Checkpoint:
         """W_E's rows for the residues 0…p-1, float64; separate embeddings of a and b side by side."""
         return devices.float64(self.run.architecture.embedding(self.weights))
 
-    @property
-    def train(self) -> Bool[Tensor, " pair"] | None:
-        """True where the pair is trained on; None where the split is unknown."""
-        return self.task.train
-
     def measure(self, name: str, **options: Any) -> Any:
         """Another measure's answer at this checkpoint, computed once and shared."""
         key = f"{name} {_digest_of(options)}"
         if key not in self._measured:
+            if schema.subject(name) != "checkpoint":
+                raise InterpError(f"{name} measures a whole run, not a checkpoint: run.measure({name!r})")
             with fingerprints.recording() as reads:
                 function = lookup.find("measures", name)
                 self._measured[key] = function(self, **lookup.options("measures", name, options)), reads

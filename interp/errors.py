@@ -10,6 +10,10 @@ class InterpError(Exception):
     """A mistake the reader of the message can mend: what was found, what was expected, what to do."""
 
 
+class AlreadyDoneError(InterpError):
+    """What was asked for is there already, whole."""
+
+
 def near_misses(word: str, known: Iterable[str]) -> str:
     """ "; did you mean 'loss'?" where a known name is close, else the known names in short."""
     known = sorted(known)

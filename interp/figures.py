@@ -105,7 +105,9 @@ class Heatmap:
         }
         for name, axis in (("xaxis", self.x), ("yaxis", self.y)):
             if array[axis].dtype.kind in "UO":
-                layout[name] = {"type": "category", "nticks": 16}  # labels that need no title
+                labels = _labels(array[axis])
+                stride = 2 * math.ceil(len(labels) / 32)
+                layout[name] = {"type": "category", "tickvals": labels[1::stride]}  # they need no title
         if self.x == "step":
             layout["xaxis"]["range"] = [float(array.step[0]), float(array.step[-1])]
         if not moves:
@@ -276,9 +278,7 @@ def _moving(
 
 
 def _series_colours(labels: list[str]) -> dict[str, str]:
-    spare = [
-        role for role in ("train", "test", "restricted", "excluded", "novel", "accent", "all") if role not in labels
-    ]
+    spare = [role for role in ("accent", "all", "abandoned", "novel", "muted", "quiet") if role not in labels]
     return {
         label: f"role:{label}" if label in COLOURS else f"role:{spare[place % len(spare)]}"
         for place, label in enumerate(labels)

@@ -107,7 +107,7 @@ def options(kind: str, name: str, given: Mapping[str, Any]) -> dict[str, Any]:
     import pydantic
 
     function = find(kind, name)
-    hints = typing.get_type_hints(function)
+    hints, plain = typing.get_type_hints(function, include_extras=True), typing.get_type_hints(function)
     fields: dict[str, Any] = {}
     for parameter in inspect.signature(function).parameters.values():
         if parameter.name not in KINDS[kind] and parameter.kind is not parameter.VAR_KEYWORD:
@@ -117,7 +117,7 @@ def options(kind: str, name: str, given: Mapping[str, Any]) -> dict[str, Any]:
     truths: list[tuple[tuple[str | int, ...], str]] = [
         ((option,), f"{name}: option {option!r} is {value}, a truth value; expected a number")
         for option, value in given.items()
-        if isinstance(value, bool) and option in fields and fields[option][0] in (int, float)
+        if isinstance(value, bool) and option in fields and plain.get(option) in (int, float)
     ]
     try:
         checked = schema(**given)
@@ -138,8 +138,9 @@ def _problem(name: str, detail: Any, fields: Mapping[str, Any]) -> tuple[tuple[s
     where = detail["loc"]
     option = str(where[0])
     if detail["type"] == "extra_forbidden":
-        return where, f"{name} has no option {option!r}{near_misses(option, fields)}"
-    if detail["type"] == "missing":
+        known = near_misses(option, fields) if fields else "; it takes none"
+        return where, f"{name} has no option {option!r}{known}"
+    if detail["type"] == "missing" and len(where) == 1:
         return (), f"{name} needs the option {option!r}"
     wanted = detail["msg"][0].lower() + detail["msg"][1:]
     return where, f"{name}: option {'.'.join(map(str, where))!r} is {detail['input']!r}; {wanted}"
@@ -157,20 +158,37 @@ class Listing:
 def listings(kind: str) -> Iterator[Listing]:
     """Every name of a kind with its options, defaults and the first line of its docstring."""
     for name, path in names(kind).items():
-        tree = ast.parse(path.read_text(encoding="utf-8"))
+        try:
+            tree = ast.parse(path.read_text(encoding="utf-8"))
+        except SyntaxError as error:
+            yield Listing(name, "", f"cannot be read: {path.name}, line {error.lineno}: {error.msg}")
+            continue
+        choices = _named_choices(tree)
         for node in tree.body:
             if isinstance(node, ast.FunctionDef) and node.name == name:
                 claim = (ast.get_docstring(node) or "").split("\n")[0]
-                yield Listing(name, ", ".join(_parameters(node, KINDS[kind])), claim)
+                yield Listing(name, ", ".join(_parameters(node, KINDS[kind], choices)), claim)
 
 
-def _parameters(node: ast.FunctionDef, ours: tuple[str, ...]) -> Iterator[str]:
+def _named_choices(tree: ast.Module) -> dict[str, str]:
+    """`Split = Literal["a", "b"]` at a file's top: what a reader of `Split` wants to see."""
+    return {
+        target.id: ast.unparse(node.value)
+        for node in tree.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.value).startswith("Literal[")
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+
+
+def _parameters(node: ast.FunctionDef, ours: tuple[str, ...], choices: Mapping[str, str]) -> Iterator[str]:
     arguments = node.args.posonlyargs + node.args.args + node.args.kwonlyargs
     positional = len(arguments) - len(node.args.kwonlyargs)
     defaults = [None] * (positional - len(node.args.defaults)) + node.args.defaults + node.args.kw_defaults
     for argument, default in zip(arguments, defaults, strict=True):
         if argument.arg not in ours:
-            annotation = f": {ast.unparse(argument.annotation)}" if argument.annotation else ""
+            shown = ast.unparse(argument.annotation) if argument.annotation else ""
+            annotation = f": {choices.get(shown, shown)}" if shown else ""
             yield f"{argument.arg}{annotation}" + (f" = {ast.unparse(default)}" if default else "")
 
 

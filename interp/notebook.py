@@ -29,8 +29,10 @@ def figure(shown: xr.DataArray | AnyPanel, step: int | None = None) -> go.Figure
 
     Raises InterpError where no panel suits the array's axes.
     """
-    if not isinstance(shown, xr.DataArray):
+    if isinstance(shown, AnyPanel):
         return drawn(shown.draw(), step)
+    if not isinstance(shown, xr.DataArray) or shown.dtype.kind not in "fiub":
+        raise InterpError("figure draws one array of numbers, such as results.loss.test_loss, or a panel")
     panel = figures.of_array(shown)
     if panel is None:
         raise InterpError(

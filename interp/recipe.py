@@ -75,9 +75,28 @@ def read(path: Path, overrides: tuple[str, ...] = ()) -> Recipe:
                 document.problem((), f"a run needs {key!r}")
     if "training" in content and "importer" in content:
         document.problem(("importer",), "a run is trained here or imported: give 'training' or 'importer', not both")
+    _try_out(document, parts, training)
     document.settle()
     text = str(content.get("text") or "")
     return Recipe(path, parts.get("task"), parts.get("model"), training, parts.get("importer"), text)
+
+
+def _try_out(document: Document, parts: dict[str, Call | None], training: Training | None) -> None:
+    """Make what the recipe names, so that values that do not go together are told with their line."""
+    import torch
+
+    def made(key: documents.Key, call: Call | None, *ours: Any) -> Any:
+        try:
+            return call(*ours) if call else None
+        except (ValueError, RuntimeError, OverflowError) as error:
+            document.problem(key, f"{call.name if call else key[-1]}: {str(error).splitlines()[0]}")
+            return None
+
+    task = made(("task",), parts.get("task"))
+    if task is not None:
+        made(("model",), parts.get("model"), task)
+    if training:
+        made(("training", "optimiser"), training.optimiser, [torch.zeros(1)])
 
 
 def _training(document: Document) -> Training | None:
@@ -92,8 +111,8 @@ def _training(document: Document) -> Training | None:
     steps, seed, batch_size = given.get("steps"), given.get("seed", 0), given.get("batch_size")
     if not _is_count(steps):
         document.problem((*key, "steps"), f"training needs 'steps', the number of updates; found {steps!r}")
-    if not isinstance(seed, int) or isinstance(seed, bool):
-        document.problem((*key, "seed"), f"seed is {seed!r}; expected a whole number")
+    if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**63:
+        document.problem((*key, "seed"), f"seed is {seed!r}; expected a whole number from 0 to 2^63 - 1")
     if batch_size is not None and not _is_count(batch_size):
         document.problem((*key, "batch_size"), f"batch_size is {batch_size!r}; expected a whole number, or none")
     save = given.get("save", {"every": 100})

@@ -97,6 +97,9 @@ def over_steps(
     Raises InterpError where a measure, option or step is not there, or `keep` is in use.
     """
     wanted = asks(measures)
+    for one in wanted:
+        if schema.subject(one.measure) == "runs":
+            raise InterpError(f"{one.measure} measures several runs together: name it, and them, in an analysis")
     if keep is None:
         with tempfile.TemporaryDirectory() as folder:
             found = {
@@ -168,7 +171,7 @@ def _visit_all(
     jobs: int,
     progress: Callable[[int, int], None] | None,
 ) -> None:
-    total = sum(len({step for steps in block.values() for step in steps}) for block in blocks)
+    total = sum(len({step for steps in block.values() for step in steps} - {WHOLE_RUN}) for block in blocks)
     done = 0
 
     def finished(count: int) -> None:
@@ -223,13 +226,13 @@ def _visit(
                     chains[one.label][step] = row
                 else:
                     results[one.label].write_part({step: row})
-            if finished:
+            if finished and step != WHOLE_RUN:
                 finished(1)
         for label, rows in chains.items():
             results[label].write_part(rows)
     finally:
         torch.set_num_threads(threads)
-    return len(visited)
+    return len(set(visited) - {WHOLE_RUN})
 
 
 def _row(run: Run, subject: Run | Checkpoint, one: Ask, kept: Kept, previous: Any) -> tuple[Row, Any]:

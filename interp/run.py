@@ -98,7 +98,10 @@ def _compute(
 def _print_names() -> None:
     for kind in ("measures", "tasks", "models", "optimisers", "importers"):
         print(kind)
-        for listing in lookup.listings(kind):
+        listings = list(lookup.listings(kind))
+        if not listings:
+            print("  none yet")
+        for listing in listings:
             print(f"  {listing.name}({listing.options})\n      {listing.claim}")
 
 

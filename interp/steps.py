@@ -28,6 +28,13 @@ def check(spec: Steps) -> None:
     raise InterpError(f"steps is {spec!r}; expected all, {{every: 500}}, {{count: 50}} or a list of steps")
 
 
+def not_there(step: int, available: Sequence[int], name: str) -> str:
+    """What to say of a step that is not among those available, ascending."""
+    place = bisect.bisect(available, step)
+    nearest = " and ".join(f"{near:,}" for near in available[max(place - 1, 0) : place + 1])
+    return f"{name} has no checkpoint at step {step:,}; the nearest are {nearest}"
+
+
 def choose(spec: Steps, available: Sequence[int], name: str) -> list[int]:
     """The steps of `available` (ascending) that `spec` asks for; the last is always among an `every` or `count`.
 
@@ -39,9 +46,7 @@ def choose(spec: Steps, available: Sequence[int], name: str) -> list[int]:
     if isinstance(spec, list):
         for step in spec:
             if step not in available:
-                place = bisect.bisect(available, step)
-                nearest = " and ".join(f"{near:,}" for near in available[max(place - 1, 0) : place + 1])
-                raise InterpError(f"{name} has no checkpoint at step {step:,}; the nearest are {nearest}")
+                raise InterpError(not_there(step, available, name))
         return sorted(set(spec))
     if "every" in spec:
         return [step for step in available if step % spec["every"] == 0 or step == available[-1]]

@@ -23,6 +23,10 @@ def command(main: Callable[..., None]) -> None:
         app()
     except InterpError as error:
         sys.exit(f"error: {printable(str(error))}")
+    except OSError as error:
+        if error.filename is None:
+            raise
+        sys.exit(f"error: {printable(str(error.filename))}: {error.strerror}")
     except KeyboardInterrupt:
         sys.exit("stopped; what was finished is kept: start again to go on")
 

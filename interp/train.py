@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +11,7 @@ from typing import Annotated
 import typer
 
 from interp import terminal
-from interp.errors import InterpError
+from interp.errors import AlreadyDoneError, InterpError
 
 
 def main(
@@ -27,8 +28,17 @@ def main(
     import torch
 
     torch.set_flush_denormal(True)  # before torch starts its threads, which inherit it
-    for folder in _members(run, set_):
-        train(folder)
+    members = _members(run, set_)
+    finished = []
+    for folder in members:
+        try:
+            train(folder)
+        except AlreadyDoneError as done:
+            finished.append(done)
+            if len(members) > 1:
+                print(done)
+    if len(finished) == len(members):
+        raise finished[-1]
 
 
 def train(folder: Path) -> None:
@@ -41,16 +51,15 @@ def train(folder: Path) -> None:
     if recipe.training is None or recipe.task is None or recipe.model is None:
         raise InterpError(f"{path} has no 'training': there is nothing to train")
     training = recipe.training
-    try:
-        task = recipe.task()
-        architecture = recipe.model(task)
-        save = schedule.schedule(training.steps, **training.save)
-    except (ValueError, TypeError) as error:
-        raise InterpError(f"{path}: {error}") from None
+    task = recipe.task()
+    architecture = recipe.model(task)
+    save = schedule.schedule(training.steps, **training.save)
     line = terminal.ProgressLine()
 
     def progress(step: int, train_loss: float, test_loss: float, steps_per_second: float) -> None:
-        losses = f"step {step:,} of {training.steps:,}   train loss {train_loss:.2e}   test loss {test_loss:.2e}"
+        losses = f"step {step:,} of {training.steps:,}   train loss {train_loss:.2e}"
+        if not math.isnan(test_loss):
+            losses += f"   test loss {test_loss:.2e}"
         if not steps_per_second:
             line.show(losses)
             return
@@ -86,7 +95,7 @@ def _members(run: Path, assignments: list[str]) -> list[Path]:
         document = documents.read(run / recipe.FILE)
         for assignment in chosen:
             document.set(assignment)
-        folder = run / ",".join(assignment.rpartition(".")[2] for assignment in chosen)
+        folder = run / ",".join(_folder_name(assignment) for assignment in chosen)
         own = folder / recipe.FILE
         text = documents.dump(document.content)
         if own.exists() and documents.read(own).content != document.content:
@@ -96,6 +105,12 @@ def _members(run: Path, assignments: list[str]) -> list[Path]:
             storage.write_text(own, text)
         folders.append(folder)
     return folders
+
+
+def _folder_name(assignment: str) -> str:
+    """training.seed=3 -> seed=3, whatever stands in the value."""
+    name, _, value = assignment.partition("=")
+    return f"{name.rpartition('.')[2]}={re.sub(r'[^0-9A-Za-z_.+*-]', '_', value)}"
 
 
 def _spread(assignment: str) -> list[str]:

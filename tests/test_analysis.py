@@ -47,7 +47,7 @@ def asked(found):
 
 def test_an_analysis_is_read_with_its_defaults_filled_in(read):
     found = read(GOOD)
-    assert (found.name, found.title, found.text, found.steps) == ("question", "A question?", "", "all")
+    assert (found.title, found.text, found.steps) == ("A question?", "", "all")
     assert found.sources == (analysis.Source(Path("checkpoints/one")),)
     assert asked(found) == [
         ("loss", "loss", {}, None),

@@ -92,6 +92,18 @@ def test_weights_that_are_not_the_recipe_s_are_refused_by_name(make_run, wrong):
         assert name in refusal(ask)
 
 
+def test_a_split_of_another_task_is_refused(run):
+    write_arrays(run.path / "weights" / "split.safetensors", {"train": np.array([True, False])})
+    with pytest.raises(InterpError, match=r"split\.safetensors is not a split of the \d+ pairs"):
+        open_run(run.path)
+
+
+@pytest.mark.parametrize("step", ["a", slice(0, 500), 1.5])
+def test_a_step_is_a_whole_number(run, step):
+    with pytest.raises(InterpError, match="a checkpoint is named by its step"):
+        run[step]
+
+
 def test_variables_and_the_home_folder_are_expanded(run, monkeypatch):
     monkeypatch.setenv("RUNS", str(run.path.parent))
     monkeypatch.setenv("HOME", str(run.path.parent))

@@ -77,6 +77,36 @@ def test_a_range_trains_a_family_and_a_glob_analyses_it(folder: Path):
     assert (folder / "reports" / "family" / "tiny.seed=2" / "loss.nc").exists()
 
 
+def test_a_family_goes_on_with_the_members_that_are_not_finished(folder: Path):
+    call(folder, "interp.train", "checkpoints/tiny", "--set", "training.seed=0..1")
+    printed = call(folder, "interp.train", "checkpoints/tiny", "--set", "training.seed=0..2")
+    assert "seed=1 is finished" in printed
+    assert interp.open_run(folder / "checkpoints" / "tiny" / "seed=2").steps == [0, 10, 20]
+    call(folder, "interp.train", "checkpoints/tiny", "--set", "training.seed=0..2", fails=True)
+
+
+def test_values_that_cannot_be_are_told_with_their_lines(folder: Path):
+    (folder / "checkpoints" / "tiny" / "run.yaml").write_text(
+        "task: {modular_arithmetic: {p: 7, frac_train: 0.001}}\n"
+        "model: {transformer: {n_heads: 0, d_mlp: -3}}\n"
+        "training:\n  steps: 20\n  seed: -1\n  optimiser: {adamw: {lr: -1, betas: [0.9]}}\n"
+    )
+    printed = call(folder, "interp.train", "checkpoints/tiny", fails=True).replace("error: ", "")
+    assert [line.split(":")[1] for line in printed.splitlines()] == ["1", "2", "2", "5", "6", "6"]
+    for found in ("frac_train is 0.001", "'n_heads' is 0", "'d_mlp' is -3", "seed is -1", "'lr' is -1", "'betas.1'"):
+        assert found in printed
+
+
+def test_a_value_of_set_does_not_lead_out_of_the_run(folder: Path):
+    call(folder, "interp.train", "checkpoints/tiny", "--set", "task.modular_arithmetic.operation=x/y")
+    assert (folder / "checkpoints" / "tiny" / "operation=x_y" / "run.yaml").exists()
+
+
+def test_a_file_where_a_folder_should_be_is_one_line(trained: Path):
+    (trained / "reports").write_text("in the way")
+    assert "reports" in call(trained, "interp.run", "analyses/question.yaml", fails=True)
+
+
 def test_a_finished_run_is_left_as_it_is(trained: Path):
     before = {path: path.read_bytes() for path in (trained / "checkpoints").rglob("*.safetensors")}
     assert "is finished" in call(trained, "interp.train", "checkpoints/tiny", fails=True)
@@ -148,7 +178,14 @@ def test_division_needs_a_prime(folder: Path):
 
 def test_list_names_everything_with_options_and_a_line():
     printed = call(ROOT, "interp.run", "--list")
-    for name in ("embedding_dft(", "modular_arithmetic(p: int = 113", "transformer(", "mlp(", "adamw("):
+    for name in (
+        "Literal['x+y', 'x-y'",
+        "embedding_dft(",
+        "modular_arithmetic(p: int = 113",
+        "transformer(",
+        "mlp(",
+        "adamw(",
+    ):
         assert name in printed
     assert "The embedding as waves over the residues" in printed
 

@@ -90,6 +90,12 @@ def test_the_measures_of_the_readme_are_all_there_are():
     assert sorted(listed) == sorted(lookup.names("measures"))
 
 
+def test_a_report_from_python_has_the_measures_of_the_fourier_analysis():
+    from interp.notebook import DEFAULT_MEASURES
+
+    assert list(DEFAULT_MEASURES) == yaml.safe_load((ROOT / "analyses" / "fourier.yaml").read_text())["measures"]
+
+
 def test_links_lead_somewhere():
     for page in PAGES:
         for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):

@@ -76,13 +76,15 @@ class GivenUp:
 
 
 def over_run(result: xr.Dataset) -> GivenUp:
-    clear = np.nan_to_num(result.clear_neurons.values)  # [step, freq]
-    width = np.nan_to_num(result.neurons.values).sum(axis=1).max()
+    finite = result.dropna("step", subset=["clear_share"])
+    if not finite.sizes["step"]:
+        finite = result.fillna(0)
+    clear, width = finite.clear_neurons.values, finite.neurons.values.sum(axis=1).max()  # [step, freq]
     most = clear.max(axis=0)
     return GivenUp(
         given_up=(most > 0.02 * width) & (clear[-1] == 0),
         most_neurons=most,
-        most_step=result.step.values[clear.argmax(axis=0)],
+        most_step=finite.step.values[clear.argmax(axis=0)],
     )
 
 
@@ -96,7 +98,7 @@ def figure(result: xr.Dataset) -> list[Heatmap | Bars | Curves]:
             highlight={"accent": varying.key.isel(step=-1), "abandoned": varying.given_up},
             width="half",
         ),
-        Curves("Neurons of one frequency", {"all": result.clear_share}, percent=True, width="half"),
+        Curves("Neurons explained by one frequency", {"all": result.clear_share}, percent=True, width="half"),
     ]
 
 

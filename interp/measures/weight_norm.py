@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 import xarray as xr
 from jaxtyping import Float
@@ -57,13 +56,14 @@ def _short(name: str) -> str:
 
 
 def summary(result: xr.Dataset) -> Summary:
-    total = result.total
-    highest = int(np.nanargmax(total.values))
+    total = result.total.dropna("step")
+    highest = int(total.values.argmax())
     start, top, end = (float(total[place]) for place in (0, highest, -1))
-    values = {"first": start, "highest": top, "highest_step": int(result.step[highest]), "final": end}
+    values = {"first": start, "highest": top, "highest_step": int(total.step[highest]), "final": end}
+    if highest in (0, len(total) - 1):
+        return Summary(f"The weight norm went from **{start:.1f}** to **{end:.1f}**.", values)
     return Summary(
-        f"The weight norm went from **{start:.1f}** over {top:.1f} (step {values['highest_step']:,}) to **{end:.1f}**."
-        if highest not in (0, len(total) - 1)
-        else f"The weight norm went from **{start:.1f}** to **{end:.1f}**.",
+        f"The weight norm rose from **{start:.1f}** to **{top:.1f}** (step {values['highest_step']:,}) "
+        f"and fell to **{end:.1f}**.",
         values,
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import torch
 from jaxtyping import Float, Int
+from pydantic import PositiveInt
 from torch import Tensor
 from torch.nn.functional import embedding
 
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 
 def mlp(
     task: Task,
-    d_model: int = 256,
-    d_mlp: int = 128,
+    d_model: PositiveInt = 256,
+    d_mlp: PositiveInt = 128,
     shared_embedding: bool = False,
     biases: bool = False,
     act_fn: Literal["relu", "gelu"] = "relu",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from jaxtyping import Float, Int
+from pydantic import PositiveInt
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import embedding
@@ -24,10 +25,10 @@ if TYPE_CHECKING:
 
 def transformer(
     task: Task,
-    n_layers: int = 1,
-    d_model: int = 128,
-    n_heads: int = 4,
-    d_mlp: int = 512,
+    n_layers: PositiveInt = 1,
+    d_model: PositiveInt = 128,
+    n_heads: PositiveInt = 4,
+    d_mlp: PositiveInt = 512,
     act_fn: Literal["relu", "gelu"] = "relu",
 ) -> Transformer:
     """A causal transformer on the tokens [a, b, =], without LayerNorm, without biases in attention.

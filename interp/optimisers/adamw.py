@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat
 from torch import Tensor
 
 from interp.optimisers._optimiser import Optimiser
@@ -10,11 +11,11 @@ from interp.optimisers._optimiser import Optimiser
 
 def adamw(
     parameters: list[Tensor],
-    lr: float = 1e-3,
-    weight_decay: float = 1.0,
+    lr: PositiveFloat = 1e-3,
+    weight_decay: NonNegativeFloat = 1.0,
     betas: tuple[float, float] = (0.9, 0.98),
-    eps: float = 1e-8,
-    warmup: int = 10,
+    eps: PositiveFloat = 1e-8,
+    warmup: NonNegativeInt = 10,
 ) -> Optimiser:
     """w ← (1 - η·weight_decay)·w - η·m̂/(√v̂ + eps), for every parameter, biases included.
 

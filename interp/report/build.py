@@ -15,6 +15,8 @@ from interp.report.page import Finding, Page, Panel, RunPage, Section, Variable
 from interp.results import Ask
 from interp.summaries import Phase
 
+SAYS_NOTHING = "This measure says nothing about this run: its caption tells what it needs."
+
 
 def page(
     title: str,
@@ -75,7 +77,8 @@ def _facts(run: Run) -> tuple[tuple[str, str], ...]:
 
 def _section(ask: Ask, result: xr.Dataset, run: Run | None) -> Section:
     caption = schema.caption("measures", ask.measure)
-    panels = results.panels(ask.measure, result)
+    note = _note(result)
+    panels = results.panels(ask.measure, result) if note != SAYS_NOTHING else []
     return Section(
         label=ask.label,
         heading=_heading(ask),
@@ -85,7 +88,7 @@ def _section(ask: Ask, result: xr.Dataset, run: Run | None) -> Section:
         paper=caption.paper,
         panels=tuple(Panel(panel.draw(), _code(ask, panel.title, run)) for panel in panels),
         variables=tuple(_variable(array) for array in result.data_vars.values()),
-        note=_note(result),
+        note=note,
     )
 
 
@@ -103,7 +106,7 @@ def _note(result: xr.Dataset) -> str:
         return ""
     blank = np.all([array.isnull().all([dim for dim in array.dims if dim != "step"]) for array in numbers], axis=0)
     if blank.all():
-        return "This measure says nothing about this run: its caption tells what it needs."
+        return SAYS_NOTHING
     return f"There are no numbers at {blank.sum()} of {len(blank)} steps." if blank.any() else ""
 
 
@@ -112,9 +115,9 @@ def _code(ask: Ask, title: str, run: Run | None) -> str:
     if run is None:
         return ""
     options = "".join(f", {name}={value!r}" for name, value in _changed(ask).items())
-    return (
-        f"import interp\nrun = interp.open_run({str(run.path)!r})\nrun.show({ask.measure!r}, panel={title!r}{options})"
-    )
+    importer = f", importer={run.importer!r}" if run.importer else ""
+    opened = f"run = interp.open_run({str(run.path)!r}{importer})"
+    return f"import interp\n{opened}\nrun.show({ask.measure!r}, panel={title!r}{options})"
 
 
 def _changed(ask: Ask) -> dict[str, Any]:

@@ -41,7 +41,7 @@ def _final(variable: Variable) -> str:
     values, dims = np.asarray(variable.values), variable.dims
     moment = ""
     if "step" in dims and values.shape[dims.index("step")]:
-        values = np.take(values, -1, axis=dims.index("step"))
+        values = np.asarray(np.take(values, -1, axis=dims.index("step")))
         dims = tuple(dim for dim in dims if dim != "step")
         moment = f" at step {variable.coords['step'][-1]:,}" if variable.coords.get("step") else " at the end"
     if values.ndim == 0:

@@ -8,6 +8,7 @@ from typing import Literal, get_args
 import numpy as np
 import torch
 from jaxtyping import Bool, Int
+from pydantic import NonNegativeInt
 from torch import Tensor
 
 from interp.tasks._task import Task
@@ -32,7 +33,7 @@ def modular_arithmetic(
     p: int = 113,
     operation: Operation = "x+y",
     frac_train: float = 0.3,
-    seed: int = 0,
+    seed: NonNegativeInt = 0,
     split: Split = "progress_measures",
 ) -> Task:
     """Arithmetic on pairs of residues modulo p, trained on a random part of the table.
@@ -128,6 +129,8 @@ def _train_mask(
             return None
         case _:
             raise ValueError(f"split is {split!r}; it is one of {', '.join(get_args(Split))}")
+    if not len(rows):
+        raise ValueError(f"frac_train is {frac_train}, which of {n} pairs is none; raise it")
     mask = torch.zeros(n, dtype=torch.bool)
     mask[rows] = True
     return mask

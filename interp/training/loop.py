@@ -20,7 +20,7 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from interp import denormals, storage
-from interp.errors import InterpError
+from interp.errors import AlreadyDoneError, InterpError
 from interp.maths.cross_entropy import cross_entropy, mean_cross_entropy
 from interp.models._architecture import Architecture
 from interp.optimisers._optimiser import Optimiser
@@ -76,7 +76,7 @@ def train(
         training = _begin(folder, task, architecture, optimiser, seed, batch_size, recipe, save)
         if training.step >= steps:
             training.checkpoints.stack()
-            raise InterpError(f"{folder} is finished: it has all its {training.step} steps")
+            raise AlreadyDoneError(f"{folder} is finished: it has all its {training.step} steps")
         _advance(training, steps, set(save), _Meter(training, progress), interrupted)
         training.checkpoints.stack()
 
@@ -131,6 +131,8 @@ class _Training:
     def load_state(self) -> None:
         """Raises InterpError where the state belongs to another recipe or does not fit this network."""
         arrays, about = storage.read_arrays(self.folder / STATE)
+        if not isinstance(about, dict) or not {"recipe", "threads", "step"} <= about.keys():
+            raise InterpError(f"{self.folder / STATE} is not a training state; restore it")
         if about["recipe"] != _digest(self.recipe):
             raise InterpError(
                 f"{self.folder} was begun with another recipe; restore that recipe, or train this one in another "
@@ -173,7 +175,7 @@ def _begin(
         training.load_state()
     elif checkpoints.steps:
         if set(save) <= set(checkpoints.steps):
-            raise InterpError(f"{folder} is finished: it has every checkpoint of its recipe")
+            raise AlreadyDoneError(f"{folder} is finished: it has every checkpoint of its recipe")
         raise InterpError(
             f"{folder} has weights but no {STATE} to resume from; restore it, or train in another folder, "
             f"or delete {checkpoints.folder} to start afresh"

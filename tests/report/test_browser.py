@@ -315,3 +315,9 @@ def test_paper_gets_the_light_theme_and_the_step(browser: Browser, folder: Path,
         report.page.emulate_media(media="print")
         assert report.page.inner_text(".printed-step") == "at step 14,600"
         assert not report.page.is_visible(".slider")
+
+
+@pytest.mark.parametrize("fragment", ["#100%", "#step=%", "#step=", "#step=abc", "#run=%zz"])
+def test_an_address_that_means_nothing_opens_the_report_all_the_same(browser: Browser, folder: Path, fragment: str):
+    with Report(browser, folder / "one.html", fragment) as report:
+        assert report.step == OPENING

@@ -15,7 +15,7 @@ from interp.drawing import Drawing, Moving
 from interp.report.arrays import ArrayStore, decode
 from interp.report.drawings import page_drawing
 from interp.report.formulas import formula
-from interp.report.page import Page, Panel
+from interp.report.page import Page, Panel, RunPage, Section, Variable
 from interp.report.render import render
 
 LINKING = ("src", "href", "srcset", "action", "data", "poster", "background")
@@ -180,3 +180,11 @@ def test_formulas_become_mathml() -> None:
 @pytest.mark.parametrize("latex", [r"\frac{a", r"\unknown{x}", "a & b", r"\href{javascript:x}{y}", r"\text{<b>}"])
 def test_other_latex_stays_text(latex: str) -> None:
     assert formula(latex).startswith("<code>")
+
+
+def test_a_text_over_training_is_told_as_text():
+    values = np.array(["up", "down"], dtype=object)
+    verdict = Variable("verdict", ("step",), values, {"step": [0, 100]})
+    section = Section("own", "Own", "A claim", "", (), "", (), (verdict,))
+    run = RunPage("run", (), (), (), np.array([0, 100]), (section,))
+    assert "verdict: down at step 100" in render(Page("A question?", "a.yaml", "", (run,)))

@@ -169,16 +169,24 @@ function chooseRun(number) {
 /* The address: #step=14000, #run=name&step=14000, or a section's name */
 
 function readAddress() {
-  const hash = decodeURIComponent(location.hash.slice(1));
+  const hash = decoded(location.hash.slice(1));
   const wanted = new URLSearchParams(location.hash.slice(1));
   const articles = [...document.querySelectorAll(".run")];
   const target = document.getElementById(hash);
   const article = wanted.has("run") ? document.getElementById(wanted.get("run")) : target?.closest(".run");
   const number = articles.indexOf(article);
-  const step = wanted.has("step") && Number.isFinite(Number(wanted.get("step"))) ? Number(wanted.get("step")) : null;
+  const step = /^\d+$/.test(wanted.get("step") ?? "") ? Number(wanted.get("step")) : null;
   if (number >= 0 && number !== shownRun) showRun(number, step);
   else if (step !== null) slider.setStep(step);
   if (target && number >= 0) target.scrollIntoView();
+}
+
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text; // a lone "%" that someone typed
+  }
 }
 
 function writeAddress() {
