@@ -147,7 +147,10 @@ def _steps_of(one: Ask, run: Run, steps: choosing.Steps) -> list[int]:
         return choosing.choose(one.steps, run.steps, run.name)
     asked = choosing.choose(steps, run.steps, run.name)
     own = getattr(lookup.module_of("measures", one.measure), "steps", None)
-    return [step for step in asked if step in set(own(run))] if own else asked
+    if own is None:
+        return asked
+    chosen = set(own(run))
+    return [step for step in asked if step in chosen]
 
 
 def _blocks(wanted: list[Ask], rows: dict[str, list[int]], missing: dict[str, list[int]]) -> list[dict[str, list[int]]]:

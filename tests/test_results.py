@@ -289,3 +289,15 @@ def test_memory_does_not_grow_with_the_number_of_checkpoints(tmp_path: Path):
 
     few, many = peak(20), peak(200)
     assert many - few < 30_000  # KiB; 180 more checkpoints hold 240 MB of weights
+
+
+def test_a_measure_may_choose_its_own_steps(run_folder: Path, monkeypatch: pytest.MonkeyPatch):
+    from interp.measures import weight_norm
+
+    monkeypatch.setattr(weight_norm, "steps", lambda run: run.steps[:3], raising=False)
+    run = interp.open_run(run_folder)
+    tree = interp.over_steps(["weight_norm", "loss"], run, steps=[0, 150, 3450])
+    assert tree.weight_norm.step.values.tolist() == [0, 150]
+    assert tree.loss.step.values.tolist() == [0, 150, 3450]
+    again = interp.over_steps([{"weight_norm": {"steps": "all"}}], run, steps=[0])
+    assert again.weight_norm.sizes["step"] == len(run.steps)
