@@ -49,6 +49,11 @@ class Report:
     def settle(self) -> None:
         self.page.evaluate("interp.settled()")
 
+    def open_table(self, panel: str) -> None:
+        """Unfold a panel's table; the browser tells the page so only after the click."""
+        self.page.click(f"#{panel} summary >> text=table")
+        self.until(f"document.querySelector('#{panel} tbody tr')")
+
     def press(self, *keys: str) -> None:
         for key in keys:
             self.page.keyboard.press(key)

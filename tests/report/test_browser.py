@@ -232,13 +232,13 @@ def test_the_code_button_shows_and_copies_the_lines(browser: Browser, folder: Pa
 
 
 def test_the_table_has_the_step_one_looks_at(report: Report) -> None:
-    report.page.click(f"#sample_59-{BARS} summary >> text=table")
+    report.open_table(f"sample_59-{BARS}")
     report.press("Home")
     rows = report.page.locator(f"#sample_59-{BARS} tbody tr")
     cells = rows.nth(3).locator("td").all_inner_texts()
     assert cells[1] == "4"
     assert float(cells[-1]) == pytest.approx(spectrum(0)[0, 3], rel=1e-4)
-    report.page.click(f"#sample_59-{LOSS} summary >> text=table")
+    report.open_table(f"sample_59-{LOSS}")
     assert report.page.locator(f"#sample_59-{LOSS} tbody tr").count() == 3
 
 
@@ -296,7 +296,7 @@ def test_without_a_second_checkpoint_there_is_no_slider(browser: Browser, tmp_pa
         report.press("ArrowRight", "End", "Space")
         assert report.shown("one-0", "data[0].y", "run") == [1, 2]
         assert not report.page.is_visible(".slider")
-        report.page.click("#run-one-0 summary >> text=table")
+        report.open_table("run-one-0")
         assert report.page.locator("#run-one-0 tbody tr").count() == 2
 
 
