@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -39,7 +40,9 @@ class _MeanCrossEntropy(torch.autograd.Function):
     def forward(ctx: Any, logits: Float[Tensor, "pair logit"], answers: Int[Tensor, " pair"]) -> Float[Tensor, ""]:
         answer = answers[:, None]
         largest = logits.amax(1, keepdim=True)
-        wrong = (logits - largest).exp_().scatter_(1, answer, 0.0)  # the share of each wrong answer, not normalised
+        smallest = math.log(torch.finfo(logits.dtype).tiny)  # below it exp underflows, at ten times the time
+        below = (logits - largest).clamp_min_(smallest)
+        wrong = below.exp_().scatter_(1, answer, 0.0)  # the share of each wrong answer, not normalised
         total = wrong.sum(1, keepdim=True)
         behind = largest - logits.gather(1, answer)  # 0 where the answer has the largest logit: nothing is rounded
         loss = behind + (total + torch.expm1(-behind)).log1p()
