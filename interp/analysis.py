@@ -101,7 +101,7 @@ def _ask(document: Document, key: documents.Key, label: str, given: dict[str, An
 
 def open_runs(analysis: Analysis, device: str) -> list[Run]:
     """Open its runs. Raises InterpError where two have one name: their results would share a folder."""
-    runs = [open_run(source.path, source.importer, device) for source in analysis.sources]
+    runs = [open_run(source.path, source.importer, device, **source.options) for source in analysis.sources]
     names = [run.name for run in runs]
     for name in names:
         if names.count(name) > 1:

@@ -6,7 +6,6 @@ import dataclasses
 import functools
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,34 +32,22 @@ WEIGHTS = "weights"
 SPLIT = "split.safetensors"
 
 
-@dataclass(frozen=True)
-class Imported:
-    """What an importer returns: plain data, of which `open_run` makes a Run."""
-
-    task: tuple[str, dict[str, Any]]
-    model: tuple[str, dict[str, Any]]
-    steps: list[int]
-    load: Callable[[int], storage.Arrays]
-    """step -> arrays under our names and shapes."""
-    train: np.ndarray | None = None
-    """The split [pair], where the release tells it and the task's own rule does not."""
-
-
 def open_run(path: str | os.PathLike[str], importer: str | None = None, device: str = "cpu", **options: Any) -> Run:
-    """Open the run at `path`: a folder with a `run.yaml`, or anything an importer reads.
+    """Open the run at `path`: a folder with a `run.yaml`, or anything the `importer` of that name reads.
 
-    `$NAMES` in the path are expanded. Raises InterpError where there is no run, no such importer, or a
-    recipe with mistakes.
+    `options` are the importer's. `$NAMES` in the path are expanded. Raises InterpError where there is no run, no such
+    importer or option, or a recipe with mistakes.
     """
     place = Path(os.path.expandvars(path)).expanduser()
     if importer is not None:
         call = Call("importers", importer, lookup.options("importers", importer, options))
-        return _imported(place, call, call(place), device)
+        return _imported(place, place, call, None, None, "", device, (place, importer, call.options))
     if not (place / recipe.FILE).is_file():
         raise InterpError(_no_run(place))
     read = recipe.read(place / recipe.FILE)
     if read.importer:
-        return _imported(place, read.importer, read.importer(place), device)
+        source = read.weights or place
+        return _imported(place, source, read.importer, read.task, read.model, read.text, device, (place, None, {}))
     assert read.task is not None
     assert read.model is not None
     task = _built(read.path, read.task)
@@ -83,24 +70,40 @@ def open_run(path: str | os.PathLike[str], importer: str | None = None, device: 
     )
 
 
-def _imported(place: Path, call: Call, found: Imported, device: str) -> Run:
-    task_call = Call("tasks", found.task[0], lookup.options("tasks", *found.task))
-    model_call = Call("models", found.model[0], lookup.options("models", *found.model))
-    task = _built(place, task_call)
+def _imported(
+    place: Path,
+    source: Path,
+    importer: Call,
+    task_call: Call | None,
+    model_call: Call | None,
+    text: str,
+    device: str,
+    reopen: tuple[Path, str | None, dict[str, Any]],
+) -> Run:
+    """A run made of what an importer returns; the task and model of a recipe stand in the place of its own."""
+    given = {"task": task_call, "model": model_call}
+    told = {
+        name: (call.name, call.options) for name, call in given.items() if call and name in lookup.parameters(importer)
+    }
+    found = importer(source, **told)
+    task_call = task_call or Call("tasks", found.task[0], lookup.options("tasks", *found.task))
+    model_call = model_call or Call("models", found.model[0], lookup.options("models", *found.model))
+    task = _built(source, task_call)
     if found.train is not None:
-        task = _with_split(task, found.train, place)
+        task = _with_split(task, found.train, source)
     return Run(
         path=place,
         task=task,
-        architecture=_built(place, model_call, task),
+        architecture=_built(source, model_call, task),
         task_call=task_call,
         model_call=model_call,
         training=None,
-        text="",
-        stored_steps=lambda: sorted(found.steps),
+        text=text,
+        stored_steps=lambda: found.steps,
         load=found.load,
         device=device,
-        reopen=(place, call.name, call.options),
+        reopen=reopen,
+        notes=found.notes,
     )
 
 
@@ -121,7 +124,10 @@ def _no_run(place: Path) -> str:
     if not place.exists():
         siblings = place.parent.glob("*/run.yaml") if place.parent.is_dir() else []
         return f"{place} does not exist{near_misses(place.name, [sibling.parent.name for sibling in siblings])}"
-    return f"{place} is not a run: it holds no {recipe.FILE}; for someone else's files name an importer"
+    return (
+        f"{place} is not a run: it holds no {recipe.FILE}; "
+        f"what it is, and the importer that opens it, tells: python -m interp.describe {place}"
+    )
 
 
 class Run:
@@ -141,6 +147,7 @@ class Run:
         load: Callable[[int], storage.Arrays],
         device: str,
         reopen: tuple[Path, str | None, dict[str, Any]],
+        notes: tuple[str, ...] = (),
     ) -> None:
         self.path = path
         self.name = run_name(path)
@@ -153,7 +160,7 @@ class Run:
         self.device = device
         self._stored_steps = stored_steps
         self._load = load
-        self.importer = reopen[1]
+        self.notes = notes
         self._reopen = reopen
         self._digests: dict[int, str] = {}
         self._measured: dict[str, tuple[xr.Dataset, fingerprints.Reads]] = {}
@@ -161,6 +168,14 @@ class Run:
     def __reduce__(self) -> tuple[Any, ...]:
         path, importer, options = self._reopen
         return _reopened, (path, importer, self.device, options)
+
+    @property
+    def opening(self) -> str:
+        """The Python that opens it."""
+        path, importer, options = self._reopen
+        given = {"importer": importer, **_changed(importer, options)} if importer else {}
+        arguments = [repr(str(path)), *(f"{name}={value!r}" for name, value in given.items())]
+        return f"interp.open_run({', '.join(arguments)})"
 
     def __repr__(self) -> str:
         steps = self._stored_steps()
@@ -269,6 +284,11 @@ class Run:
 
 def _reopened(path: Path, importer: str | None, device: str, options: dict[str, Any]) -> Run:
     return open_run(path, importer, device, **options)
+
+
+def _changed(importer: str, options: dict[str, Any]) -> dict[str, Any]:
+    defaults = lookup.defaults("importers", importer)
+    return {name: value for name, value in options.items() if defaults.get(name) != value}
 
 
 def _digest_of(value: Any) -> str:

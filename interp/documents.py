@@ -144,9 +144,9 @@ class Call:
     name: str
     options: dict[str, Any]
 
-    def __call__(self, *ours: Any) -> Any:
-        """Call the function with our arguments first."""
-        return lookup.find(self.kind, self.name)(*ours, **self.options)
+    def __call__(self, *ours: Any, **by_name: Any) -> Any:
+        """Call the function with our arguments."""
+        return lookup.find(self.kind, self.name)(*ours, **by_name, **self.options)
 
 
 def call(document: Document, key: Key, value: Any, kind: str) -> Call | None:

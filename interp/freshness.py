@@ -26,7 +26,7 @@ def question(analysis: Path, source: Source | None, *settings: Any) -> dict[str,
     except InterpError:
         return None
     folders = {lookup.PACKAGE} | {path.parent for kind in lookup.KINDS for path in lookup.names(kind).values()}
-    made_from = [analysis, *(run.path for run in runs), *sorted(folders)]
+    made_from = [analysis, *(place for run in runs for place in run.made_from), *sorted(folders)]
     return {
         "settings": [str(setting) for setting in (runs, *settings, sys.version)],
         "files": _states(made_from, skipped=("__pycache__", ".lock")),

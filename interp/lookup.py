@@ -28,7 +28,7 @@ KINDS = {
     "tasks": (),
     "models": ("task",),
     "optimisers": ("parameters",),
-    "importers": ("path",),
+    "importers": ("path", "task", "model"),
     "measures": ("checkpoint", "run", "runs", "previous"),
 }
 """Each kind's folder, and the parameters that are ours: not options."""
@@ -126,6 +126,11 @@ def options(kind: str, name: str, given: Mapping[str, Any]) -> dict[str, Any]:
     if truths:
         raise OptionError(truths)
     return {field: getattr(checked, field) for field in fields}
+
+
+def parameters(call: Any) -> frozenset[str]:
+    """The names of all parameters of the function that a `documents.Call` calls, ours among them."""
+    return frozenset(inspect.signature(find(call.kind, call.name)).parameters)
 
 
 def defaults(kind: str, name: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,8 @@ class Recipe:
     model: Call | None
     training: Training | None
     importer: Call | None
+    weights: Path | None
+    """What the importer reads; None: the folder itself."""
     text: str
 
     @property
@@ -63,6 +66,7 @@ def read(path: Path, overrides: tuple[str, ...] = ()) -> Recipe:
     for key in content:
         if key not in known:
             document.problem((key,), f"a run has no {key!r}{near_misses(key, known)}")
+    weights = _weights(document)
     parts = {
         key: documents.call(document, (key,), content[key], kind)
         for key, kind in (("task", "tasks"), ("model", "models"), ("importer", "importers"))
@@ -73,12 +77,36 @@ def read(path: Path, overrides: tuple[str, ...] = ()) -> Recipe:
         for key in ("task", "model"):
             if key not in content:
                 document.problem((), f"a run needs {key!r}")
+    if "importer" in content:
+        _leave_split_unknown(parts.get("task"), content.get("task"))
     if "training" in content and "importer" in content:
         document.problem(("importer",), "a run is trained here or imported: give 'training' or 'importer', not both")
     _try_out(document, parts, training)
     document.settle()
     text = str(content.get("text") or "")
-    return Recipe(path, parts.get("task"), parts.get("model"), training, parts.get("importer"), text)
+    return Recipe(path, parts.get("task"), parts.get("model"), training, parts.get("importer"), weights, text)
+
+
+def _weights(document: Document) -> Path | None:
+    """Take `path` out of the importer's options: it is relative to the recipe, variables are expanded."""
+    importer = document.content.get("importer")
+    if not isinstance(importer, dict) or len(importer) != 1:
+        return None
+    ((name, options),) = importer.items()
+    if not isinstance(options, dict) or "path" not in options:
+        return None
+    given = options.pop("path")
+    if not isinstance(given, str):
+        document.problem(("importer", name, "path"), f"path is {given!r}; expected a file or folder")
+        return None
+    return document.path.parent / Path(os.path.expandvars(given)).expanduser()
+
+
+def _leave_split_unknown(task: Call | None, given: Any) -> None:
+    """How somebody else split is known only where the recipe says it."""
+    options = next(iter(given.values()), None) if isinstance(given, dict) else None
+    if task is not None and "split" in task.options and "split" not in (options or {}):
+        task.options["split"] = "unknown"
 
 
 def _try_out(document: Document, parts: dict[str, Call | None], training: Training | None) -> None:

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 def main(
     analysis: Annotated[Path | None, typer.Argument(help="An analysis, such as analyses/fourier.yaml.")] = None,
     run: Annotated[Path | None, typer.Option(help="Point the analysis at this run instead of its own.")] = None,
-    importer: Annotated[str | None, typer.Option(help="What reads --run, where it is not one of ours.")] = None,
+    importer: Annotated[
+        str | None,
+        typer.Option(help='What reads --run, where it is not one of ours: a name, or "{name: {option: value}}".'),
+    ] = None,
     set_: Annotated[list[str], typer.Option("--set", help="Change an option: measure.option=value.")] = [],  # noqa: B006
     jobs: Annotated[
         int, typer.Option(min=1, help="Worker processes; the numbers do not depend on it.")
@@ -43,16 +46,16 @@ def main(
 def _run(
     path: Path, run: Path | None, importer: str | None, overrides: tuple[str, ...], jobs: int, device: str
 ) -> None:
-    from interp import freshness
-    from interp.sources import Source, run_name
+    from interp import documents, freshness
+    from interp.sources import run_name, source
 
-    source = Source(run, importer) if run else None
+    read_by = source(run, documents.parse(importer) if importer else None) if run else None
     name = f"{path.stem}-{run_name(run)}" if run else path.stem
     report = Path("reports") / f"{name}.html"
-    asked = freshness.question(path, source, overrides, device)
+    asked = freshness.question(path, read_by, overrides, device)
     said = freshness.remembered(report, asked)
     if said is None:
-        said = _compute(path, source, overrides, jobs, device, report)
+        said = _compute(path, read_by, overrides, jobs, device, report)
         freshness.remember(report, asked, said)
     print(f"{said}\n\nreport: {report}")
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import glob
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
-from interp import lookup
+from interp import documents, lookup
 from interp.documents import Document
 from interp.errors import InterpError, near_misses
 
@@ -19,6 +20,38 @@ class Source:
 
     path: Path
     importer: str | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+    """The importer's."""
+
+    @property
+    def made_from(self) -> tuple[Path, ...]:
+        """Every file and folder that opening it may read; a configuration may lie beside an importer's file."""
+        places = [self.path, _importer_path(self.path / "run.yaml")]
+        return tuple(part for place in places if place for part in ([place.parent] if place.is_file() else [place]))
+
+
+def source(path: Path, importer: Any) -> Source:
+    """A run read by `importer`: None, a name, or {name: {option: value}}. Raises InterpError."""
+    if importer is None:
+        return Source(path)
+    options: Any = {}
+    if isinstance(importer, dict) and len(importer) == 1:
+        importer, options = next(iter(importer.items()))
+    if not isinstance(importer, str) or not isinstance(options or {}, dict):
+        raise InterpError(f"{importer!r} is not an importer; expected a name, or {{name: {{option: value}}}}")
+    lookup.check_name("importers", importer)
+    return Source(path, importer, dict(options or {}))
+
+
+def _importer_path(recipe: Path) -> Path | None:
+    """The path of a recipe's importer, read without checking it."""
+    try:
+        importer = documents.read(recipe).content.get("importer")
+    except InterpError:
+        return None
+    options = next(iter(importer.values()), None) if isinstance(importer, dict) else None
+    path = options.get("path") if isinstance(options, dict) else None
+    return recipe.parent / os.path.expandvars(path) if isinstance(path, str) else None
 
 
 def sources(document: Document) -> tuple[Source, ...]:
@@ -34,11 +67,11 @@ def sources(document: Document) -> tuple[Source, ...]:
             if key not in ("path", "importer"):
                 known = ("path", "importer")
                 document.problem(("runs", place, key), f"a run here has no {key!r}{near_misses(str(key), known)}")
-        if importer is not None:
-            try:
-                lookup.check_name("importers", str(importer))
-            except InterpError as error:
-                document.problem(("runs", place, "importer"), str(error))
+        try:
+            read_by = source(Path(), importer)
+        except InterpError as error:
+            document.problem(("runs", place, "importer"), str(error))
+            continue
         if not isinstance(path, str):
             document.problem(("runs", place), f"{item!r} is not a run; expected a path, or {{path: …, importer: …}}")
             continue
@@ -49,7 +82,7 @@ def sources(document: Document) -> tuple[Source, ...]:
         matches = _expanded(path)
         if not matches:
             document.problem(("runs", place), f"no run matches {path}")
-        found += [Source(match, importer) for match in matches]
+        found += [replace(read_by, path=match) for match in matches]
     return tuple(found)
 
 

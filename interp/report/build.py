@@ -115,9 +115,7 @@ def _code(ask: Ask, title: str, run: Run | None) -> str:
     if run is None:
         return ""
     options = "".join(f", {name}={value!r}" for name, value in _changed(ask).items())
-    importer = f", importer={run.importer!r}" if run.importer else ""
-    opened = f"run = interp.open_run({str(run.path)!r}{importer})"
-    return f"import interp\n{opened}\nrun.show({ask.measure!r}, panel={title!r}{options})"
+    return f"import interp\nrun = {run.opening}\nrun.show({ask.measure!r}, panel={title!r}{options})"
 
 
 def _changed(ask: Ask) -> dict[str, Any]:

@@ -1,0 +1,147 @@
+"""python -m interp.describe PATH: what a file or folder seems to be, and the run.yaml that opens it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from interp import terminal
+from interp.errors import InterpError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from interp.checkpoints import Run
+
+LAST_RESORT = "state_dicts"
+"""The importer that reads what no other recognises."""
+
+
+def main(path: Annotated[Path, typer.Argument(help="A run, a weight file, or a folder of them.")]) -> None:
+    """Say what a file or folder seems to be: format, tensors, sizes, steps, task and model.
+
+    Prints the run.yaml that opens it.
+    """
+    print(terminal.printable("\n\n".join(describe(path))))
+
+
+def describe(path: Path) -> list[str]:
+    """The description, a paragraph each. Raises InterpError where nothing is there, or nothing can be read."""
+    from interp import recipe
+    from interp.checkpoints import open_run
+
+    if not path.exists():
+        raise InterpError(f"{path} does not exist")
+    if (path / recipe.FILE).is_file():
+        run = open_run(path)
+        return [f"{path} is a run.", _facts(run), _tensors(run.arrays(run.final.step)), _use(f"--run {path}")]
+    paragraphs = [_contents(path)]
+    importer = _importer(path)
+    try:
+        run = open_run(path, importer)
+    except InterpError as error:
+        return [*paragraphs, f"It could not be opened by the importer {importer}:\n{error}"]
+    return [
+        *paragraphs,
+        f"The importer {importer} opens it.",
+        _facts(run),
+        _tensors(run.arrays(run.final.step)),
+        *run.notes,
+        _recipe(path, importer, run),
+        _use(f"--run {path} --importer {importer}"),
+    ]
+
+
+def _importer(path: Path) -> str:
+    """The one that recognises it: the most general comes last."""
+    from interp import lookup
+
+    for name in sorted(lookup.names("importers"), key=lambda name: name == LAST_RESORT):
+        recognises = getattr(lookup.module_of("importers", name), "recognises", None)
+        if recognises and recognises(path):
+            return name
+    return LAST_RESORT
+
+
+def _contents(path: Path) -> str:
+    """What lies there, and the tensors of the last file, as its authors named them."""
+    from interp import foreign
+    from interp.importers import _files
+    from interp.importers._imported import state_dict
+
+    places = _files.by_step(path, None)
+    last = places[max(places)]
+    kind = "a file" if path.is_file() else f"a folder of {len(places):,} weight files, steps {_span(sorted(places))}"
+    content = foreign.read(last.path)
+    lines = [f"{path} is {kind}; {last.path.name} ({last.path.stat().st_size:,} bytes) holds"]
+    if isinstance(content, dict):
+        others = [(key, value) for key, value in content.items() if not _is_array(value)]
+        lines += [f"  {str(key)[:60]}: {_kind_of(value)}" for key, value in others[:40]]
+    tensors = state_dict(_files.entry(content, last), str(last.path))
+    return "\n".join([*lines, *_table(tensors)])
+
+
+def _facts(run: Run) -> str:
+    split = "the split is unknown" if run.task.train is None else f"{int(run.task.train.sum()):,} training pairs"
+    steps = run.steps
+    return (
+        f"task   {run.task.description}; {split}\n"
+        f"model  {run.model_call.name}: {run.architecture.description}\n"
+        f"steps  {_span(steps)}, {len(steps):,} checkpoint{'s' * (len(steps) > 1)}"
+    )
+
+
+def _tensors(arrays: dict[str, np.ndarray]) -> str:
+    return "\n".join(["weights, as interp names them", *_table(arrays)])
+
+
+def _table(arrays: dict[str, np.ndarray]) -> list[str]:
+    width = max(len(name) for name in arrays)
+    total = sum(array.size for array in arrays.values())
+    rows = [f"  {name:<{width}}  {list(array.shape)} {array.dtype}" for name, array in arrays.items()]
+    return [*rows, f"  {total:,} numbers in {len(arrays)} tensors"]
+
+
+def _recipe(path: Path, importer: str, run: Run) -> str:
+    """A run.yaml that opens it, from anywhere; beside the files it needs no path."""
+    from interp import documents, lookup
+
+    content = {
+        call.kind.removesuffix("s"): {call.name: _told(lookup.defaults(call.kind, call.name), call.options)}
+        for call in (run.task_call, run.model_call)
+    }
+    content["importer"] = {importer: {"path": str(path.resolve())}}
+    lines = documents.dump(content).rstrip().replace("\n", "\n  ")
+    return f"run.yaml that opens it (in the folder of the files, leave out the path):\n\n  {lines}"
+
+
+def _told(defaults: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
+    """What a reader wants to see: what differs from the defaults, and what identifies a task or a size."""
+    always = ("p", "operation", "split", "d_model", "d_mlp", "n_heads", "act_fn")
+    return {name: value for name, value in options.items() if name in always or defaults.get(name) != value}
+
+
+def _use(arguments: str) -> str:
+    return f"analyse it:\n\n  python -m interp.run analyses/fourier.yaml {arguments}"
+
+
+def _span(steps: list[int]) -> str:
+    return f"{steps[0]:,}" if len(steps) == 1 else f"{steps[0]:,} to {steps[-1]:,}"
+
+
+def _is_array(value: Any) -> bool:
+    return hasattr(value, "dtype") and hasattr(value, "shape")
+
+
+def _kind_of(value: Any) -> str:
+    if isinstance(value, dict):
+        return f"{len(value)} entries"
+    if isinstance(value, list | tuple):
+        return f"a list of {len(value):,}"
+    return str(value)[:60]
+
+
+if __name__ == "__main__":
+    terminal.command(main)

@@ -1,0 +1,70 @@
+"""What an importer returns: plain data, of which `open_run` makes a Run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from interp.errors import InterpError
+
+Arrays = dict[str, np.ndarray]
+Given = tuple[str, dict[str, Any]]
+"""A name and its options, as in YAML: ("transformer", {"d_model": 128})."""
+
+STATE_DICT_KEYS = ("model", "state_dict", "model_state_dict", "net", "network", "params", "weights")
+
+
+@dataclass(frozen=True)
+class Imported:
+    """A run of somebody else's."""
+
+    task: Given
+    model: Given
+    steps: list[int]
+    load: Callable[[int], Arrays]
+    """step -> arrays under our names and shapes. Raises InterpError where the file behind it cannot be read."""
+    train: np.ndarray | None = None
+    """The split, True where a pair was trained on, [pair]; None where the task's own rule tells it, or nobody."""
+    notes: tuple[str, ...] = ()
+    """What a reader should know of how it was read, a sentence each."""
+
+
+def is_state_dict(value: Any) -> bool:
+    """Whether `value` maps names to arrays and holds at least one."""
+    return (
+        isinstance(value, Mapping)
+        and len(value) > 0
+        and all(isinstance(name, str) and isinstance(array, np.ndarray) for name, array in value.items())
+    )
+
+
+def state_dict(value: Any, source: str) -> Arrays:
+    """The network's tensors in what a file held: a state dict itself, or one under "model", "state_dict", ….
+
+    Raises InterpError that lists what is there instead.
+    """
+    if is_state_dict(value):
+        return dict(value)
+    if isinstance(value, Mapping):
+        inside = {name: part for name, part in value.items() if is_state_dict(part)}
+        for name in (*STATE_DICT_KEYS, *(name for name in inside if "optim" not in str(name).lower())):
+            if name in inside:
+                return dict(inside[name])
+        found = f"a dictionary of {_listed(map(str, value))}"
+    else:
+        found = f"a {type(value).__name__}"
+    raise InterpError(f"{source} holds {found}; expected a state dict, names and tensors, or one under 'model'")
+
+
+def config(value: Any) -> dict[str, Any]:
+    """The configuration beside the weights in one file; empty where there is none."""
+    found = value.get("config", value.get("cfg")) if isinstance(value, Mapping) else None
+    return dict(found) if isinstance(found, Mapping) else {}
+
+
+def _listed(names: Any) -> str:
+    names = [repr(name[:60]) for name in names]
+    return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")

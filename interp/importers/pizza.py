@@ -1,0 +1,138 @@
+"""The networks of Zhong et al. 2023, "The Clock and the Pizza"."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from interp import foreign
+from interp.errors import InterpError
+from interp.importers import _names, _weights
+from interp.importers._imported import Arrays, Given, Imported, config, state_dict
+
+ACTIVATIONS = {"relu": "relu", "gelu": "gelu"}
+FUNCTIONS = {"x[0]+x[1]": "x+y", "x[0]-x[1]": "x-y", "x[0]*x[1]": "x*y"}
+LINEAR = {"A": (1, "added"), "B": (2, "added"), "D": (1, "concatenated")}
+"""Model type -> hidden layers, and how the operands' embeddings are put together."""
+
+
+def pizza(path: Path) -> Imported:
+    """A model_….pt file of the pizza release, with its configuration config_….json beside it, or inside.
+
+    Transformers on [a, b], or [a, b, =] (`eqn_sign`), not causal, with attention rate α (`attn_coeff`): the pattern is
+    α·softmax + (1 - α). With `diff_vocab` b has residues of its own. Linear models A, B, D: perceptrons with ReLU. The
+    split was drawn without a seed and is unknown.
+
+    Raises InterpError where the configuration is missing or says something else than the weights.
+    """
+    file = _only_model(path) if path.is_dir() else path
+    content = foreign.read(file)
+    settings = config(content) or _beside(file)
+    if settings is None:
+        raise InterpError(
+            f"{file} has no configuration: expected {_config_names(file)[0]} beside it, or 'config' inside"
+        )
+    tensors = state_dict(content, str(file))
+    layout = _weights.layout(tensors, _names.match({name: array.shape for name, array in tensors.items()}, {}))
+    if layout.names.unknown:
+        raise InterpError(f"{file} is no network of the pizza release: it holds {layout.names.unknown[0]!r}")
+    try:
+        model = _linear(settings, layout) if "model_type" in settings else _transformer(settings, layout)
+        step, p = int(settings.get("epoch", 0)), int(settings["C"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise InterpError(f"{file}: its configuration lacks, or has no number at, {error}") from None
+    task: Given = ("modular_arithmetic", {"p": p, "operation": _operation(settings, file), "split": "unknown"})
+    n_ctx = 3 if settings.get("eqn_sign") else 2
+
+    def load(step: int) -> Arrays:  # noqa: ARG001 (there is one)
+        return _weights.tensors(tensors, layout, int(layout.n_heads or 1), n_ctx, str(file))
+
+    return Imported(task, model, [step], load)
+
+
+def recognises(path: Path) -> bool:
+    """Whether there is a weight file with a configuration of the release."""
+    try:
+        file = _only_model(path) if path.is_dir() else path
+        settings = config(foreign.read(file)) or _beside(file)
+    except InterpError:
+        return False
+    return settings is not None and bool({"attn_coeff", "model_type"} & settings.keys())
+
+
+def _transformer(settings: dict[str, Any], layout: _weights.Layout) -> Given:
+    act_fn = str(settings.get("act_fn", "ReLU")).lower()
+    if act_fn not in ACTIVATIONS:
+        raise InterpError(f"act_fn is {act_fn[:40]!r}; known are ReLU and GeLU")
+    return (
+        "transformer",
+        {
+            "n_layers": int(settings["n_layers"]),
+            "d_model": int(settings["d_model"]),
+            "n_heads": int(settings["n_heads"]),
+            "d_mlp": layout.d_hidden,
+            "act_fn": ACTIVATIONS[act_fn],
+            "causal": False,
+            "attention_rate": float(settings["attn_coeff"]),
+            "equals_sign": bool(settings.get("eqn_sign")),
+            "shared_vocab": not settings.get("diff_vocab"),
+        },
+    )
+
+
+def _linear(settings: dict[str, Any], layout: _weights.Layout) -> Given:
+    kind = str(settings["model_type"])
+    if kind not in LINEAR:
+        raise InterpError(f"model_type is {kind[:40]!r}; known are {', '.join(LINEAR)}")
+    n_layers, combine = LINEAR[kind]
+    return (
+        "mlp",
+        {
+            "d_model": layout.d_model,
+            "d_mlp": layout.d_hidden,
+            "n_layers": n_layers,
+            "shared_embedding": True,
+            "combine": combine,
+            "biases": layout.biases,
+            "act_fn": "relu",
+        },
+    )
+
+
+def _operation(settings: dict[str, Any], file: Path) -> str:
+    """From the text "lambda x: (x[0]+x[1])%59", which is read, never run."""
+    text = settings.get("funcs")
+    if text is None:
+        return "x+y"
+    found = re.fullmatch(r"lambda x:\((x\[0\][-+*]x\[1\])\)%\d+", re.sub(r"(?<!lambda)\s", "", str(text)[:100]))
+    if found is None or found[1] not in FUNCTIONS:
+        raise InterpError(f"{file}: its function is {str(text)[:60]!r}; known are {', '.join(FUNCTIONS)}")
+    return FUNCTIONS[found[1]]
+
+
+def _only_model(folder: Path) -> Path:
+    models = sorted(folder.glob("model*.pt"))
+    if len(models) == 1:
+        return models[0]
+    if not models:
+        raise InterpError(f"{folder} holds no model_….pt")
+    raise InterpError(f"{folder} holds {len(models)} models; name one: {models[0]}")
+
+
+def _config_names(file: Path) -> list[str]:
+    return [file.stem.replace("model", "config", 1) + ".json", "config.json", f"{file.stem}.json"]
+
+
+def _beside(file: Path) -> dict[str, Any] | None:
+    place = next((file.with_name(name) for name in _config_names(file) if file.with_name(name).is_file()), None)
+    if place is None:
+        return None
+    try:
+        content = json.loads(place.read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:
+        raise InterpError(f"{place} cannot be read as JSON: {error}") from None
+    if not isinstance(content, dict):
+        raise InterpError(f"{place} should hold names and values")
+    return content

@@ -1,0 +1,132 @@
+"""The networks of Nanda et al. 2023, "Progress measures for grokking via mechanistic interpretability"."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import NonNegativeInt
+
+from interp import foreign
+from interp.errors import InterpError
+from interp.importers import _files, _names, _weights
+from interp.importers._imported import Arrays, Imported, config, is_state_dict, state_dict
+from interp.maths.cross_entropy import cross_entropy
+from interp.models.transformer import transformer
+from interp.tasks.modular_arithmetic import modular_arithmetic
+
+OPERATIONS = {"add": "x+y", "subtract": "x-y", "x2xyy2": "x^2+x*y+y^2", "rand": "random"}
+SEEDS = range(10)
+"""Tried where a file has no configuration: the split is the one under which the recorded losses are the network's."""
+AGREEMENT = 0.15
+"""Recorded losses are up to ten updates older than the weights."""
+
+
+def progress_measures(path: Path, seed: NonNegativeInt | None = None, frac_train: float | None = None) -> Imported:
+    """A .pth file of the progress-measures release: weights, recorded losses, configuration; or a series of them.
+
+    One-layer transformers on [a, b, =] modulo p, ReLU, 4 heads, stored as W @ x. The split is the release's own rule
+    with the configuration's seed and share; without a configuration, those under which the recorded train and test
+    losses are the weights' own. `seed` and `frac_train` overrule both.
+
+    Raises InterpError where the file is not such a network.
+    """
+    if not path.is_file():
+        raise InterpError(f"{path} is not a file; expected a .pth file of the progress-measures release")
+    content = foreign.read(path)
+    places = _steps(path, content)
+    last = max(places)
+    tensors = state_dict(_files.entry(content, places[last]), str(path))
+    layout = _weights.layout(tensors, _names.match({name: array.shape for name, array in tensors.items()}, {}))
+    settings = config(content)
+    p = int(settings.get("p", layout.d_vocab - 1))
+    if layout.n_ctx != 3 or layout.d_vocab != p + 1:
+        raise InterpError(
+            f"{path} is not a network on [a, b, =]: vocabulary {layout.d_vocab}, {layout.n_ctx} positions"
+        )
+    model = {
+        "n_layers": layout.names.n_layers,
+        "d_model": layout.d_model,
+        "n_heads": layout.n_heads,
+        "d_mlp": layout.d_hidden,
+        "act_fn": str(settings.get("act_type", "ReLU")).lower(),
+        "biases": layout.biases,
+    }
+    task = {"p": p, "operation": _operation(settings, path)}
+
+    def load(step: int) -> Arrays:
+        arrays = state_dict(_files.entry(content, places[step]), str(path))
+        return _weights.tensors(arrays, layout, int(layout.n_heads or 1), 3, str(path))
+
+    found_seed = settings.get("seed", settings.get("random_seed")) if seed is None else seed
+    share = float(settings.get("frac_train", 0.3) if frac_train is None else frac_train)
+    notes: tuple[str, ...] = ()
+    if found_seed is None:
+        found_seed, notes = _seed_by_losses(content, task, model, load(last), share)
+    split = {"split": "unknown"} if found_seed is None else {"seed": found_seed, "frac_train": share}
+    return Imported(("modular_arithmetic", task | split), ("transformer", model), sorted(places), load, notes=notes)
+
+
+def recognises(path: Path) -> bool:
+    """Whether `path` is a file of the release: its layout, three positions, losses recorded beside the weights."""
+    try:
+        content = foreign.read(path) if path.is_file() else None
+        places = _steps(path, content)
+        tensors = state_dict(_files.entry(content, places[max(places)]), str(path))
+    except (InterpError, ValueError):
+        return False
+    shapes = [tensors[name].shape for name in ("embed.W_E", "pos_embed.W_pos") if name in tensors]
+    recorded = isinstance(content, Mapping) and any("losses" in str(key) or key == "config" for key in content)
+    return recorded and len(shapes) == 2 and shapes[0][0] == shapes[1][-1] and shapes[1][0] == 3
+
+
+def _steps(path: Path, content: Any) -> dict[int, _files.Place]:
+    """A series by its epochs; one network by the number of losses recorded, one an update."""
+    places = _files.inside(path, content)
+    losses = content.get("train_losses") if isinstance(content, Mapping) else None
+    if len(places) == 1 and isinstance(losses, list | np.ndarray) and len(losses):
+        return {len(losses): next(iter(places.values()))}
+    return places
+
+
+def _operation(settings: Mapping[str, Any], path: Path) -> str:
+    name = str(settings.get("fn_name", "add"))
+    if name not in OPERATIONS:
+        raise InterpError(f"{path}: its fn_name is {name[:40]!r}; known are {', '.join(OPERATIONS)}")
+    return OPERATIONS[name]
+
+
+def _seed_by_losses(
+    content: Any, task: dict[str, Any], model: dict[str, Any], arrays: Arrays, share: float
+) -> tuple[int | None, tuple[str, ...]]:
+    """The one seed whose split gives the recorded losses; None where none or several do."""
+    recorded = [_last(content, "train_losses"), _last(content, "test_losses")]
+    if None in recorded or is_state_dict(content):
+        return None, ()
+    architecture = transformer(modular_arithmetic(p=task["p"], split="unknown"), **model)
+    weights = {name: torch.from_numpy(array).double() for name, array in arrays.items()}
+    with torch.no_grad():
+        logits = architecture.logits(weights, architecture.task.pairs)
+    fitting = []
+    for seed in SEEDS:
+        candidate = modular_arithmetic(**task, seed=seed, frac_train=share)
+        losses = cross_entropy(logits, candidate.answers)
+        assert candidate.train is not None
+        found = [float(losses[chosen].mean()) for chosen in (candidate.train, ~candidate.train)]
+        if np.allclose(found, recorded, rtol=AGREEMENT, atol=0):
+            fitting.append(seed)
+    if len(fitting) != 1:
+        return None, ()
+    return fitting[0], (
+        f"The split is that of seed {fitting[0]}, under which the recorded losses are the weights' own.",
+    )
+
+
+def _last(content: Any, key: str) -> float | None:
+    values = content.get(key) if isinstance(content, Mapping) else None
+    if isinstance(values, list | np.ndarray) and len(values) and isinstance(values[-1], float | np.floating):
+        return float(values[-1])
+    return None
