@@ -365,6 +365,23 @@ def test_published_transformers_have_their_published_losses(reference: Path, nam
         assert float(value) == pytest.approx(gold["metrics"][metric][1], rel=1e-6, abs=0), metric
 
 
+@pytest.mark.parametrize("name", ["C113_T_seed1", "C118_T_seed3"])
+def test_chughtai_s_transformers_have_their_published_losses(reference: Path, name):
+    """TransformerLens's layout, and all its biases; besides them the file holds copies of W_E and buffers."""
+    folder = reference / "rep_theory" / name
+    gold = json.loads((folder / "gold.json").read_text())
+    tensors = torch.load(folder / "model.pt", weights_only=True, map_location="cpu")
+    config, p = gold["config"], gold["order"]
+    task = modular_arithmetic(p, seed=config["seed"], frac_train=config["frac_train"], split="rep_theory")
+    architecture = transformer(task, biases="all", d_vocab_out=p)
+    weights = {key: tensors[key].double() for key in architecture.shapes}
+    assert {key: tuple(value.shape) for key, value in weights.items()} == architecture.shapes
+    logits = architecture.last_position(weights, task.pairs)["logits"]
+    losses = cross_entropy(logits, task.answers)
+    for metric, chosen in {"train_loss": task.train, "test_loss": ~task.train}.items():
+        assert float(losses[chosen].mean()) == pytest.approx(gold["metrics"][metric][1], rel=1e-6, abs=0)
+
+
 PIZZA_TRANSFORMERS = ["18c9ev5v5p", "2k4ohj6bhd", "dy65ktpiij", "h9m153uuh9", "p99zdpze5l", "q9rsl94xlv"]
 
 
