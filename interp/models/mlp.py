@@ -34,7 +34,7 @@ def mlp(
     logits = act([E_a[a], E_b[b]] @ W_in + b_in) @ W_U + b_U, the embeddings one table or two, side by side or
     added; a second hidden layer, mlp2, goes in between. Zhong et al. 2023 have their models A (added), B (added,
     two layers) and D (concatenated) with a shared embedding and hidden biases.
-    biases: of the hidden layers ("hidden"); "all": b_U too.
+    biases: "hidden", b_in of each hidden layer; "all", b_U too; or "none".
     Initialisation: normal with standard deviation 1/√fan_in (embeddings 1/√d_model), biases 0.
     """
     return MLP(task, d_model, d_mlp, n_layers, shared_embedding, combine, biases, act_fn)

@@ -46,7 +46,7 @@ def transformer(
     - equals_sign: else the tokens are [a, b], and the answer is read at b.
     - shared_vocab: a and b have the same tokens 0…p-1; else b has tokens of its own, p…2p-1. The last token
       of the vocabulary is "=", where there is one.
-    - biases: of the MLPs ("hidden"); "all": b_Q, b_K, b_V, b_O and b_U too.
+    - biases: "hidden", those of the MLPs, b_in and b_out; "all", b_Q, b_K, b_V, b_O and b_U too; or "none".
     - d_vocab_out: the number of logits, the whole vocabulary where it is not given.
 
     d_head is d_model / n_heads, rounded down. "gelu" is the exact one, x·Φ(x). Initialisation of Nanda et al.:
@@ -209,7 +209,7 @@ class Transformer(Architecture):
         b_in, b_out, b_U = (weights.get(name) for name in ("blocks.0.mlp.b_in", "blocks.0.mlp.b_out", "unembed.b_U"))
         W_O, b_O = weights["blocks.0.attn.W_O"].flatten(0, 1), weights.get("blocks.0.attn.b_O")
         attended = self._attention(weights, pairs)
-        resid_mid = plus(self._resid_pre(weights) + attended.z_constant @ W_O, b_O)  # all but what differs by pair
+        resid_mid = plus(self._resid_pre(weights) + attended.z_constant @ W_O, b_O)  # but for what differs by pair in z
         pre = torch.addmm(_per_pair(plus(resid_mid @ W_in, b_in), pairs), attended.z, W_O @ W_in)
         direct = torch.addmm(_per_pair(plus(plus(resid_mid, b_out) @ W_U, b_U), pairs), attended.z, W_O @ W_U)
         if self.act_fn == "relu":
