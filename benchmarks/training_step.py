@@ -35,7 +35,6 @@ ASKED = 5.0
 STEPS_PER_TURN = 50
 TURNS = 5
 SAVE_EVERY = 50
-MAINLINE = {"n_layers": 1, "d_model": 128, "n_heads": 4, "d_mlp": 512, "act_fn": "relu"}
 
 Weights = dict[str, Tensor]
 
@@ -131,7 +130,7 @@ class TakingTurns(Optimiser):
 
 def train_with_the_loop(initial: Weights, connection: Connection) -> None:
     torch.set_flush_denormal(True)
-    architecture = StartingAt(modular_arithmetic(), **MAINLINE, weights=initial)
+    architecture = StartingAt(**vars(transformer(modular_arithmetic())), weights=initial)
     turns, forever = Turns(connection), 10**6
 
     def optimiser(parameters: list[Tensor]) -> TakingTurns:

@@ -83,6 +83,17 @@ def test_the_recipes_of_a_page_are_recipes(page: Path, tmp_path: Path):
         assert recipe.read(path).training is not None
 
 
+def test_the_published_networks_of_the_docs_are_models():
+    from interp import lookup
+    from interp.tasks.modular_arithmetic import modular_arithmetic
+
+    written = re.findall(r"`(\{\w+: \{.*?\}\})`", (ROOT / "docs" / "runs.md").read_text())
+    assert len(written) == 7
+    for text in written:
+        ((name, options),) = yaml.safe_load(text).items()
+        lookup.find("models", name)(modular_arithmetic(), **lookup.options("models", name, options))
+
+
 def test_the_measures_of_the_readme_are_all_there_are():
     from interp import lookup
 

@@ -159,7 +159,7 @@ task: {modular_arithmetic: {frac_train: 0.5, p: 7}}
 
 
 @pytest.mark.parametrize(
-    "assignment", ["training.seed=1", "training.steps=2000", "model.mlp.biases=true", "training.save.every=50"]
+    "assignment", ["training.seed=1", "training.steps=2000", "model.mlp.biases=hidden", "training.save.every=50"]
 )
 def test_the_canonical_text_is_another_for_another_recipe(read, assignment):
     assert read(GOOD).canonical != read(GOOD, assignment).canonical

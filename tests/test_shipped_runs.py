@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 
 import interp
@@ -51,3 +52,12 @@ def test_a_run_that_ships_is_whole():
         run = interp.open_run(path.parent)
         assert all(checkpoint.finite for checkpoint in run)
         assert {name: tuple(weight.shape) for name, weight in run.final.weights.items()} == run.architecture.shapes
+
+
+def test_a_run_that_ships_began_at_the_fresh_weights_of_its_seed():
+    for path in sorted((ROOT / "checkpoints").rglob("expected.yaml")):
+        run = interp.open_run(path.parent)
+        assert run.training is not None
+        fresh = run.architecture.initial(run.training.seed)
+        for name, weight in run.first.weights.items():
+            torch.testing.assert_close(weight, fresh[name])

@@ -6,48 +6,44 @@ from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
 from interp.models._architecture import ACTIVATIONS, Weights
-from interp.models._hooks import HookedModel, HookPoint, register_weights
+from interp.models._hooks import HookedModel, HookedPart, HookPoint, register_weights
+from interp.models._operations import plus
 
 if TYPE_CHECKING:
     from interp.models.mlp import MLP
 
 
-class Embed(nn.Module):
+class Embed(HookedPart):
     W_E: Float[Tensor, "p d_model"]
 
     def forward(self, operand: Int[Tensor, " batch"]) -> Float[Tensor, "batch d_model"]:
         return self.W_E[operand]
 
 
-class Hidden(nn.Module):
+class Hidden(HookedPart):
+    hook_pre: HookPoint
+    hook_post: HookPoint
     W_in: Float[Tensor, "d_in d_mlp"]
-    b_in: Float[Tensor, " d_mlp"]
+    b_in: Float[Tensor, " d_mlp"] | None
 
-    def __init__(self, act_fn: str, biases: bool) -> None:
+    def __init__(self, act_fn: str) -> None:
         super().__init__()
         self.act_fn = ACTIVATIONS[act_fn]
-        self.biases = biases
-        self.hook_pre = HookPoint()
-        self.hook_post = HookPoint()
 
     def forward(self, x: Float[Tensor, "batch d_in"]) -> Float[Tensor, "batch d_mlp"]:
-        pre = x @ self.W_in
-        return self.hook_post(self.act_fn(self.hook_pre(pre + self.b_in if self.biases else pre)))
+        pre = self.hook_pre(plus(x @ self.W_in, self.b_in))
+        return self.hook_post(self.act_fn(pre))
 
 
-class Unembed(nn.Module):
+class Unembed(HookedPart):
     W_U: Float[Tensor, "d_mlp p"]
-    b_U: Float[Tensor, " p"]
-
-    def __init__(self, biases: bool) -> None:
-        super().__init__()
-        self.biases = biases
+    b_U: Float[Tensor, " p"] | None
 
     def forward(self, x: Float[Tensor, "batch d_mlp"]) -> Float[Tensor, "batch p"]:
-        return x @ self.W_U + self.b_U if self.biases else x @ self.W_U
+        return plus(x @ self.W_U, self.b_U)
 
 
 class HookedMLP(HookedModel):
@@ -56,15 +52,21 @@ class HookedMLP(HookedModel):
     def __init__(self, architecture: MLP, weights: Weights) -> None:
         super().__init__()
         self.tables = [name.removesuffix(".W_E") for name in architecture.embeddings]
+        self.combine = architecture.combine
+        self.hidden = architecture.hidden_layers
         for table in dict.fromkeys(self.tables):
             self.add_module(table, Embed())
         self.hook_embed = HookPoint()
-        self.mlp = Hidden(architecture.act_fn, architecture.biases)
-        self.unembed = Unembed(architecture.biases)
+        for layer in self.hidden:
+            self.add_module(layer, Hidden(architecture.act_fn))
+        self.unembed = Unembed()
         register_weights(self, weights)
         self.setup()
 
     def forward(self, pairs: Int[Tensor, "batch 2"]) -> Float[Tensor, "batch p"]:
         embedded = [self.get_submodule(table)(operand) for table, operand in zip(self.tables, pairs.T, strict=True)]
-        x = self.hook_embed(torch.stack(embedded, dim=1))  # [batch, operand, d_model]
-        return self.unembed(self.mlp(x.flatten(1)))
+        operands = self.hook_embed(torch.stack(embedded, dim=1))  # [batch, operand, d_model]
+        x = operands.sum(dim=1) if self.combine == "added" else operands.flatten(1)
+        for layer in self.hidden:
+            x = self.get_submodule(layer)(x)
+        return self.unembed(x)

@@ -10,33 +10,28 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from interp.models._architecture import ACTIVATIONS, Weights
-from interp.models._hooks import HookedModel, HookPoint, register_weights
+from interp.models._hooks import HookedModel, HookedPart, HookPoint, register_weights
+from interp.models._operations import plus
 
 if TYPE_CHECKING:
     from interp.models.transformer import Transformer
 
 
-def _add_hook_points(module: nn.Module) -> None:
-    """A HookPoint for each name that the module's class declares as one."""
-    for name in (name for name in type(module).__annotations__ if name.startswith("hook_")):
-        setattr(module, name, HookPoint())
-
-
-class Embed(nn.Module):
+class Embed(HookedPart):
     W_E: Float[Tensor, "d_vocab d_model"]
 
     def forward(self, tokens: Int[Tensor, "batch pos"]) -> Float[Tensor, "batch pos d_model"]:
         return self.W_E[tokens]
 
 
-class PosEmbed(nn.Module):
+class PosEmbed(HookedPart):
     W_pos: Float[Tensor, "n_ctx d_model"]
 
     def forward(self, tokens: Int[Tensor, "batch pos"]) -> Float[Tensor, "batch pos d_model"]:
         return self.W_pos[: tokens.shape[1]].expand(len(tokens), -1, -1)
 
 
-class Attention(nn.Module):
+class Attention(HookedPart):
     hook_q: HookPoint
     hook_k: HookPoint
     hook_v: HookPoint
@@ -47,53 +42,59 @@ class Attention(nn.Module):
     W_K: Float[Tensor, "head d_model d_head"]
     W_V: Float[Tensor, "head d_model d_head"]
     W_O: Float[Tensor, "head d_head d_model"]
+    b_Q: Float[Tensor, "head d_head"] | None
+    b_K: Float[Tensor, "head d_head"] | None
+    b_V: Float[Tensor, "head d_head"] | None
+    b_O: Float[Tensor, " d_model"] | None
 
-    def __init__(self) -> None:
+    def __init__(self, causal: bool, attention_rate: float) -> None:
         super().__init__()
-        _add_hook_points(self)
+        self.causal = causal
+        self.attention_rate = attention_rate
 
     def forward(self, x: Float[Tensor, "batch pos d_model"]) -> Float[Tensor, "batch pos d_model"]:
-        q = self.hook_q(torch.einsum("bpm,hmd->bphd", x, self.W_Q))
-        k = self.hook_k(torch.einsum("bpm,hmd->bphd", x, self.W_K))
-        v = self.hook_v(torch.einsum("bpm,hmd->bphd", x, self.W_V))
+        q = self.hook_q(plus(torch.einsum("bpm,hmd->bphd", x, self.W_Q), self.b_Q))
+        k = self.hook_k(plus(torch.einsum("bpm,hmd->bphd", x, self.W_K), self.b_K))
+        v = self.hook_v(plus(torch.einsum("bpm,hmd->bphd", x, self.W_V), self.b_V))
         scores = torch.einsum("bqhd,bkhd->bhqk", q, k) / math.sqrt(q.shape[-1])
-        future = torch.ones(scores.shape[-2:], dtype=torch.bool, device=x.device).triu(1)
-        scores = self.hook_attn_scores(scores.masked_fill(future, -torch.inf))
-        pattern = self.hook_pattern(scores.softmax(dim=-1))  # [batch, head, query, key]
-        z = self.hook_z(torch.einsum("bhqk,bkhd->bqhd", pattern, v))
-        return torch.einsum("bqhd,hdm->bqm", z, self.W_O)
+        seen = torch.ones(scores.shape[-2:], dtype=torch.bool, device=x.device)  # [query, key]
+        if self.causal:
+            seen = seen.tril()
+        softmax = self.hook_attn_scores(scores.masked_fill(~seen, -torch.inf)).softmax(dim=-1)
+        pattern = self.attention_rate * softmax + (1 - self.attention_rate) * seen.type_as(softmax)
+        z = torch.einsum("bhqk,bkhd->bqhd", self.hook_pattern(pattern), v)
+        return plus(torch.einsum("bqhd,hdm->bqm", self.hook_z(z), self.W_O), self.b_O)
 
 
-class MLP(nn.Module):
+class MLP(HookedPart):
+    hook_pre: HookPoint
+    hook_post: HookPoint
     W_in: Float[Tensor, "d_model d_mlp"]
-    b_in: Float[Tensor, " d_mlp"]
+    b_in: Float[Tensor, " d_mlp"] | None
     W_out: Float[Tensor, "d_mlp d_model"]
-    b_out: Float[Tensor, " d_model"]
+    b_out: Float[Tensor, " d_model"] | None
 
     def __init__(self, act_fn: str) -> None:
         super().__init__()
         self.act_fn = ACTIVATIONS[act_fn]
-        self.hook_pre = HookPoint()
-        self.hook_post = HookPoint()
 
     def forward(self, x: Float[Tensor, "batch pos d_model"]) -> Float[Tensor, "batch pos d_model"]:
-        pre = self.hook_pre(x @ self.W_in + self.b_in)
+        pre = self.hook_pre(plus(x @ self.W_in, self.b_in))
         post = self.hook_post(self.act_fn(pre))
-        return post @ self.W_out + self.b_out
+        return plus(post @ self.W_out, self.b_out)
 
 
-class Block(nn.Module):
+class Block(HookedPart):
     hook_resid_pre: HookPoint
     hook_attn_out: HookPoint
     hook_resid_mid: HookPoint
     hook_mlp_out: HookPoint
     hook_resid_post: HookPoint
 
-    def __init__(self, act_fn: str) -> None:
+    def __init__(self, architecture: Transformer) -> None:
         super().__init__()
-        self.attn = Attention()
-        self.mlp = MLP(act_fn)
-        _add_hook_points(self)
+        self.attn = Attention(architecture.causal, architecture.attention_rate)
+        self.mlp = MLP(architecture.act_fn)
 
     def forward(self, x: Float[Tensor, "batch pos d_model"]) -> Float[Tensor, "batch pos d_model"]:
         x = self.hook_resid_pre(x)
@@ -101,11 +102,12 @@ class Block(nn.Module):
         return self.hook_resid_post(x + self.hook_mlp_out(self.mlp(x)))
 
 
-class Unembed(nn.Module):
+class Unembed(HookedPart):
     W_U: Float[Tensor, "d_model d_vocab_out"]
+    b_U: Float[Tensor, " d_vocab_out"] | None
 
     def forward(self, x: Float[Tensor, "batch pos d_model"]) -> Float[Tensor, "batch pos d_vocab_out"]:
-        return x @ self.W_U
+        return plus(x @ self.W_U, self.b_U)
 
 
 class HookedTransformer(HookedModel):
@@ -115,7 +117,7 @@ class HookedTransformer(HookedModel):
         super().__init__()
         self.embed = Embed()
         self.pos_embed = PosEmbed()
-        self.blocks = nn.ModuleList(Block(architecture.act_fn) for _ in range(architecture.n_layers))
+        self.blocks = nn.ModuleList(Block(architecture) for _ in range(architecture.n_layers))
         self.unembed = Unembed()
         self.hook_embed = HookPoint()
         self.hook_pos_embed = HookPoint()

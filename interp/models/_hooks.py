@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from transformer_lens import ActivationCache, HookedRootModule
 from transformer_lens.hook_points import HookPoint
 
-__all__ = ["HookPoint", "HookedModel", "register_weights"]
+__all__ = ["HookPoint", "HookedModel", "HookedPart", "register_weights"]
 
 
 class HookedModel(HookedRootModule):
@@ -28,6 +28,21 @@ class HookedModel(HookedRootModule):
         as_object = options.pop("return_cache_object", True)
         logits, cache = super().run_with_cache(*args, **options)
         return logits, ActivationCache(cache, self) if as_object else cache
+
+
+class HookedPart(nn.Module):
+    """A part of a hooked model, whose class names its weights and hook points in annotations.
+
+    Each `hook_…` is made; each bias `b_…` is None until `register_weights` gives it a value.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        for name in type(self).__annotations__:
+            if name.startswith("hook_"):
+                setattr(self, name, HookPoint())
+            elif name.startswith("b_"):
+                self.register_parameter(name, None)
 
 
 def register_weights(module: nn.Module, weights: Mapping[str, Tensor]) -> None:

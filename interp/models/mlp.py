@@ -10,9 +10,9 @@ import torch
 from jaxtyping import Float, Int
 from pydantic import PositiveInt
 from torch import Tensor
-from torch.nn.functional import embedding
 
 from interp.models._architecture import ACTIVATIONS, Architecture, Weights
+from interp.models._operations import affine, plus, rows
 from interp.tasks._task import Task
 
 if TYPE_CHECKING:
@@ -23,40 +23,55 @@ def mlp(
     task: Task,
     d_model: PositiveInt = 256,
     d_mlp: PositiveInt = 128,
+    n_layers: Literal[1, 2] = 1,
     shared_embedding: bool = False,
-    biases: bool = False,
+    combine: Literal["concatenated", "added"] = "concatenated",
+    biases: Literal["none", "hidden", "all"] = "none",
     act_fn: Literal["relu", "gelu"] = "relu",
 ) -> MLP:
-    """One hidden layer on the two operands' embeddings side by side (Chughtai et al. 2023).
+    """One or two hidden layers on the two operands' embeddings; the default is that of Chughtai et al. 2023.
 
-    logits = act([E_a[a], E_b[b]] @ W_in + b_in) @ W_U + b_U, the embeddings one table or two.
+    logits = act([E_a[a], E_b[b]] @ W_in + b_in) @ W_U + b_U, the embeddings one table or two, side by side or
+    added; a second hidden layer, mlp2, goes in between. Zhong et al. 2023 have their models A (added), B (added,
+    two layers) and D (concatenated) with a shared embedding and hidden biases.
+    biases: "hidden", b_in of each hidden layer; "all", b_U too; or "none".
     Initialisation: normal with standard deviation 1/√fan_in (embeddings 1/√d_model), biases 0.
     """
-    return MLP(task, d_model, d_mlp, shared_embedding, biases, act_fn)
+    return MLP(task, d_model, d_mlp, n_layers, shared_embedding, combine, biases, act_fn)
 
 
 @dataclass(frozen=True)
 class MLP(Architecture):
     d_model: int
     d_mlp: int
+    n_layers: Literal[1, 2]
     shared_embedding: bool
-    biases: bool
+    combine: Literal["concatenated", "added"]
+    biases: Literal["none", "hidden", "all"]
     act_fn: Literal["relu", "gelu"]
 
     @property
+    def hidden_layers(self) -> tuple[str, ...]:
+        """The modules' names, from the embeddings up."""
+        return ("mlp", "mlp2")[: self.n_layers]
+
+    @property
     def neurons(self) -> str:
-        return "mlp.hook_post"
+        return f"{self.hidden_layers[-1]}.hook_post"
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
         p = self.task.p
-        return {
-            **dict.fromkeys(sorted(set(self.embeddings)), (p, self.d_model)),
-            "mlp.W_in": (2 * self.d_model, self.d_mlp),
-            **({"mlp.b_in": (self.d_mlp,)} if self.biases else {}),
-            "unembed.W_U": (self.d_mlp, p),
-            **({"unembed.b_U": (p,)} if self.biases else {}),
-        }
+        d_in = self.d_model if self.combine == "added" else 2 * self.d_model
+        shapes: dict[str, tuple[int, ...]] = dict.fromkeys(sorted(set(self.embeddings)), (p, self.d_model))
+        for layer in self.hidden_layers:
+            shapes[f"{layer}.W_in"] = (d_in if layer == "mlp" else self.d_mlp, self.d_mlp)
+            if self.biases != "none":
+                shapes[f"{layer}.b_in"] = (self.d_mlp,)
+        shapes["unembed.W_U"] = (self.d_mlp, p)
+        if self.biases == "all":
+            shapes["unembed.b_U"] = (p,)
+        return shapes
 
     @property
     def embeddings(self) -> tuple[str, str]:
@@ -65,7 +80,18 @@ class MLP(Architecture):
 
     @property
     def description(self) -> str:
-        return f"1 hidden layer of {self.d_mlp}, d_model {self.d_model}"
+        layers = "1 hidden layer" if self.n_layers == 1 else f"{self.n_layers} hidden layers"
+        remarks = {
+            "shared embedding": self.shared_embedding,
+            "operands added": self.combine == "added",
+            "hidden biases": self.biases == "hidden",
+            "biases": self.biases == "all",
+            "GeLU": self.act_fn == "gelu",
+        }
+        return ", ".join(
+            [f"{layers} of {self.d_mlp}", f"d_model {self.d_model}"]
+            + [remark for remark, holds in remarks.items() if holds]
+        )
 
     def tokens(self, pairs: Int[Tensor, "pair 2"]) -> Int[Tensor, "pair 2"]:
         """The operands themselves."""
@@ -86,17 +112,18 @@ class MLP(Architecture):
         return torch.cat([weights[name] for name in sorted(set(self.embeddings))], dim=1)
 
     def last_position(self, weights: Weights, pairs: Int[Tensor, "pair 2"]) -> dict[str, Float[Tensor, "pair ..."]]:
+        """The first layer adds up a table over a and one over b; the second takes every pair for itself."""
         a, b = pairs.unbind(1)
-        W_a, W_b = weights["mlp.W_in"].split(self.d_model)
-        E_a, E_b = (weights[name] for name in self.embeddings)
-        pre = embedding(a, E_a @ W_a) + embedding(b, E_b @ W_b)
-        if self.biases:
-            pre = pre + weights["mlp.b_in"]
+        W_in, (E_a, E_b) = weights["mlp.W_in"], (weights[name] for name in self.embeddings)
+        W_a, W_b = (W_in, W_in) if self.combine == "added" else W_in.split(self.d_model)
+        pre = plus(rows(E_a @ W_a, a) + rows(E_b @ W_b, b), weights.get("mlp.b_in"))
         post = ACTIVATIONS[self.act_fn](pre)
-        logits = post @ weights["unembed.W_U"]
-        if self.biases:
-            logits = logits + weights["unembed.b_U"]
-        return {"mlp.hook_pre": pre, "mlp.hook_post": post, "logits": logits}
+        activations = {"mlp.hook_pre": pre, "mlp.hook_post": post}
+        if self.n_layers == 2:
+            pre = affine(post, weights["mlp2.W_in"], weights.get("mlp2.b_in"))
+            post = ACTIVATIONS[self.act_fn](pre)
+            activations |= {"mlp2.hook_pre": pre, "mlp2.hook_post": post}
+        return activations | {"logits": affine(post, weights["unembed.W_U"], weights.get("unembed.b_U"))}
 
     def hooked(self, weights: Weights) -> HookedMLP:
         from interp.models._hooked_mlp import HookedMLP

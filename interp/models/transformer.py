@@ -11,10 +11,11 @@ import torch
 from jaxtyping import Float, Int
 from pydantic import PositiveInt
 from torch import Tensor
-from torch.autograd.function import once_differentiable
-from torch.nn.functional import embedding
 
+from interp.models import _attention
+from interp.models._add_relu import AddReLU
 from interp.models._architecture import ACTIVATIONS, Architecture, Weights
+from interp.models._operations import affine, plus, rows
 from interp.tasks._task import Task
 
 if TYPE_CHECKING:
@@ -30,18 +31,51 @@ def transformer(
     n_heads: PositiveInt = 4,
     d_mlp: PositiveInt = 512,
     act_fn: Literal["relu", "gelu"] = "relu",
+    causal: bool = True,
+    attention_rate: float = 1.0,
+    equals_sign: bool = True,
+    shared_vocab: bool = True,
+    biases: Literal["none", "hidden", "all"] = "hidden",
+    d_vocab_out: PositiveInt | None = None,
 ) -> Transformer:
-    """A causal transformer on the tokens [a, b, =], without LayerNorm, without biases in attention.
+    """A transformer on the tokens [a, b, =], without LayerNorm; the default is that of Nanda et al. 2023.
 
-    The vocabulary is 0…p-1 and "=" (token p), in and out. Initialisation of Nanda et al. 2023: normal
-    with standard deviation 1/√d_model (W_U: 1/√d_vocab), biases 0.
-    Raises ValueError where d_model is not a multiple of n_heads.
+    - causal: a position sees itself and those before it; else every position sees every other.
+    - attention_rate: α of Zhong et al. 2023. The pattern is α·softmax + (1 - α) on the positions seen; at 0
+      all are seen alike, whatever the keys.
+    - equals_sign: else the tokens are [a, b], and the answer is read at b.
+    - shared_vocab: a and b have the same tokens 0…p-1; else b has tokens of its own, p…2p-1. The last token
+      of the vocabulary is "=", where there is one.
+    - biases: "hidden", those of the MLPs, b_in and b_out; "all", b_Q, b_K, b_V, b_O and b_U too; or "none".
+    - d_vocab_out: the number of logits, the whole vocabulary where it is not given.
+
+    d_head is d_model / n_heads, rounded down. "gelu" is the exact one, x·Φ(x). Initialisation of Nanda et al.:
+    normal with standard deviation 1/√d_model (W_U: 1/√d_vocab_out), biases 0.
+    Raises ValueError where d_model is less than n_heads, attention_rate not in 0…1, or d_vocab_out less than p.
     """
-    if d_model % n_heads:
-        raise ValueError(
-            f"d_model is {d_model}, which {n_heads} heads do not divide; try {d_model // n_heads * n_heads}"
-        )
-    return Transformer(task, n_layers, d_model, n_heads, d_mlp, act_fn)
+    if d_model < n_heads:
+        raise ValueError(f"d_model is {d_model}, which leaves {n_heads} heads no dimension each; try {n_heads} or more")
+    if not 0 <= attention_rate <= 1:
+        raise ValueError(f"attention_rate is {attention_rate}; it is the softmax's share of the pattern, from 0 to 1")
+    d_vocab = task.p * (1 if shared_vocab else 2) + (1 if equals_sign else 0)
+    d_vocab_out = d_vocab if d_vocab_out is None else d_vocab_out
+    if d_vocab_out < task.p:
+        raise ValueError(f"d_vocab_out is {d_vocab_out}, too few for {task.p} answers; give {task.p} or more, or none")
+    return Transformer(
+        task,
+        n_layers,
+        d_model,
+        n_heads,
+        d_mlp,
+        act_fn,
+        causal,
+        attention_rate,
+        equals_sign,
+        shared_vocab,
+        biases,
+        d_vocab,
+        d_vocab_out,
+    )
 
 
 @dataclass(frozen=True)
@@ -51,16 +85,21 @@ class Transformer(Architecture):
     n_heads: int
     d_mlp: int
     act_fn: Literal["relu", "gelu"]
-
-    n_ctx = 3
+    causal: bool
+    attention_rate: float
+    equals_sign: bool
+    shared_vocab: bool
+    biases: Literal["none", "hidden", "all"]
+    d_vocab: int
+    d_vocab_out: int
 
     @property
     def d_head(self) -> int:
         return self.d_model // self.n_heads
 
     @property
-    def d_vocab(self) -> int:
-        return self.task.p + 1
+    def n_ctx(self) -> int:
+        return 3 if self.equals_sign else 2
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -71,22 +110,44 @@ class Transformer(Architecture):
             "attn.W_K": per_head,
             "attn.W_V": per_head,
             "attn.W_O": (self.n_heads, self.d_head, d_model),
+            "attn.b_Q": (self.n_heads, self.d_head),
+            "attn.b_K": (self.n_heads, self.d_head),
+            "attn.b_V": (self.n_heads, self.d_head),
+            "attn.b_O": (d_model,),
             "mlp.W_in": (d_model, d_mlp),
             "mlp.b_in": (d_mlp,),
             "mlp.W_out": (d_mlp, d_model),
             "mlp.b_out": (d_model,),
         }
-        return {
+        everything = {
             "embed.W_E": (self.d_vocab, d_model),
             "pos_embed.W_pos": (self.n_ctx, d_model),
             **{f"blocks.{layer}.{name}": shape for layer in range(self.n_layers) for name, shape in block.items()},
-            "unembed.W_U": (d_model, self.d_vocab),
+            "unembed.W_U": (d_model, self.d_vocab_out),
+            "unembed.b_U": (self.d_vocab_out,),
         }
+        absent = {"none": (".b_",), "hidden": ("attn.b_", "unembed.b_"), "all": ()}[self.biases]
+        return {name: shape for name, shape in everything.items() if not any(part in name for part in absent)}
 
     @property
     def description(self) -> str:
-        layers = "1 layer" if self.n_layers == 1 else f"{self.n_layers} layers"
-        return f"{layers}, {self.n_heads} heads, d_model {self.d_model}, d_mlp {self.d_mlp}"
+        remarks = {
+            "GeLU": self.act_fn == "gelu",
+            "not causal": not self.causal,
+            f"attention rate {self.attention_rate:.3g}": self.attention_rate != 1,
+            "no equals sign": not self.equals_sign,
+            "two vocabularies": not self.shared_vocab,
+            "no biases": self.biases == "none",
+            "biases in attention and unembedding too": self.biases == "all",
+            f"{self.d_vocab_out} logits": self.d_vocab_out != self.d_vocab,
+        }
+        sizes = [
+            "1 layer" if self.n_layers == 1 else f"{self.n_layers} layers",
+            "1 head" if self.n_heads == 1 else f"{self.n_heads} heads",
+            f"d_model {self.d_model}",
+            f"d_mlp {self.d_mlp}",
+        ]
+        return ", ".join(sizes + [remark for remark, holds in remarks.items() if holds])
 
     @property
     def neurons(self) -> str:
@@ -98,14 +159,22 @@ class Transformer(Architecture):
         def draw(name: str, shape: tuple[int, ...]) -> Tensor:
             if ".b_" in name:
                 return torch.zeros(shape)
-            fan = self.d_vocab if name == "unembed.W_U" else self.d_model
+            fan = self.d_vocab_out if name == "unembed.W_U" else self.d_model
             return torch.randn(shape, generator=generator) / math.sqrt(fan)
 
         return {name: draw(name, shape) for name, shape in self.shapes.items()}
 
     def tokens(self, pairs: Int[Tensor, "pair 2"]) -> Int[Tensor, "pair pos"]:
-        """[a, b, =] for each pair."""
-        return torch.cat([pairs, pairs.new_full((len(pairs), 1), self.task.p)], dim=1)
+        """[a, b, =] for each pair, or [a, b]; b counted from p where it has tokens of its own."""
+        a, b = pairs.unbind(1)
+        columns = [a, b + self._first_token_of_b]
+        if self.equals_sign:
+            columns.append(torch.full_like(a, self.d_vocab - 1))
+        return torch.stack(columns, dim=1)
+
+    @property
+    def _first_token_of_b(self) -> int:
+        return 0 if self.shared_vocab else self.task.p
 
     def embedding(self, weights: Weights) -> Float[Tensor, "p d_model"]:
         return weights["embed.W_E"][: self.task.p]
@@ -127,7 +196,7 @@ class Transformer(Architecture):
     def _module(self) -> HookedTransformer:
         return self.hooked({name: torch.empty(shape) for name, shape in self.shapes.items()})
 
-    def logits(self, weights: Weights, pairs: Int[Tensor, "pair 2"]) -> Float[Tensor, "pair d_vocab"]:
+    def logits(self, weights: Weights, pairs: Int[Tensor, "pair 2"]) -> Float[Tensor, "pair d_vocab_out"]:
         """The logits alone, for training: `last_position`'s up to rounding, in the fewest operations.
 
         Only the neurons stand between z and the logits, so the matrices on either side of them are multiplied
@@ -136,58 +205,52 @@ class Transformer(Architecture):
         """
         if self.n_layers > 1:
             return super().logits(weights, pairs)
-        W_in, b_in, W_out, b_out = (weights[f"blocks.0.mlp.{name}"] for name in ("W_in", "b_in", "W_out", "b_out"))
-        W_O, W_U = weights["blocks.0.attn.W_O"].flatten(0, 1), weights["unembed.W_U"]
-        _, z, z_equals = self._attention(weights, pairs)
-        resid_mid = self._equals(weights) + z_equals @ W_O  # [d_model]: the part that is the same for every pair
-        pre = torch.addmm(resid_mid @ W_in + b_in, z, W_O @ W_in)  # [pair, d_mlp]
-        direct = torch.addmm((resid_mid + b_out) @ W_U, z, W_O @ W_U)  # [pair, d_vocab]
+        W_in, W_out, W_U = weights["blocks.0.mlp.W_in"], weights["blocks.0.mlp.W_out"], weights["unembed.W_U"]
+        b_in, b_out, b_U = (weights.get(name) for name in ("blocks.0.mlp.b_in", "blocks.0.mlp.b_out", "unembed.b_U"))
+        W_O, b_O = weights["blocks.0.attn.W_O"].flatten(0, 1), weights.get("blocks.0.attn.b_O")
+        attended = self._attention(weights, pairs)
+        resid_mid = plus(self._resid_pre(weights) + attended.z_constant @ W_O, b_O)  # but for what differs by pair in z
+        pre = torch.addmm(_per_pair(plus(resid_mid @ W_in, b_in), pairs), attended.z, W_O @ W_in)
+        direct = torch.addmm(_per_pair(plus(plus(resid_mid, b_out) @ W_U, b_U), pairs), attended.z, W_O @ W_U)
         if self.act_fn == "relu":
-            return _AddReLU.apply(direct, pre, W_out @ W_U)
+            return AddReLU.apply(direct, pre, W_out @ W_U)
         return direct.addmm(ACTIVATIONS[self.act_fn](pre), W_out @ W_U)
 
     def _factorised(self, weights: Weights, pairs: Int[Tensor, "pair 2"]) -> dict[str, Float[Tensor, "pair ..."]]:
-        """Every activation at "=": attention from tables over the operands, and only this position's MLP."""
-        pattern, z, z_equals = self._attention(weights, pairs)
-        z = z + z_equals
-        resid_mid = self._equals(weights) + z @ weights["blocks.0.attn.W_O"].flatten(0, 1)
-        pre = torch.addmm(weights["blocks.0.mlp.b_in"], resid_mid, weights["blocks.0.mlp.W_in"])
+        """Every activation at the last position: attention from tables over the operands, and only this MLP."""
+        attended = self._attention(weights, pairs)
+        z = attended.z + attended.z_constant
+        attn_out = affine(z, weights["blocks.0.attn.W_O"].flatten(0, 1), weights.get("blocks.0.attn.b_O"))
+        resid_mid = _per_pair(self._resid_pre(weights), pairs) + attn_out
+        pre = affine(resid_mid, weights["blocks.0.mlp.W_in"], weights.get("blocks.0.mlp.b_in"))
         post = ACTIVATIONS[self.act_fn](pre)
-        resid_post = resid_mid + torch.addmm(weights["blocks.0.mlp.b_out"], post, weights["blocks.0.mlp.W_out"])
+        resid_post = resid_mid + affine(post, weights["blocks.0.mlp.W_out"], weights.get("blocks.0.mlp.b_out"))
         return {
-            "blocks.0.attn.hook_pattern": pattern,
+            "blocks.0.attn.hook_pattern": attended.pattern,
             "blocks.0.attn.hook_z": z.unflatten(1, (self.n_heads, -1)),
             "blocks.0.hook_resid_mid": resid_mid,
             "blocks.0.mlp.hook_pre": pre,
             "blocks.0.mlp.hook_post": post,
             "blocks.0.hook_resid_post": resid_post,
-            "logits": resid_post @ weights["unembed.W_U"],
+            "logits": affine(resid_post, weights["unembed.W_U"], weights.get("unembed.b_U")),
         }
 
-    def _equals(self, weights: Weights) -> Float[Tensor, " d_model"]:
-        """The residual stream at "=" before attention: the same for every pair."""
-        return weights["embed.W_E"][self.task.p] + weights["pos_embed.W_pos"][2]
+    def _attention(self, weights: Weights, pairs: Int[Tensor, "pair 2"]) -> _attention.Attended:
+        operands = self._operands(weights)
+        if self.equals_sign:
+            return _attention.from_equals(operands, self._resid_pre(weights), weights, pairs, self.attention_rate)
+        return _attention.from_b(operands, weights, pairs, self.attention_rate)
 
-    def _attention(
-        self, weights: Weights, pairs: Int[Tensor, "pair 2"]
-    ) -> tuple[Float[Tensor, "pair head pos"], Float[Tensor, "pair z"], Float[Tensor, " z"]]:
-        """The pattern from "=", and z, heads side by side, in two parts: what differs by pair, and what does not.
+    def _operands(self, weights: Weights) -> Float[Tensor, "operand p d_model"]:
+        """The residual stream at a and at b before attention, for every residue."""
+        p, first, W_E, W_pos = self.task.p, self._first_token_of_b, weights["embed.W_E"], weights["pos_embed.W_pos"]
+        return torch.stack([W_E[:p] + W_pos[0], W_E[first : first + p] + W_pos[1]])
 
-        The query is one vector, so the scores and values of an operand are a table over the residues. Both are
-        taken relative to those of "=": its score is then 0, and z = v_= + Σ_i pattern_i·(v_i - v_=).
-        """
-        p, (a, b) = self.task.p, pairs.unbind(1)
-        W_E, W_pos, equals = weights["embed.W_E"], weights["pos_embed.W_pos"], self._equals(weights)
-        W_Q, W_K, W_V = (weights[f"blocks.0.attn.W_{letter}"] for letter in "QKV")
-        relative = torch.stack([W_E[:p] + W_pos[0], W_E[:p] + W_pos[1]]) - equals  # [operand, p, d_model]
-        query = torch.einsum("m,hmd->hd", equals, W_Q) / math.sqrt(self.d_head)
-        scores = relative @ torch.einsum("hmd,hd->mh", W_K, query)  # [operand, p, head]
-        value_of = W_V.permute(1, 0, 2).flatten(1)  # [d_model, head * d_head]
-        values = (relative @ value_of).unflatten(2, (self.n_heads, -1))  # [operand, p, head, d_head]
-        at_a, at_b = _rows(scores[0], a), _rows(scores[1], b)  # [pair, head]
-        pattern = torch.stack([at_a, at_b, torch.zeros_like(at_a)]).softmax(dim=0)  # [pos, pair, head]
-        z = pattern[0, ..., None] * _rows(values[0], a) + pattern[1, ..., None] * _rows(values[1], b)
-        return pattern.permute(1, 2, 0), z.flatten(1), equals @ value_of
+    def _resid_pre(self, weights: Weights) -> Float[Tensor, " d_model"] | Float[Tensor, "p d_model"]:
+        """The residual stream at the last position before attention: one vector at "=", a row for each residue at b."""
+        if self.equals_sign:
+            return weights["embed.W_E"][self.d_vocab - 1] + weights["pos_embed.W_pos"][2]
+        return self._operands(weights)[1]
 
     def hooked(self, weights: Weights) -> HookedTransformer:
         from interp.models._hooked_transformer import HookedTransformer
@@ -195,30 +258,6 @@ class Transformer(Architecture):
         return HookedTransformer(self, weights)
 
 
-def _rows(table: Float[Tensor, "p ..."], at: Int[Tensor, " pair"]) -> Float[Tensor, "pair ..."]:
-    """`table[at]`, whose gradient is summed in a fixed order, quickly."""
-    return embedding(at, table.flatten(1)).unflatten(1, table.shape[1:])
-
-
-class _AddReLU(torch.autograd.Function):
-    """direct + relu(pre) @ W, in the memory of `direct` and `pre`: the [pair, d_mlp] arrays outgrow the caches."""
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        direct: Float[Tensor, "pair logit"],
-        pre: Float[Tensor, "pair neuron"],
-        W: Float[Tensor, "neuron logit"],
-    ) -> Float[Tensor, "pair logit"]:
-        post = pre.relu_()
-        ctx.mark_dirty(direct)
-        ctx.save_for_backward(post, W)
-        return direct.addmm_(post, W)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Float[Tensor, "pair logit"]) -> tuple[Tensor, Tensor, Tensor]:
-        post, W = ctx.saved_tensors
-        of_pre = gradient @ W.T
-        torch.ops.aten.threshold_backward.grad_input(of_pre, post, 0, grad_input=of_pre)
-        return gradient, of_pre, post.T @ gradient
+def _per_pair(x: Float[Tensor, " n"] | Float[Tensor, "p n"], pairs: Int[Tensor, "pair 2"]) -> Float[Tensor, "..."]:
+    """What depends on b alone, a row for each pair; one vector, the same for all pairs, as it is."""
+    return x if x.ndim == 1 else rows(x, pairs[:, 1])

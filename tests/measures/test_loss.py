@@ -24,7 +24,7 @@ def table_network(logits):
         "unembed.W_U": logits.reshape(p * p, p),
         "unembed.b_U": torch.zeros(p),
     }
-    return weights, {"mlp": {"d_model": p, "d_mlp": p * p, "biases": True}}
+    return weights, {"mlp": {"d_model": p, "d_mlp": p * p, "biases": "all"}}
 
 
 def clock_logits(p, freqs, strength=1.0):

@@ -10,7 +10,7 @@ import torch
 from interp.results import summary
 
 TASK = {"modular_arithmetic": {"p": 5}}
-MODEL = {"mlp": {"d_model": 2, "d_mlp": 3, "biases": True}}
+MODEL = {"mlp": {"d_model": 2, "d_mlp": 3, "biases": "all"}}
 
 
 @pytest.fixture
