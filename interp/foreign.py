@@ -17,7 +17,22 @@ import safetensors
 from interp.errors import InterpError, shown
 from interp.unpickling import TORCH_TYPES, Refused, Storage, Type, Unpickler, checked, numpy_elements
 
+LEGACY_MAGIC = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
+"""A pickle of 0x1950a86a20f9469cfc6c."""
+
 EXPECTED = "expected a torch file, a pickle, safetensors or .npz"
+
+
+_SAFETENSORS = {
+    "F64": "float64",
+    "F32": "float32",
+    "F16": "float16",
+    "BF16": "bfloat16",
+    **{f"I{bits}": f"int{bits}" for bits in (64, 32, 16, 8)},
+    **{f"U{bits}": f"uint{bits}" for bits in (64, 32, 16, 8)},
+    "BOOL": "bool",
+    "C64": "complex64",
+}
 
 
 class ForeignFileError(InterpError):
@@ -98,23 +113,6 @@ def _is_text(head: bytes) -> bool:
     return all(character.isprintable() or character in "\t\n\r\f" for character in text) and "\ufffd" not in text
 
 
-_SAFETENSORS = {
-    "F64": "float64",
-    "F32": "float32",
-    "F16": "float16",
-    "BF16": "bfloat16",
-    **{f"I{bits}": f"int{bits}" for bits in (64, 32, 16, 8)},
-    **{f"U{bits}": f"uint{bits}" for bits in (64, 32, 16, 8)},
-    "BOOL": "bool",
-    "C64": "complex64",
-}
-
-
-# Formats.
-
-LEGACY_MAGIC = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
-
-
 def _safetensors(data: bytes) -> dict[str, np.ndarray]:
     (header,) = struct.unpack("<Q", data[:8])
     if header > len(data) - 8:
@@ -149,12 +147,14 @@ def _legacy(data: bytes) -> Any:
         raise Refused(f"a legacy torch file of version {shown(version)}; expected 1001")
     swapped = system.get("little_endian") is False
     storages: dict[str, Storage] = {}
+    promised = 0
 
     def storage(key: str, kind: Type, numel: int) -> Storage:
+        nonlocal promised
         if key not in storages:
-            needed = sum(known.stored for known in storages.values()) + numel * kind.stored.itemsize
-            if needed > len(data):
-                raise Refused(f"it is cut short (storages of {needed:,} bytes in a file of {len(data):,})")
+            promised += numel * kind.stored.itemsize
+            if promised > len(data):
+                raise Refused(f"it is cut short (storages of {promised:,} bytes in a file of {len(data):,})")
             storages[key] = Storage(key, kind, np.zeros(numel, kind.dtype))
         return storages[key]
 

@@ -26,6 +26,8 @@ MAX_EXPANDED = 64 * 2**20
 MAX_DEPTH = 100
 """Containers within containers."""
 
+MAX_MARKS = 10 * MAX_DEPTH
+MAX_NAME = 1000
 MAX_AXES = 32
 MAX_KEY = 10_000
 MAX_KEY_PARTS = 16
@@ -148,6 +150,7 @@ class Unpickler(pickle._Unpickler):
 
     dispatch: ClassVar[dict[int, Callable[[Any], None]]] = dict(pickle._Unpickler.dispatch)
     stack: list[Any]
+    metastack: list[list[Any]]
     append: Callable[[Any], None]
     read: Callable[[int], bytes]
     pop_mark: Callable[[], list[Any]]
@@ -170,6 +173,8 @@ class Unpickler(pickle._Unpickler):
     # Globals.
 
     def find_class(self, module: str, name: str) -> Any:
+        if len(module) + len(name) > MAX_NAME:
+            raise Refused(f"it would run {shown(module)} when unpickled; not a weights file to trust")
         full = f"{module}.{name}"
         if full in self._MAKERS:
             return _Global(full, self._MAKERS[full])
@@ -249,7 +254,7 @@ class Unpickler(pickle._Unpickler):
     def _fill(self, target: Any, pairs: list[Any]) -> None:
         if type(target) is not dict:
             raise Refused(f"it would set items of a {type(target).__name__}; it is damaged")
-        self._spend(48 * len(pairs))
+        self._spend(16 * len(pairs))
         target.update(self._items(pairs))
 
     def load_dict(self) -> None:
@@ -264,6 +269,11 @@ class Unpickler(pickle._Unpickler):
     def load_setitems(self) -> None:
         pairs = self.pop_mark()
         self._fill(self.stack[-1], pairs)
+
+    def load_mark(self) -> None:
+        if len(self.metastack) > MAX_MARKS:
+            raise Refused("it is nested too deep; not a weights file")
+        super().load_mark()
 
     def load_append(self) -> None:
         self._extend([self.stack.pop()])
@@ -427,6 +437,7 @@ class Unpickler(pickle._Unpickler):
         (pickle.NEWOBJ, load_reduce),
         (pickle.NEWOBJ_EX, load_newobj_ex),
         (pickle.BUILD, load_build),
+        (pickle.MARK, load_mark),
         (pickle.DICT, load_dict),
         (pickle.SETITEM, load_setitem),
         (pickle.SETITEMS, load_setitems),
@@ -451,7 +462,7 @@ def _spending(handler: Callable[[Any], None]) -> Callable[[Any], None]:
 
 
 for _opcode in (
-    *(pickle.MARK, pickle.EMPTY_LIST, pickle.EMPTY_DICT, pickle.TUPLE1, pickle.TUPLE2, pickle.TUPLE3),
+    *(pickle.LIST, pickle.EMPTY_LIST, pickle.EMPTY_DICT, pickle.TUPLE, pickle.TUPLE1, pickle.TUPLE2, pickle.TUPLE3),
     *(pickle.MEMOIZE, pickle.BINPUT, pickle.LONG_BINPUT, pickle.PUT),
 ):
     Unpickler.dispatch[_opcode[0]] = _spending(Unpickler.dispatch[_opcode[0]])
