@@ -83,7 +83,7 @@ def _opened(path: Path) -> Iterator[safetensors.safe_open]:
             yield file
     except FileNotFoundError:
         raise
-    except (safetensors.SafetensorError, OSError, TypeError, AttributeError) as error:  # the last two: not NumPy's types
+    except (safetensors.SafetensorError, OSError, TypeError, AttributeError) as error:  # the last two: its types
         whole = f"not a whole safetensors file ({shown(error)}); restore it or delete it"
         raise InterpError(f"{path} is {_pointer(path) or whole}") from error
 
@@ -153,7 +153,7 @@ class Checkpoints:
         with _opened(path) as file:
             stored = _about(path, file)
             if not isinstance(stored, list) or stored[row : row + 1] != [step]:
-                raise InterpError(f"{path} holds the steps {shown(stored)}, not {step} in place {row} as the index says")
+                raise InterpError(f"{path} holds the steps {shown(stored)}, not {step} in row {row} as its index says")
             return {key: np.asarray(file.get_slice(key)[row]) for key in file.keys()}  # noqa: SIM118
 
     def save(self, step: int, weights: Mapping[str, np.ndarray]) -> None:

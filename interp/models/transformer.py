@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from interp.models._hooked_transformer import HookedTransformer
 
 
+MAX_LAYERS = 100
+
+
 def transformer(
     task: Task,
     n_layers: PositiveInt = 1,
@@ -35,8 +38,10 @@ def transformer(
 
     The vocabulary is 0…p-1 and "=" (token p), in and out. Initialisation of Nanda et al. 2023: normal
     with standard deviation 1/√d_model (W_U: 1/√d_vocab), biases 0.
-    Raises ValueError where d_model is not a multiple of n_heads.
+    Raises ValueError where d_model is not a multiple of n_heads, or there are more than 100 layers.
     """
+    if n_layers > MAX_LAYERS:
+        raise ValueError(f"n_layers is {n_layers}; at most {MAX_LAYERS}")
     if d_model % n_heads:
         raise ValueError(
             f"d_model is {d_model}, which {n_heads} heads do not divide; try {d_model // n_heads * n_heads}"
