@@ -147,9 +147,7 @@ def _written_out(node: yaml.Node, extents: dict[int, _Extent | None]) -> _Extent
         parts = [_written_out(part, extents) for part in inside]
         found = _Extent(1 + sum(part.length for part in parts), 1 + max((part.depth for part in parts), default=0))
     if found.length > MAX_LENGTH or found.depth > MAX_DEPTH:
-        problem = (
-            f"nested more than {MAX_DEPTH} deep" if found.depth > MAX_DEPTH else "too long, its aliases written out"
-        )
+        problem = f"nested more than {MAX_DEPTH} deep" if found.depth > MAX_DEPTH else "too long with its aliases"
         raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
     extents[id(node)] = found
     return found
