@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import reprlib
 from collections.abc import Iterable
+from typing import Any
 
 
 class InterpError(Exception):
@@ -17,7 +19,24 @@ class AlreadyDoneError(InterpError):
 def near_misses(word: str, known: Iterable[str]) -> str:
     """ "; did you mean 'loss'?" where a known name is close, else the known names in short."""
     known = sorted(known)
-    close = difflib.get_close_matches(word, known, n=3, cutoff=0.6)
+    close = difflib.get_close_matches(word[:100], known, n=3, cutoff=0.6)
     if close:
         return "; did you mean " + " or ".join(repr(name) for name in close) + "?"
     return f"; known: {', '.join(known)}" if known else "; there are none yet"
+
+
+class _Short(reprlib.Repr):
+    def repr_int(self, x: int, level: int) -> str:  # noqa: ARG002
+        return repr(x) if x.bit_length() <= 256 else f"a whole number of {x.bit_length():,} bits"
+
+
+_SHORT = _Short()
+_SHORT.maxstring = _SHORT.maxother = 1000
+_SHORT.maxlist = _SHORT.maxtuple = _SHORT.maxdict = 20
+
+
+def shown(value: Any, limit: int = 200) -> str:
+    """`value` out of a file as it may stand in a message: text as it is, else its repr; one line, short, printable."""
+    text = str(value) if isinstance(value, str | Exception) or hasattr(value, "__fspath__") else _SHORT.repr(value)
+    text = text if len(text) <= limit else f"{text[: limit - 1]}…"
+    return "".join(character if character.isprintable() else "?" for character in text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,9 @@ from interp.errors import near_misses
 from interp.training.schedule import schedule
 
 FILE = "run.yaml"
+
+MAX_PARAMETERS = 10**9
+"""4 GB in float32, and training keeps four times as much."""
 
 
 @dataclass(frozen=True)
@@ -117,12 +121,17 @@ def _try_out(document: Document, parts: dict[str, Call | None], training: Traini
         try:
             return call(*ours) if call else None
         except (ValueError, RuntimeError, OverflowError) as error:
-            document.problem(key, f"{call.name if call else key[-1]}: {str(error).splitlines()[0]}")
+            document.problem(key, f"{call.name if call else key[-1]}: {(str(error).splitlines() or [''])[0]}")
             return None
 
     task = made(("task",), parts.get("task"))
     if task is not None:
-        made(("model",), parts.get("model"), task)
+        architecture = made(("model",), parts.get("model"), task)
+        parameters = sum(map(math.prod, architecture.shapes.values())) if architecture else 0
+        if parameters > MAX_PARAMETERS:
+            document.problem(
+                ("model",), f"a network of {parameters:,} parameters; at most {MAX_PARAMETERS:,} are tried"
+            )
     if training:
         made(("training", "optimiser"), training.optimiser, [torch.zeros(1)])
 

@@ -20,7 +20,8 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from interp.errors import InterpError
+from interp.errors import InterpError, shown
+from interp.foreign import lfs_pointer
 
 Arrays = dict[str, np.ndarray]
 
@@ -71,8 +72,8 @@ def read_about(path: Path) -> Any:
 def _about(path: Path, file: safetensors.safe_open) -> Any:
     try:
         return json.loads((file.metadata() or {}).get(ABOUT, "null"))
-    except ValueError as error:
-        raise InterpError(f"{path}: what is said of its arrays is not JSON ({error}); restore it") from None
+    except (ValueError, RecursionError) as error:
+        raise InterpError(f"{path}: what is said of its arrays is not JSON ({shown(error)}); restore it") from None
 
 
 @contextlib.contextmanager
@@ -80,8 +81,17 @@ def _opened(path: Path) -> Iterator[safetensors.safe_open]:
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
             yield file
-    except safetensors.SafetensorError as error:
-        raise InterpError(f"{path} is not a whole safetensors file ({error}); restore it or delete it") from error
+    except FileNotFoundError:
+        raise
+    except (safetensors.SafetensorError, OSError, TypeError, AttributeError) as error:  # the last two: its types
+        whole = f"not a whole safetensors file ({shown(error)}); restore it or delete it"
+        raise InterpError(f"{path} is {_pointer(path) or whole}") from error
+
+
+def _pointer(path: Path) -> str | None:
+    with contextlib.suppress(OSError), open(path, "rb") as file:
+        return lfs_pointer(file.read(1024))
+    return None
 
 
 def digest(arrays: Mapping[str, np.ndarray]) -> str:
@@ -120,9 +130,9 @@ class Checkpoints:
             self._files = {}
         else:
             try:
-                self._files = {str(name): [int(step) for step in steps] for name, steps in _index(path).items()}
-            except (ValueError, TypeError, AttributeError, KeyError) as error:
-                raise InterpError(f"{path} is not an index of checkpoints ({error}); restore it") from error
+                self._files = _index(path)
+            except (ValueError, TypeError, AttributeError, KeyError, RecursionError, OSError) as error:
+                raise InterpError(f"{path} is not an index of checkpoints ({shown(error)}); restore it") from error
         self._place = {step: (name, row) for name, steps in self._files.items() for row, step in enumerate(steps)}
 
     def load(self, step: int) -> Arrays:
@@ -143,7 +153,7 @@ class Checkpoints:
         with _opened(path) as file:
             stored = _about(path, file)
             if not isinstance(stored, list) or stored[row : row + 1] != [step]:
-                raise InterpError(f"{path} holds the steps {stored}, not {step} in place {row} as the index says")
+                raise InterpError(f"{path} holds the steps {shown(stored)}, not {step} in row {row} as its index says")
             return {key: np.asarray(file.get_slice(key)[row]) for key in file.keys()}  # noqa: SIM118
 
     def save(self, step: int, weights: Mapping[str, np.ndarray]) -> None:
@@ -189,7 +199,13 @@ def _index(path: Path) -> dict[str, list[int]]:
     content = json.loads(path.read_text(encoding="utf-8"))
     if content.get("format") != 1:
         raise ValueError(f"format {content.get('format')!r}, expected 1")
-    return content["files"]
+    files: dict[str, list[int]] = content["files"]
+    for name, steps in files.items():
+        if not re.fullmatch(r"\w[\w.-]*\.safetensors", name):  # files are removed by the names in the index
+            raise ValueError(f"{name!r} is not the name of a file of checkpoints")
+        if type(steps) is not list or not all(type(step) is int and 0 <= step < 2**63 for step in steps):
+            raise ValueError(f"the steps of {name} are not whole numbers")
+    return files
 
 
 @contextlib.contextmanager

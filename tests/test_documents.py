@@ -94,8 +94,14 @@ def test_a_file_cannot_make_python_objects(document, text):
         document(f"a: {text}")
 
 
-def test_a_file_that_contains_itself_does_not_hang(document):
-    assert document("a: &a [1, *a]").content["a"][0] == 1
+@pytest.mark.parametrize("text", ["a: &a [1, *a]", "&a {b: 1, a: *a}", "a: &a {b: [1, {c: *a}]}"])
+def test_a_file_that_contains_itself_is_refused(document, text):
+    with pytest.raises(InterpError, match=r":1: not YAML: it contains itself"):
+        document(text)
+
+
+def test_an_alias_stands_for_what_it_names(document):
+    assert document("a: &a [1, 2]\nb: *a\nc: {<<: {d: *a}}").content == {"a": [1, 2], "b": [1, 2], "c": {"d": [1, 2]}}
 
 
 def test_a_name_that_stands_twice_is_refused(document):

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from interp.models._hooked_transformer import HookedTransformer
 
 
+MAX_LAYERS = 100
+
+
 def transformer(
     task: Task,
     n_layers: PositiveInt = 1,
@@ -51,8 +54,11 @@ def transformer(
 
     d_head is d_model / n_heads, rounded down. "gelu" is the exact one, x·Φ(x). Initialisation of Nanda et al.:
     normal with standard deviation 1/√d_model (W_U: 1/√d_vocab_out), biases 0.
-    Raises ValueError where d_model is less than n_heads, attention_rate not in 0…1, or d_vocab_out less than p.
+    Raises ValueError where d_model is less than n_heads, attention_rate not in 0…1, d_vocab_out less than p, or there
+    are more than 100 layers.
     """
+    if n_layers > MAX_LAYERS:
+        raise ValueError(f"n_layers is {n_layers}; at most {MAX_LAYERS}")
     if d_model < n_heads:
         raise ValueError(f"d_model is {d_model}, which leaves {n_heads} heads no dimension each; try {n_heads} or more")
     if not 0 <= attention_rate <= 1:

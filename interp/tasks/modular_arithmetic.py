@@ -26,6 +26,7 @@ Operation = Literal[
     "x^3+x*y^2+y",
     "random",
 ]
+MAX_P = 2_000
 Split = Literal["progress_measures", "rep_theory", "power", "unknown"]
 
 
@@ -49,8 +50,10 @@ def modular_arithmetic(
 
     Raises ValueError where p or frac_train is out of range, or p is not prime and the task divides.
     """
-    if p < 3:
-        raise ValueError(f"p is {p}; a modulus of at least 3 is needed")
+    if not 3 <= p <= MAX_P:
+        raise ValueError(
+            f"p is {p}; a modulus of 3 to {MAX_P:,} is needed: the table of its p² pairs is kept in memory"
+        )
     if not 0 < frac_train <= 1:
         raise ValueError(f"frac_train is {frac_train}; it is a share of all pairs, above 0 and at most 1")
     if operation in ("x/y", "x/y if y odd else x-y") and not _is_prime(p):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+MAX_CHECKPOINTS = 100_000
+
 
 def schedule(steps: int, every: int | None = None, log: int | None = None, dense: Sequence[str] = ()) -> list[int]:
     """The steps to keep, ascending: 0, the last, and the union of what is asked for.
@@ -17,6 +19,10 @@ def schedule(steps: int, every: int | None = None, log: int | None = None, dense
     if steps < 1:
         raise ValueError(f"steps is {steps}; a training has at least 1")
     kept = {0, steps}
+    windows = [_window(window, steps) for window in dense]
+    asked = (steps // every if every else 0) + (log or 0) + sum(map(len, windows))
+    if asked > MAX_CHECKPOINTS:
+        raise ValueError(f"that keeps about {asked:,} checkpoints; at most {MAX_CHECKPOINTS:,} are kept")
     if every is not None:
         if every < 1:
             raise ValueError(f"every is {every}; it is a number of steps, at least 1")
@@ -25,8 +31,8 @@ def schedule(steps: int, every: int | None = None, log: int | None = None, dense
         if log < 2:
             raise ValueError(f"log is {log}; at least 2 steps, the first and the last, can be spaced evenly")
         kept.update(round(steps ** (i / (log - 1))) for i in range(log))
-    for window in dense:
-        kept.update(_window(window, steps))
+    for window in windows:
+        kept.update(window)
     return sorted(kept)
 
 
