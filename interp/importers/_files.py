@@ -43,7 +43,10 @@ def by_step(path: Path, pattern: str | None) -> dict[int, Place]:
 
 def arrays_at(place: Place) -> Arrays:
     """The state dict there. Raises InterpError where it cannot be read."""
-    return state_dict(entry(foreign.read(place.path), place), str(place.path))
+    arrays = state_dict(entry(foreign.read(place.path), place), str(place.path))
+    if place.path.suffix == ".safetensors":  # which forgets the order in which the network was written down
+        return dict(sorted(arrays.items(), key=lambda item: _natural(item[0])))
+    return arrays
 
 
 def entry(content: Any, place: Place) -> Any:
@@ -105,7 +108,7 @@ def inside(path: Path, content: Any) -> dict[int, Place]:
     several = _checkpoints_in(content)
     if several:
         return {step: Place(path, step) for step in several}
-    number = re.search(r"(\d+)\D*$", path.stem)
+    number = re.search(r"(?:^|[^0-9A-Za-z]|step|epoch|iter|ckpt|checkpoint)(\d+)$", path.stem)
     step = next((content[key] for key in STEP_KEYS if isinstance(content, dict) and _is_step(content.get(key))), None)
     return {int(step if step is not None else number[1] if number else 0): Place(path)}
 
@@ -129,5 +132,10 @@ def _numbers(value: Any) -> list[int]:
     return [int(one) for one in values] if isinstance(values, list) and all(map(_is_step, values)) else []
 
 
+def _natural(name: str) -> list[tuple[int, str]]:
+    """A key that puts layer 2 before layer 10."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
+
+
 def _is_step(value: Any) -> bool:
-    return isinstance(value, int | np.integer) and not isinstance(value, bool) and value >= 0
+    return isinstance(value, int | np.integer) and not isinstance(value, bool) and int(value) >= 0

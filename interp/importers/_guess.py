@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,16 +10,17 @@ from typing import Any, get_args
 
 import numpy as np
 import torch
-from jaxtyping import Int
+from jaxtyping import Float
 from torch import Tensor
 
 from interp import lookup
 from interp.errors import InterpError
 from interp.importers._imported import Arrays, Given
 from interp.importers._weights import Layout, tensors
+from interp.maths.cross_entropy import cross_entropy
 from interp.tasks.modular_arithmetic import Operation, modular_arithmetic
 
-HEADS = (4, 8, 2, 1, 16, 12, 6)
+HEADS = (4, 8, 2, 1, 16, 3, 6, 12, 5, 10, 7, 9, 11, 13, 14, 15)
 """Tried in this order where the heads are merged into one matrix."""
 CHANCE = 5
 """An operation counts as found where it is answered this many times as often as chance would."""
@@ -30,8 +32,10 @@ class Guess:
 
     task: Given
     model: Given
-    accuracy: float
     p: int
+    accuracy: float
+    loss: float
+    ambiguity: str = ""
 
     @property
     def found(self) -> bool:
@@ -41,31 +45,48 @@ class Guess:
     def sentence(self) -> str:
         """What was taken for granted, and why."""
         operation = f"{self.task[1].get('operation', self.task[0])} mod {self.p}"
-        return f"The task was taken to be {operation}: the last checkpoint answers {self.accuracy:.1%} of all pairs so."
+        said = f"The task was taken to be {operation}: the last checkpoint answers {self.accuracy:.1%} of all pairs so."
+        return f"{said} {self.ambiguity}" if self.ambiguity else said
 
 
 def guess(arrays: Arrays, layout: Layout, source: str, task: Given | None, model: Given | None) -> Guess:
     """The task and the model under which `arrays`, the last checkpoint, answers most; those given are kept.
 
+    Of models that answer alike the first counts whose loss is at most twice the least.
     Raises InterpError where the sizes are those of no network on two residues.
     """
-    best: Guess | None = None
+    guesses: list[Guess] = []
     misfits: list[str] = []
-    for name, options in [model] if model else _models(layout):
-        for p in [task[1].get("p", 113)] if task else _moduli(layout, options):
-            table = _answers(arrays, layout, source, (name, options), p, misfits)
-            for given in [task] if task else _tasks(p) if table is not None else []:
-                accuracy = _share_right(table, given) if table is not None else 0.0
-                if table is not None and (best is None or accuracy > best.accuracy):
-                    best = Guess(given, (name, options), accuracy, p)
-    if best is None:
+    for candidate in [model] if model else _models(layout):
+        for p in [task[1].get("p", 113)] if task else _moduli(layout, candidate[1]):
+            logits = _logits(arrays, layout, source, candidate, p, misfits)
+            if logits is not None:
+                judged = [_judged(logits, given, candidate, p) for given in ([task] if task else _tasks(p))]
+                guesses += [one for one in judged if one is not None]
+    if not guesses:
         raise InterpError(
             f"{source}: {misfits[0]}"
             if misfits and model
             else f"{source}: {_sizes(layout)} fit no network on two residues; "
             "interp's read [a, b] or [a, b, =] and answer with a residue"
         )
-    return best
+    best = max(guesses, key=lambda one: (round(one.accuracy, 2), -one.loss))
+    alike = [
+        one
+        for one in guesses
+        if one.task == best.task and round(one.accuracy, 2) == round(best.accuracy, 2) and one.loss <= 2 * best.loss
+    ]
+    return dataclasses.replace(alike[0], ambiguity=_ambiguity(alike))
+
+
+def _ambiguity(alike: list[Guess]) -> str:
+    """The options that the answers do not settle, in words; "" where they settle all."""
+    tried = {name: {one.model[1].get(name) for one in alike} for name in alike[0].model[1]}
+    open_options = {name: values for name, values in tried.items() if len(values) > 1}
+    if not open_options:
+        return ""
+    listed = "; ".join(f"{name} {' or '.join(map(str, sorted(values)))}" for name, values in open_options.items())
+    return f"Its answers leave open: {listed}; say which in a run.yaml."
 
 
 def n_heads_of(layout: Layout, model: Given) -> int:
@@ -136,10 +157,10 @@ def _moduli(layout: Layout, options: dict[str, Any]) -> list[int]:
     return [residues] if not rest and residues >= 3 and layout.d_vocab_out in (residues, layout.d_vocab) else []
 
 
-def _answers(
+def _logits(
     arrays: Arrays, layout: Layout, source: str, model: Given, p: int, misfits: list[str]
-) -> Int[Tensor, "a b"] | None:
-    """What the network answers to every pair; None, and why in `misfits`, where it has other shapes."""
+) -> Float[Tensor, "a b d_vocab_out"] | None:
+    """What the network says to every pair; None, and why in `misfits`, where it has other shapes."""
     task = modular_arithmetic(p=p, split="unknown")
     try:
         architecture = lookup.find("models", model[0])(task, **model[1])
@@ -154,12 +175,14 @@ def _answers(
             return None
     weights = {name: torch.from_numpy(np.asarray(array, np.float32)) for name, array in ours.items()}
     with torch.no_grad():
-        return architecture.logits(weights, task.pairs).argmax(dim=1).reshape(p, p)
+        return architecture.logits(weights, task.pairs).unflatten(0, (p, p))
 
 
-def _share_right(answers: Int[Tensor, "a b"], given: Given) -> float:
+def _judged(logits: Float[Tensor, "a b d_vocab_out"], task: Given, model: Given, p: int) -> Guess | None:
     try:
-        task = lookup.find("tasks", given[0])(**given[1])
+        made = lookup.find("tasks", task[0])(**task[1])
     except ValueError:  # p is not prime, and the task divides
-        return -1.0
-    return float((answers[task.pairs[:, 0], task.pairs[:, 1]] == task.answers).double().mean())
+        return None
+    said = logits[made.pairs[:, 0], made.pairs[:, 1]]
+    accuracy = float((said.argmax(dim=1) == made.answers).double().mean())
+    return Guess(task, model, p, accuracy, float(cross_entropy(said, made.answers).mean()))

@@ -150,6 +150,8 @@ def _joined(found: list[str]) -> set[str]:
 def _by_order(left: list[str], shapes: Shapes, theirs: dict[str, str], transformer: bool) -> None:
     """Matrices whose names tell nothing are the layers in the order in which the network was written down."""
     matrices = [name for name in left if len(shapes[name]) == 2 and not is_bias(name) and not is_normalisation(name)]
+    if transformer and "embed.W_E" in theirs:  # each reads or writes the residual stream
+        matrices = [name for name in matrices if set(shapes[name]) & set(shapes[theirs["embed.W_E"]])]
     matrices.sort(key=lambda name: bool(set(words(name)) & ENDING))
     if transformer:
         layers = sorted({int(slot.split(".")[1]) for slot in theirs if ".attn." in slot})
@@ -160,8 +162,8 @@ def _by_order(left: list[str], shapes: Shapes, theirs: dict[str, str], transform
         hidden = len(matrices) - ("unembed.W_U" not in theirs)
         open_slots = ["mlp.W_in", "mlp2.W_in"][: max(hidden, 0)] if hidden <= 2 else []
     open_slots = [slot for slot in (*open_slots, "unembed.W_U") if slot not in theirs]
-    if len(matrices) == len(open_slots):
-        theirs.update(zip(open_slots, matrices, strict=True))
+    if len(matrices) <= len(open_slots):
+        theirs.update(zip(open_slots, matrices, strict=False))
 
 
 def _biases(left: list[str], theirs: dict[str, str]) -> None:

@@ -13,7 +13,7 @@ from pydantic import NonNegativeInt
 from interp import foreign
 from interp.errors import InterpError
 from interp.importers import _files, _names, _weights
-from interp.importers._imported import Arrays, Imported, config, is_state_dict, state_dict
+from interp.importers._imported import Arrays, Imported, config, state_dict
 from interp.maths.cross_entropy import cross_entropy
 from interp.models.transformer import transformer
 from interp.tasks.modular_arithmetic import modular_arithmetic
@@ -103,8 +103,8 @@ def _seed_by_losses(
     content: Any, task: dict[str, Any], model: dict[str, Any], arrays: Arrays, share: float
 ) -> tuple[int | None, tuple[str, ...]]:
     """The one seed whose split gives the recorded losses; None where none or several do."""
-    recorded = [_last(content, "train_losses"), _last(content, "test_losses")]
-    if None in recorded or is_state_dict(content):
+    train_loss, test_loss = _last(content, "train_losses"), _last(content, "test_losses")
+    if train_loss is None or test_loss is None:
         return None, ()
     architecture = transformer(modular_arithmetic(p=task["p"], split="unknown"), **model)
     weights = {name: torch.from_numpy(array).double() for name, array in arrays.items()}
@@ -116,7 +116,7 @@ def _seed_by_losses(
         losses = cross_entropy(logits, candidate.answers)
         assert candidate.train is not None
         found = [float(losses[chosen].mean()) for chosen in (candidate.train, ~candidate.train)]
-        if np.allclose(found, recorded, rtol=AGREEMENT, atol=0):
+        if np.allclose(found, [train_loss, test_loss], rtol=AGREEMENT, atol=0):
             fitting.append(seed)
     if len(fitting) != 1:
         return None, ()

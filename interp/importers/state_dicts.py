@@ -115,9 +115,10 @@ def _unrecognised(source: str, shapes: _names.Shapes, names: _names.Names, missi
     lines += [f"  recognised: {theirs} {list(shapes[theirs])} as {ours}" for ours, theirs in names.theirs.items()]
     wanted = missing or sorted(_ours(names) - names.theirs.keys())
     for name in names.unknown:
-        lines.append(f"  not recognised: {name} {list(shapes[name])}; {_names.closest(name, wanted)}")
+        alike = [ours for ours in wanted if (".b_" in ours) == _names.is_bias(name)] or wanted
+        lines.append(f"  not recognised: {name} {list(shapes[name])}; {_names.closest(name, alike)}")
     lines += [f"  missing: {name}" for name in missing]
-    first_ours = wanted[0] if wanted else "unembed.W_U"
+    first_ours = next(iter(missing or [ours for ours in wanted if ".b_" not in ours]), "unembed.W_U")
     first_theirs = names.unknown[0] if names.unknown else "their.name"
     lines.append(
         "Tell what they are in a run.yaml beside the files, null for one to leave out: "
