@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import errno
-import io
-import os
 import re
 import sys
 import time
 import warnings
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any
 
 import typer
 
 from interp.errors import InterpError
-
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
-INTERRUPTED = 130
-"""The exit code that typer makes of Ctrl-C."""
 
 
 def command(main: Callable[..., None]) -> None:

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+import traceback
 from pathlib import Path
 
 import pytest
@@ -31,7 +32,7 @@ class Answer:
     value: Float[Tensor, ""]
     """A number"""
 
-def {name}(checkpoint{previous}):
+def {name}(checkpoint{previous}) -> Answer:
     """Something of theirs."""
     with open(os.environ["COMPUTED"], "a") as log:
         log.write(f"{name} {{checkpoint.step}} {{os.getpid()}}\\n")
@@ -142,6 +143,8 @@ def analyse(folder: Path, keep: str, jobs: int = 1) -> int:
         os.setsid()
         over(folder, keep, jobs)
         status = 0
+    except BaseException:
+        traceback.print_exc()
     finally:
         os._exit(status)
 
@@ -235,7 +238,7 @@ def kill_one_with_spawned_workers(folder: Path) -> dict:
 
     child = analyse(folder, "kept", jobs=2)
     while len(pids_in(folder)) < 2:
-        time.sleep(0.005)
+        assert not wait(child, 0.005)
     pids = pids_in(folder)
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
@@ -252,7 +255,7 @@ def analyse_twice_at_once(folder: Path) -> dict:
 
     child = analyse(folder, "kept")
     while not pids_in(folder):
-        time.sleep(0.001)
+        assert not wait(child, 0.001)
     os.kill(child, signal.SIGSTOP)
     refusal = ""
     try:
