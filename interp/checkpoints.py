@@ -196,7 +196,7 @@ class Run:
         self._reopen = reopen
         self._held: Holding | None = None
         self._damage: dict[int, tuple[Any, InterpError | None]] = {}
-        self._digests: dict[int, tuple[Any, str]] = {}
+        self._digests: dict[tuple[int, Any], str] = {}
         self._measured: dict[str, tuple[xr.Dataset, fingerprints.Reads, dict[int, Any]]] = {}
         self._told: set[str] = set()
 
@@ -353,13 +353,12 @@ class Run:
         if step not in self._present_steps():
             return ""
         state = self._state_of(step)
-        known, digest = self._digests.get(step, (None, ""))
-        if known is None or known != state:
-            try:
-                _, digest = self._read(step, state)
-            except InterpError:
-                return ""
-        return digest
+        if (step, state) in self._digests and state is not None:
+            return self._digests[step, state]
+        try:
+            return self._read(step, state)[1]
+        except InterpError:
+            return ""
 
     def _state_of(self, step: int) -> Any:
         return self._held.states.get(step) if self._held else self._states([step])[step]
@@ -372,10 +371,9 @@ class Run:
             raise DamagedError(f"{error.filename or self.path}: {error.strerror}") from error
         self._check_shapes({name: array.shape for name, array in arrays.items()})
         digest = storage.digest(arrays)
-        known, before = self._digests.get(step, (None, digest))
-        if self._held and known is not None and known == state and before != digest:
+        if self._held and self._digests.get((step, state), digest) != digest:
             raise DamagedError(f"{self.path}: the weights at step {step:,} were replaced while they were analysed")
-        self._digests[step] = state, digest
+        self._digests[step, state] = digest
         return arrays, digest
 
     def _check_shapes(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
@@ -442,10 +440,10 @@ def _reopened(
     return run if held is None else run._keeping(Holding(run._states(held), held))
 
 
-def _tree_state(path: Path) -> tuple[Any, ...]:
+def _tree_state(path: Path) -> str:
     """What changes when a file at or below `path` does."""
     files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
-    return tuple(map(storage.file_state, files))
+    return _digest_of(list(map(storage.file_state, files)))
 
 
 def _digest_of(value: Any) -> str:

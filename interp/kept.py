@@ -84,7 +84,7 @@ class Kept:
                 whole = [row.values for row in rows if row.values is not None]
                 fields = self.schema.fields
                 return all(values[field.name].ndim == len(field.axes) for values in whole for field in fields)
-            with h5netcdf.File(path, "r") as file:
+            with _netcdf(path) as file:
                 axes = {field.name: self._lead(field) + field.axes for field in self.schema.fields}
                 axes |= {field.name: field.axes for field in schemas.of_over_run(self.measure).fields}
                 in_place = all(file.variables[name].dimensions == expected for name, expected in axes.items())
@@ -228,6 +228,13 @@ def _storable(array: np.ndarray, kind: str) -> np.ndarray:
     return array.astype({"b": np.int8, "U": object}.get(kind, array.dtype), copy=False)
 
 
+@contextlib.contextmanager
+def _netcdf(path: Path) -> Iterator[h5netcdf.File]:
+    """Opened by h5py, which refuses what is not HDF5 without a trace."""
+    with h5py.File(path, "r") as opened_by_h5py, h5netcdf.File(opened_by_h5py, "r") as file:
+        yield file
+
+
 def _chunks(steps: Sequence[int]) -> Iterator[tuple[int, list[int]]]:
     iterator = iter(steps)
     start = 0
@@ -315,7 +322,7 @@ def _reads_in(path: Path) -> dict[int, Reads]:
         if path.suffix == ".safetensors":
             content = storage.read_about(path)
             return {int(entry["step"]): dict(entry["reads"]) for entry in content["rows"]}
-        with h5netcdf.File(path, "r") as file:
+        with _netcdf(path) as file:
             content = json.loads(bytes(file[READS][...]))
         notes = content["notes"]
         return {int(step): dict(notes[number] for number in numbers) for step, numbers in content["rows"].items()}

@@ -84,9 +84,8 @@ def in_a_process(folder: Path, what: str) -> dict:
 
     paths = [str(Path(interp.__file__).parent.parent), str(folder / "packages")]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "COMPUTED": str(folder / "computed")}
-    done = subprocess.run(
-        [sys.executable, __file__, what, str(folder)], env=environment, capture_output=True, text=True, check=False
-    )
+    command = [sys.executable, __file__, what, str(folder)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 

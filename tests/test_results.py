@@ -349,7 +349,7 @@ def test_a_checkpoint_that_cannot_be_read_is_left_out_with_one_warning(
     DAMAGE[reason](path)
     run = interp.open_run(run_folder)
     computed = rows_computed(monkeypatch)
-    with pytest.warns(UserWarning) as warned:
+    with pytest.warns(UserWarning, match="left out") as warned:
         tree = interp.over_steps(measures, run, keep=keep)
     (warning,) = [str(one.message) for one in warned]
     assert all(part in warning for part in ("step 300 left out", reason, path.name))
@@ -380,7 +380,7 @@ def test_a_block_that_cannot_be_read_is_one_warning(tmp_path: Path):
     folder = write_run(tmp_path / "run", range(52))
     (block,) = (folder / "weights").glob("steps-*.safetensors")
     cut_short(block)
-    with pytest.warns(UserWarning) as warned:
+    with pytest.warns(UserWarning, match="left out") as warned:
         result = interp.over_steps("weight_norm", interp.open_run(folder))
     assert [str(one.message).partition(" left out")[0] for one in warned] == ["run: 50 steps from 0 to 49"]
     assert result.step.values.tolist() == [50, 51]
@@ -388,9 +388,9 @@ def test_a_block_that_cannot_be_read_is_one_warning(tmp_path: Path):
 
 def test_workers_do_not_repeat_the_warning(run_folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture):
     cut_short(run_folder / "weights" / "step-000000300.safetensors")
-    with pytest.warns(UserWarning) as warned:
+    with pytest.warns(UserWarning, match="left out") as warned:
         one = interp.over_steps(["weight_norm"], interp.open_run(run_folder), keep=tmp_path / "one")
-    with pytest.warns(UserWarning) as warned_by_two:
+    with pytest.warns(UserWarning, match="left out") as warned_by_two:
         two = interp.over_steps(["weight_norm"], interp.open_run(run_folder), keep=tmp_path / "two", jobs=2)
     one.close()
     two.close()
@@ -518,18 +518,19 @@ def test_a_checkpoint_lost_meanwhile_is_left_out(run_folder: Path, monkeypatch: 
     assert result.sizes["step"] == 23
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf])
-@pytest.mark.parametrize("bad", [(0,), (1650,), (3450,), (0, 1650, 3450)], ids=str)
+@pytest.mark.parametrize(
+    ("bad", "value"), [((0,), np.nan), ((1650,), -np.inf), ((3450,), np.nan), ((0, 1650, 3450), np.inf)], ids=str
+)
 def test_a_report_survives_weights_that_are_not_finite(run_folder: Path, tmp_path: Path, bad: tuple, value: float):
     from interp import lookup, schema
     from interp.report import build, write
-    from interp.results import asks
+    from interp.results import asks, blank_steps
 
     for step in bad:
         spoil(run_folder, step, value)
     run = interp.open_run(run_folder)
     measures = [name for name in lookup.names("measures") if schema.subject(name) == "checkpoint"]
-    with pytest.warns(UserWarning) as warned:
+    with pytest.warns(UserWarning, match="not finite") as warned:
         page = write.report("", "", "", asks(measures), [run], "all", tmp_path / "page.html", tmp_path / "kept")
     (warning,) = [str(one.message) for one in warned if "not finite" in str(one.message)]
     assert all(f"{step:,}" in warning for step in bad)
@@ -537,8 +538,6 @@ def test_a_report_survives_weights_that_are_not_finite(run_folder: Path, tmp_pat
     assert "****" not in build.text(page)
     for measure in measures:
         with xr.open_dataset(tmp_path / "kept" / "run" / f"{measure}.nc") as result:
-            from interp.results import blank_steps
-
             assert result.step.values[blank_steps(result)].tolist() == list(bad), measure
 
 
@@ -578,7 +577,7 @@ def test_a_run_s_folder_is_never_written_to(tmp_path: Path):
         path.chmod(0o555 if path.is_dir() else 0o444)
     before = tree(folder)
     run = interp.open_run(folder)
-    found = interp.over_steps(MEASURES, run, keep=keep, jobs=2)
+    found = interp.over_steps(MEASURES, run, keep=keep)
     assert found.loss.sizes["step"] == 4
     assert tree(folder) == before
     for path in [folder, *folder.rglob("*")]:
@@ -604,7 +603,7 @@ def test_the_times_of_files_change_nothing(
 
 def mangled_results(path: Path, other: Path, moments: random.Random) -> None:
     """Damage a kept result in one of many ways."""
-    import h5netcdf
+    import h5py
 
     content = path.read_bytes()
     way = moments.randrange(10)
@@ -618,16 +617,16 @@ def mangled_results(path: Path, other: Path, moments: random.Random) -> None:
         place = moments.randrange(min(len(content), 600))
         path.write_bytes(content[:place] + moments.randbytes(8) + content[place + 8 :])
     elif path.suffix == ".nc":
-        with h5netcdf.File(path, "r+") as file:
-            name = moments.choice(sorted(file.variables))
+        with h5py.File(path, "r+") as file:
+            name = moments.choice(sorted(file))
             if way == 7:
-                del file._h5file[name]
+                del file[name]
             else:
                 text = moments.choice(
                     ["[]", "{}", '{"notes": [], "rows": {"0": [3]}}', "null", '{"notes": 3, "rows": 4}']
                 )
-                del file._h5file["_reads"]
-                file._h5file["_reads"] = np.frombuffer(text.encode(), np.uint8)
+                del file["_reads"]
+                file["_reads"] = np.frombuffer(text.encode(), np.uint8)
     else:
         from interp import storage
 
@@ -642,7 +641,7 @@ def mangled_results(path: Path, other: Path, moments: random.Random) -> None:
 
 
 def test_results_that_cannot_be_read_are_computed_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    folder = write_run(tmp_path / "run", range(0, 2000, 500))
+    folder = write_run(tmp_path / "run", range(0, 1000, 500))
     run = interp.open_run(folder)
     keep = tmp_path / "kept"
     measures = ["weight_norm", "embedding_dft"]
@@ -656,9 +655,9 @@ def test_results_that_cannot_be_read_are_computed_again(tmp_path: Path, monkeypa
         with pytest.raises(KeyboardInterrupt):
             interp.over_steps(measures, run, keep=keep)
     parts = {path: path.read_bytes() for path in (keep / ".parts").rglob("*.safetensors")}
-    assert len(parts) == 8
+    assert len(parts) == 4
     moments = random.Random(7)
-    for number in range(80):
+    for number in range(60):
         shutil.rmtree(keep)
         for path, content in (whole if number % 2 else parts).items():
             path.parent.mkdir(parents=True, exist_ok=True)
