@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
+import warnings
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +18,7 @@ from torch import Tensor
 
 from interp import devices, fingerprints, lookup, recipe, schema, steps, storage
 from interp.documents import Call
-from interp.errors import InterpError, near_misses
+from interp.errors import DamagedError, InterpError, near_misses
 from interp.models._architecture import Architecture
 from interp.sources import run_name
 from interp.tasks._task import Task
@@ -65,6 +67,8 @@ def open_run(path: str | os.PathLike[str], importer: str | None = None, device: 
         text=read.text,
         stored_steps=lambda: store.refresh() or store.steps,
         load=store.load,
+        shapes=store.shapes,
+        state=store.state,
         device=device,
         reopen=(place, None, {}),
     )
@@ -104,6 +108,7 @@ def _imported(
         device=device,
         reopen=reopen,
         notes=found.notes,
+        state=(lambda step: storage.file_state(found.files[step])) if found.files else None,
     )
 
 
@@ -130,8 +135,37 @@ def _no_run(place: Path) -> str:
     )
 
 
+class AnotherNetworkError(DamagedError):
+    """Weights that are not of the shapes the recipe says."""
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Checkpoints that cannot be read, all for one reason."""
+
+    steps: list[int]
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{steps.listed(self.steps)} left out: {self.reason}"
+
+
+@dataclass(frozen=True)
+class Holding:
+    """What a run held at one moment."""
+
+    states: dict[int, Any]
+    """step -> what changes when its weights are replaced"""
+    steps: list[int]
+    """Those that can be read, ascending"""
+    left_out: tuple[LeftOut, ...] = ()
+
+
 class Run:
-    """One training: `run.steps`, `run[step]`, `run.first`, `run.final`, `for checkpoint in run`."""
+    """One training: `run.steps`, `run[step]`, `run.first`, `run.final`, `for checkpoint in run`.
+
+    A checkpoint whose file cannot be read is left out of them, with a warning; `run.left_out` says which, and why.
+    """
 
     def __init__(
         self,
@@ -148,7 +182,12 @@ class Run:
         device: str,
         reopen: tuple[Path, str | None, dict[str, Any]],
         notes: tuple[str, ...] = (),
+        shapes: Callable[[int], Mapping[str, tuple[int, ...]]] | None = None,
+        state: Callable[[int], Any] | None = None,
     ) -> None:
+        """`shapes(step)` tells the shapes at a step, or that it is damaged, without reading it; `state(step)` what
+        changes when its weights are replaced. Without them weights are read, and whatever lies at `path` is asked.
+        """
         self.path = path
         self.name = run_name(path)
         self.task = task
@@ -161,13 +200,18 @@ class Run:
         self._stored_steps = stored_steps
         self._load = load
         self.notes = notes
+        self._shapes = shapes
+        self._state = state
         self._reopen = reopen
-        self._digests: dict[int, str] = {}
-        self._measured: dict[str, tuple[xr.Dataset, fingerprints.Reads]] = {}
+        self._held: Holding | None = None
+        self._damage: dict[int, tuple[Any, InterpError | None]] = {}
+        self._digests: dict[tuple[int, Any], str] = {}
+        self._measured: dict[str, tuple[xr.Dataset, fingerprints.Reads, dict[int, Any]]] = {}
+        self._told: set[str] = set()
 
     def __reduce__(self) -> tuple[Any, ...]:
         path, importer, options = self._reopen
-        return _reopened, (path, importer, self.device, options)
+        return _reopened, (path, importer, self.device, options, self._held and self._held.steps)
 
     @property
     def opening(self) -> str:
@@ -184,12 +228,90 @@ class Run:
 
     @property
     def steps(self) -> list[int]:
-        """The steps at which there is a checkpoint, ascending. Raises InterpError where there is none."""
-        steps = self._stored_steps()
-        if not steps:
+        """The steps at which there is a readable checkpoint, ascending. Raises InterpError where there is none."""
+        found = self._holding()
+        if not found.states:
             raise InterpError(f"{self.path} has no checkpoints yet; train it with: python -m interp.train {self.path}")
-        fingerprints.note("steps", _digest_of(steps))
-        return steps
+        if not found.steps:
+            raise self._unreadable(list(found.states))
+        fingerprints.note("steps", _digest_of(found.steps))
+        return list(found.steps)
+
+    @property
+    def left_out(self) -> tuple[LeftOut, ...]:
+        """The checkpoints that cannot be read, by reason."""
+        return self._holding().left_out
+
+    def snapshot(self) -> Run:
+        """This run with the readable checkpoints it has now, here and in worker processes; others are not looked for.
+
+        Where weights are replaced while it is used, `renewed` tells.
+        """
+        return self if self._held else self._keeping(self._holding())
+
+    def renewed(self) -> Run:
+        """A snapshot with the same checkpoints, of their files as they are now."""
+        held = self.snapshot()._holding()
+        return self._keeping(Holding(self._states(held.steps), held.steps, held.left_out))
+
+    def _keeping(self, held: Holding) -> Run:
+        twin = object.__new__(Run)
+        twin.__dict__.update(self.__dict__, _held=held)
+        return twin
+
+    def _holding(self) -> Holding:
+        if self._held:
+            return self._held
+        states = self._states(self._stored_steps())
+        damage = {step: self._damage_at(step, state) for step, state in states.items()}
+        by_reason: dict[str, list[int]] = {}
+        for step, error in damage.items():
+            if error:
+                by_reason.setdefault(str(error), []).append(step)
+        found = Holding(
+            states,
+            [step for step in states if not damage[step]],
+            tuple(LeftOut(steps, reason) for reason, steps in by_reason.items()),
+        )
+        if found.steps:
+            self._tell(found.left_out)
+        return found
+
+    def _states(self, wanted: list[int]) -> dict[int, Any]:
+        if self._state:
+            return {step: self._state(step) for step in wanted}
+        return dict.fromkeys(wanted, _tree_state(self.path))
+
+    def _damage_at(self, step: int, state: Any) -> InterpError | None:
+        """What is wrong with the weights at `step`, looked at again when their state has changed."""
+        known, error = self._damage.get(step, (None, None))
+        if known is None or known != state:
+            try:
+                error = None
+                if self._shapes:
+                    self._check_shapes(self._shapes(step))
+                else:
+                    self._read(step, state)
+            except InterpError as found:
+                error = found.with_traceback(None)
+            except OSError as found:
+                error = DamagedError(f"{found.filename or self.path}: {found.strerror}")
+            self._damage[step] = state, error
+        return error
+
+    def _tell(self, left_out: tuple[LeftOut, ...]) -> None:
+        for told in map(str, left_out):
+            if told not in self._told:
+                self._told.add(told)
+                warnings.warn(f"{self.name}: {told}", stacklevel=4)
+
+    def _unreadable(self, stored: list[int]) -> InterpError:
+        """Of a run without one readable checkpoint."""
+        states = self._states(stored)
+        errors = [error for step, state in states.items() if (error := self._damage_at(step, state))]
+        if all(isinstance(error, AnotherNetworkError) for error in errors):
+            return errors[0]
+        return InterpError(f"{self.path}: none of its {len(stored)} checkpoints can be read: {errors[0]}")
 
     def __len__(self) -> int:
         return len(self.steps)
@@ -198,47 +320,87 @@ class Run:
         """The checkpoint at `step`. Raises InterpError that names the nearest ones where there is none."""
         if not isinstance(step, int | np.integer):
             raise InterpError(f"{self.name}[{step!r}]: a checkpoint is named by its step, a whole number")
-        if step not in self._stored_steps():
-            raise InterpError(steps.not_there(int(step), self.steps, self.name))
-        return Checkpoint(self, int(step))
+        step = int(step)
+        if step not in self._present_steps():
+            raise InterpError(steps.not_there(step, self.steps, self.name))
+        if not self._held and (error := self._damage_at(step, self._states([step])[step])):
+            raise error
+        return Checkpoint(self, step)
+
+    def _present_steps(self) -> list[int]:
+        """Ascending; those that cannot be read among them unless this is a snapshot."""
+        return self._held.steps if self._held else self._stored_steps()
 
     def __iter__(self) -> Iterator[Checkpoint]:
-        return (self[step] for step in self.steps)
+        now = self.snapshot()
+        return (Checkpoint(now, step) for step in now.steps)
 
     @property
     def first(self) -> Checkpoint:
-        return self._end("first", 0)
+        return self._end("first", self._present_steps())
 
     @property
     def final(self) -> Checkpoint:
-        return self._end("final", -1)
+        return self._end("final", self._present_steps()[::-1])
 
-    def _end(self, which: str, index: int) -> Checkpoint:
-        steps = self._stored_steps() or self.steps
-        fingerprints.note(which, self.digest(steps[index]))
-        return Checkpoint(self, steps[index])
+    def _end(self, which: str, steps: list[int]) -> Checkpoint:
+        """The first of `steps` that can be read."""
+        step = self._first_readable(steps or self.steps)
+        if step is None:
+            raise self._unreadable(steps)
+        fingerprints.note(which, self.digest(step))
+        return Checkpoint(self, step)
+
+    def _first_readable(self, steps: list[int]) -> int | None:
+        if self._held:
+            return steps[0] if steps else None
+        states = self._states(steps)
+        return next((step for step in steps if not self._damage_at(step, states[step])), None)
 
     def arrays(self, step: int) -> storage.Arrays:
         """The weights at `step`, as stored. Raises InterpError where their file is damaged."""
-        arrays = self._load(step)
-        expected = self.architecture.shapes
-        for name in sorted(arrays.keys() | expected.keys()):
-            found = arrays[name].shape if name in arrays else None
-            if found != expected.get(name):
-                raise InterpError(
-                    f"{self.path}: {name} at step {step:,} has shape {found}, the recipe says {expected.get(name)}; "
-                    "the weights are another network's"
-                )
-        self._digests.setdefault(step, storage.digest(arrays))
-        return arrays
+        return self.arrays_and_digest(step)[0]
+
+    def arrays_and_digest(self, step: int) -> tuple[storage.Arrays, str]:
+        """The weights at `step`, as stored, and their fingerprint. Raises InterpError where their file is damaged."""
+        return self._read(step, self._state_of(step))
 
     def digest(self, step: int) -> str:
-        """A fingerprint of the weights at `step`, "" where there are none."""
-        if step not in self._digests:
-            if step not in self._stored_steps():
-                return ""
-            self.arrays(step)
-        return self._digests[step]
+        """A fingerprint of the weights at `step`, "" where there are none that can be read."""
+        if step not in self._present_steps():
+            return ""
+        state = self._state_of(step)
+        if (step, state) in self._digests and state is not None:
+            return self._digests[step, state]
+        try:
+            return self._read(step, state)[1]
+        except InterpError:
+            return ""
+
+    def _state_of(self, step: int) -> Any:
+        return self._held.states.get(step) if self._held else self._states([step])[step]
+
+    def _read(self, step: int, state: Any) -> tuple[storage.Arrays, str]:
+        """`state` as it was before: weights replaced meanwhile are then read again when next asked for."""
+        try:
+            arrays = self._load(step)
+        except OSError as error:
+            raise DamagedError(f"{error.filename or self.path}: {error.strerror}") from error
+        self._check_shapes({name: array.shape for name, array in arrays.items()})
+        digest = storage.digest(arrays)
+        if self._held and self._digests.get((step, state), digest) != digest:
+            raise DamagedError(f"{self.path}: the weights at step {step:,} were replaced while they were analysed")
+        self._digests[step, state] = digest
+        return arrays, digest
+
+    def _check_shapes(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        expected = self.architecture.shapes
+        for name in sorted(shapes.keys() | expected.keys()):
+            if shapes.get(name) != expected.get(name):
+                raise AnotherNetworkError(
+                    f"{self.path}: {name} has shape {shapes.get(name)}, the recipe says {expected.get(name)}; "
+                    "the weights are another network's"
+                )
 
     @functools.cached_property
     def recipe_digest(self) -> str:
@@ -252,26 +414,32 @@ class Run:
             case ("step", _, step):
                 return self.digest(int(step))
             case ("final", _, _):
-                return self.digest(self._stored_steps()[-1])
+                return self._digest_of_first(self._present_steps()[::-1])
             case ("first", _, _):
-                return self.digest(self._stored_steps()[0])
+                return self._digest_of_first(self._present_steps())
             case ("steps", _, _):
-                return _digest_of(self._stored_steps())
+                return _digest_of(self._holding().steps)
             case ("recipe", _, _):
                 return self.recipe_digest
         kind, _, name = question.partition("/")
         return lookup.current_digest(kind, name)
 
+    def _digest_of_first(self, steps: list[int]) -> str:
+        step = self._first_readable(steps)
+        return "" if step is None else self.digest(step)
+
     def measure(self, name: str, **options: Any) -> xr.Dataset:
-        """A measure over the whole run, computed once and remembered."""
+        """A measure over the whole run, computed once and remembered until its checkpoints change."""
         from interp.results import over_steps
 
         key = f"{name} {_digest_of(options)}"
-        if key not in self._measured:
+        now = self.snapshot()
+        states = now._holding().states
+        if key not in self._measured or self._measured[key][2] != states:
             with fingerprints.recording() as reads:
-                result = over_steps({name: {"measure": name, **options}}, self)[name].to_dataset()
-            self._measured[key] = result, reads
-        result, reads = self._measured[key]
+                result = over_steps({name: {"measure": name, **options}}, now)[name].to_dataset()
+            self._measured[key] = result, reads, states
+        result, reads, _ = self._measured[key]
         fingerprints.note_all(reads)
         return result
 
@@ -282,8 +450,17 @@ class Run:
         return notebook.panel_figure(results.panels(measure, self.measure(measure, **options)), panel)
 
 
-def _reopened(path: Path, importer: str | None, device: str, options: dict[str, Any]) -> Run:
-    return open_run(path, importer, device, **options)
+def _reopened(
+    path: Path, importer: str | None, device: str, options: dict[str, Any], held: list[int] | None = None
+) -> Run:
+    run = open_run(path, importer, device, **options)
+    return run if held is None else run._keeping(Holding(run._states(held), held))
+
+
+def _tree_state(path: Path) -> str:
+    """What changes when a file at or below `path` does."""
+    files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+    return _digest_of(list(map(storage.file_state, files)))
 
 
 def _changed(importer: str, options: dict[str, Any]) -> dict[str, Any]:
@@ -311,23 +488,28 @@ class Checkpoint:
         return self.run.task
 
     @functools.cached_property
-    def _arrays(self) -> storage.Arrays:
-        return self.run.arrays(self.step)
+    def _read(self) -> tuple[storage.Arrays, str]:
+        return self.run.arrays_and_digest(self.step)
+
+    @property
+    def digest(self) -> str:
+        """A fingerprint of its weights."""
+        return self._read[1]
 
     @property
     def weights(self) -> dict[str, Tensor]:
         """Parameter name -> tensor, in the precision they were trained in."""
-        fingerprints.note(f"step {self.step}", self.run.digest(self.step))
+        fingerprints.note(f"step {self.step}", self.digest)
         return self._weights
 
     @functools.cached_property
     def _weights(self) -> dict[str, Tensor]:
-        return {name: torch.from_numpy(array).to(self.run.device) for name, array in self._arrays.items()}
+        return {name: torch.from_numpy(array).to(self.run.device) for name, array in self._read[0].items()}
 
     @functools.cached_property
     def finite(self) -> bool:
         """Whether every weight is a finite number."""
-        return all(np.isfinite(array).all() for array in self._arrays.values())
+        return all(np.isfinite(array).all() for array in self._read[0].values())
 
     @functools.cached_property
     def model(self) -> HookedModel:
@@ -348,7 +530,7 @@ class Checkpoint:
     @property
     def last_position(self) -> Mapping[str, Float[Tensor, "pair ..."]]:
         """Activations at the last position on every input, float64, by hook name; the fast path where there is one."""
-        fingerprints.note(f"step {self.step}", self.run.digest(self.step))
+        fingerprints.note(f"step {self.step}", self.digest)
         return self._last_position
 
     @functools.cached_property

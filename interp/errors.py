@@ -12,6 +12,10 @@ class InterpError(Exception):
     """A mistake the reader of the message can mend: what was found, what was expected, what to do."""
 
 
+class DamagedError(InterpError):
+    """A file that cannot be read, or is not what it should be: one message, whichever of its steps was asked for."""
+
+
 class AlreadyDoneError(InterpError):
     """What was asked for is there already, whole."""
 

@@ -39,10 +39,10 @@ def remembered(report: Path, asked: dict[str, Any] | None) -> str | None:
         note = json.loads(_note(report).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    if asked is None or not isinstance(note, dict) or not report.exists():
+    if asked is None or not isinstance(note, dict) or not isinstance(note.get("said"), str) or not report.exists():
         return None
     same = note.get("asked") == json.loads(json.dumps(asked)) and note.get("written") == _written(report)
-    return str(note["said"]) if same else None
+    return note["said"] if same else None
 
 
 def remember(report: Path, asked: dict[str, Any] | None, said: str) -> None:

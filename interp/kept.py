@@ -7,6 +7,7 @@ still good and computes the rest. For the same rows the file is the same, byte f
 from __future__ import annotations
 
 import contextlib
+import glob
 import json
 import shutil
 from collections.abc import Iterator, Sequence
@@ -23,7 +24,7 @@ import xarray as xr
 from interp import lookup, storage
 from interp import schema as schemas
 from interp.checkpoints import Run
-from interp.errors import InterpError
+from interp.errors import DamagedError, InterpError
 from interp.fingerprints import Reads
 from interp.schema import Schema
 
@@ -64,10 +65,39 @@ class Kept:
         found: dict[int, Path] = {}
         answers: dict[str, str] = {}
         for path in [self.file, *sorted(self.parts.glob("*.safetensors"))]:
-            for step, reads in _reads_in(path).items():
+            for step, reads in self._rows_in(path).items():
                 if all(self._answer(run, question, answers) == answer for question, answer in reads.items()):
                     found[step] = path
         return found
+
+    def _rows_in(self, path: Path) -> dict[int, Reads]:
+        """Each row's reads; none where the file is not what this measure stores."""
+        rows = _reads_in(path)
+        told = all("options" in reads and (self.stepless or f"step {step}" in reads) for step, reads in rows.items())
+        return rows if rows and told and self._fits(path, list(rows)) else {}
+
+    def _fits(self, path: Path, steps: list[int]) -> bool:
+        """Whether the file holds every array of these rows, over the axes it should have."""
+        with contextlib.suppress(Exception):  # of damaged HDF5, anything
+            if path != self.file:
+                rows = _read_part(path, self.schema).values()
+                whole = [row.values for row in rows if row.values is not None]
+                fields = self.schema.fields
+                return all(values[field.name].ndim == len(field.axes) for values in whole for field in fields)
+            with _netcdf(path) as file:
+                axes = {field.name: self._lead(field) + field.axes for field in self.schema.fields}
+                axes |= {field.name: field.axes for field in schemas.of_over_run(self.measure).fields}
+                in_place = all(file.variables[name].dimensions == expected for name, expected in axes.items())
+                return in_place and (self.stepless or file.variables["step"][...].tolist() == steps)
+        return False
+
+    def _lead(self, field: schemas.Field) -> tuple[str, ...]:
+        return () if self.stepless or field.name in self.schema.axes else ("step",)
+
+    def is_made_of(self, steps: Sequence[int], places: dict[int, Path]) -> bool:
+        """Whether the file holds these rows and no others, the good ones, and no parts wait to be merged."""
+        in_file = _reads_in(self.file).keys() == set(steps)
+        return in_file and not self.parts.exists() and all(places[step] == self.file for step in steps)
 
     def _answer(self, run: Run, question: str, answers: dict[str, str]) -> str:
         if question not in answers:
@@ -101,6 +131,8 @@ class Kept:
 
     def merge(self, run: Run, steps: Sequence[int], places: dict[int, Path], attributes: dict[str, str]) -> None:
         """Write the file from the rows at `steps`, and remove the parts."""
+        for left in self.file.parent.glob(f".{glob.escape(self.file.name)}.*"):  # by a process killed while it wrote
+            left.unlink(missing_ok=True)
         rows = _Rows(self.schema, places)
         pattern = rows.pattern(steps)
         if pattern is None:
@@ -130,7 +162,6 @@ class Kept:
             for field in self.schema.fields
             for axis, size in zip(field.axes, pattern[field.name].shape, strict=True)
         }
-        lead = () if self.stepless else ("step",)
         file.dimensions = ({} if self.stepless else {"step": len(steps)}) | sizes
         for name, text in attributes.items():
             file.attrs[name] = text
@@ -140,7 +171,7 @@ class Kept:
         for field in self.schema.labels:
             _create(file, field, field.axes, pattern[field.name])
         for field in self.schema.variables:
-            _create(file, field, (*lead, *field.axes), None, pattern[field.name].dtype)
+            _create(file, field, self._lead(field) + field.axes, None, pattern[field.name].dtype)
 
     def _fill(self, file: h5netcdf.File, start: int, rows: list[Row], pattern: dict[str, np.ndarray]) -> None:
         for field in self.schema.labels:
@@ -197,6 +228,13 @@ def _storable(array: np.ndarray, kind: str) -> np.ndarray:
     return array.astype({"b": np.int8, "U": object}.get(kind, array.dtype), copy=False)
 
 
+@contextlib.contextmanager
+def _netcdf(path: Path) -> Iterator[h5netcdf.File]:
+    """Opened by h5py, which refuses what is not HDF5 without a trace."""
+    with h5py.File(path, "r") as opened_by_h5py, h5netcdf.File(opened_by_h5py, "r") as file:
+        yield file
+
+
 def _chunks(steps: Sequence[int]) -> Iterator[tuple[int, list[int]]]:
     iterator = iter(steps)
     start = 0
@@ -221,7 +259,11 @@ class _Rows:
 
     def __getitem__(self, step: int) -> Row:
         path = self.places[step]
-        row = self._from_file(path, step) if path.suffix == ".nc" else self._from_part(path)[step]
+        try:
+            row = self._from_file(path, step) if path.suffix == ".nc" else self._from_part(path)[step]
+        except Exception as error:  # of damaged HDF5, anything
+            path.unlink(missing_ok=True)
+            raise DamagedError(f"{path} could not be read ({error}); start again to compute it anew") from error
         self.reads[step] = row.reads
         return row
 
@@ -279,13 +321,13 @@ def _reads_in(path: Path) -> dict[int, Reads]:
     try:
         if path.suffix == ".safetensors":
             content = storage.read_about(path)
-            return {entry["step"]: entry["reads"] for entry in content["rows"]}
-        with h5netcdf.File(path, "r") as file:
+            return {int(entry["step"]): dict(entry["reads"]) for entry in content["rows"]}
+        with _netcdf(path) as file:
             content = json.loads(bytes(file[READS][...]))
-    except (OSError, InterpError, KeyError, ValueError, TypeError):
+        notes = content["notes"]
+        return {int(step): dict(notes[number] for number in numbers) for step, numbers in content["rows"].items()}
+    except Exception:  # of damaged HDF5, anything
         return {}
-    notes = content["notes"]
-    return {int(step): dict(notes[number] for number in numbers) for step, numbers in content["rows"].items()}
 
 
 def _write_reads(file: h5netcdf.File, reads: dict[int, Reads]) -> None:

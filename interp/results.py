@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import concurrent.futures
 import json
-import multiprocessing
 import tempfile
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -16,13 +15,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 import xarray as xr
 
-from interp import denormals, fingerprints, lookup, schema, storage
+from interp import denormals, fingerprints, lookup, schema, storage, workers
 from interp import steps as choosing
 from interp.checkpoints import Checkpoint, Run
-from interp.errors import InterpError
+from interp.errors import DamagedError, InterpError
 from interp.kept import WHOLE_RUN, Kept, Row, opened
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 STEPS_PER_BLOCK = 1000
 """Blocks are cut by step number, so that added checkpoints touch only their own."""
+ATTEMPTS = 3
+"""At an analysis whose files are replaced while it runs."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,9 @@ def over_steps(
     only what is missing or was made from something else is computed. `jobs` worker processes share the
     work; the numbers do not depend on how many. `progress(done, of)` is called as checkpoints finish.
 
+    Checkpoints that cannot be read are left out, with a warning; those that are added meanwhile are for the
+    next time, and where one is replaced meanwhile its rows are computed again.
+
     Raises InterpError where a measure, option or step is not there, or `keep` is in use.
     """
     wanted = asks(measures)
@@ -120,24 +125,43 @@ def _over(
     jobs: int,
     progress: Callable[[int, int], None] | None,
 ) -> dict[str, xr.Dataset]:
+    workers.wait_for_those_left(folder)
     kept = {one.label: Kept(folder, one.label, one.measure, one.options) for one in wanted}
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            _bring_up_to_date(kept, wanted, run.snapshot(), steps, folder, jobs, progress)
+            break
+        except DamagedError:
+            if attempt == ATTEMPTS:
+                raise
+    return {label: opened(result.file) for label, result in kept.items()}
+
+
+def _bring_up_to_date(
+    kept: Mapping[str, Kept],
+    wanted: list[Ask],
+    run: Run,
+    steps: choosing.Steps,
+    folder: Path,
+    jobs: int,
+    progress: Callable[[int, int], None] | None,
+) -> None:
+    """Compute what is missing. Raises DamagedError where that was in vain: a file was replaced or lost meanwhile."""
     rows = {one.label: _steps_of(one, run, steps) for one in wanted}
     good = {label: result.good(run) for label, result in kept.items()}
     missing = {label: [step for step in rows[label] if step not in good[label]] for label in kept}
     blocks = _blocks(wanted, rows, missing)
-    _visit_all(run, wanted, folder, blocks, jobs, progress)
+    blank = _visit_all(run, wanted, folder, blocks, jobs, progress)
+    if blank:
+        warnings.warn(f"{run.name}: the weights at {choosing.listed(blank)} are not finite", stacklevel=4)
+    after = run.renewed() if blocks else run
     for one in wanted:
         result = kept[one.label]
-        if (
-            missing[one.label]
-            or set(good[one.label].values()) != {result.file}
-            or set(good[one.label]) != set(rows[one.label])
-        ):
-            places = result.good(run)
-            if not places.keys() >= set(rows[one.label]):
-                raise InterpError(f"{run.name}: files changed while {one.label} was computed; start again to go on")
+        places = result.good(after) if blocks else good[one.label]
+        if not places.keys() >= set(rows[one.label]):
+            raise DamagedError(f"{run.name}: files changed while {one.label} was computed; start again to go on")
+        if not result.is_made_of(rows[one.label], places):
             result.merge(run, rows[one.label], places, _attributes(one, run))
-    return {one.label: opened(kept[one.label].file) for one in wanted}
 
 
 def _steps_of(one: Ask, run: Run, steps: choosing.Steps) -> list[int]:
@@ -173,9 +197,11 @@ def _visit_all(
     blocks: list[dict[str, list[int]]],
     jobs: int,
     progress: Callable[[int, int], None] | None,
-) -> None:
-    total = sum(len({step for steps in block.values() for step in steps} - {WHOLE_RUN}) for block in blocks)
+) -> list[int]:
+    """Compute and store the rows of all blocks; the steps, ascending, at which the weights are not finite."""
+    total = sum(len(_visited(block)) for block in blocks)
     done = 0
+    blank: set[int] = set()
 
     def finished(count: int) -> None:
         nonlocal done
@@ -185,14 +211,14 @@ def _visit_all(
 
     if jobs <= 1 or len(blocks) <= 1:
         for block in blocks:
-            _visit(run, wanted, folder, block, finished)
-        return
-    context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(min(jobs, len(blocks)), mp_context=context) as pool:
+            blank |= _visit(run, wanted, folder, block, finished)
+        return sorted(blank)
+    with workers.pool(min(jobs, len(blocks)), folder) as pool:
         try:
-            futures = [pool.submit(_visit, run, wanted, folder, block) for block in blocks]
+            futures = {pool.submit(_visit, run, wanted, folder, block): block for block in blocks}
             for future in concurrent.futures.as_completed(futures):
-                finished(future.result())
+                blank |= future.result()
+                finished(len(_visited(futures[future])))
         except concurrent.futures.process.BrokenProcessPool:
             raise InterpError(
                 "a worker process was killed (out of memory?); what was finished is kept: start again to go on"
@@ -200,6 +226,12 @@ def _visit_all(
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+    return sorted(blank)
+
+
+def _visited(block: dict[str, list[int]]) -> list[int]:
+    """The checkpoints a block needs, ascending."""
+    return sorted({step for steps in block.values() for step in steps} - {WHOLE_RUN})
 
 
 def _visit(
@@ -208,23 +240,25 @@ def _visit(
     folder: Path,
     block: dict[str, list[int]],
     finished: Callable[[int], None] | None = None,
-) -> int:
-    """Compute and store the rows of one block; the number of checkpoints visited."""
+) -> set[int]:
+    """Compute and store the rows of one block; the steps at which the weights are not finite."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # the same sums in the same order, however many jobs there are
     todo = [one for one in wanted if one.label in block]
     results = {one.label: Kept(folder, one.label, one.measure, one.options) for one in todo}
     chains: dict[str, dict[int, Row]] = {one.label: {} for one in todo if schema.takes_previous(one.measure)}
     previous: dict[str, Any] = {}
-    visited = sorted({step for steps in block.values() for step in steps})
+    blank: set[int] = set()
     try:
-        for step in visited:
+        for step in _visited(block) or [WHOLE_RUN]:
             subject = run if step == WHOLE_RUN else run[step]
             for one in todo:
                 if step not in block[one.label]:
                     continue
                 with denormals.flushed():
                     row, previous[one.label] = _row(run, subject, one, results[one.label], previous.get(one.label))
+                if row.values is None:
+                    blank.add(step)
                 if one.label in chains:
                     chains[one.label][step] = row
                 else:
@@ -235,7 +269,7 @@ def _visit(
             results[label].write_part(rows)
     finally:
         torch.set_num_threads(threads)
-    return len(set(visited) - {WHOLE_RUN})
+    return blank
 
 
 def _row(run: Run, subject: Run | Checkpoint, one: Ask, kept: Kept, previous: Any) -> tuple[Row, Any]:
@@ -246,10 +280,9 @@ def _row(run: Run, subject: Run | Checkpoint, one: Ask, kept: Kept, previous: An
         for call in (run.task_call, run.model_call):
             fingerprints.note(f"{call.kind}/{call.name}", lookup.current_digest(call.kind, call.name))
         if isinstance(subject, Checkpoint):
-            fingerprints.note(f"step {subject.step}", run.digest(subject.step))
+            fingerprints.note(f"step {subject.step}", subject.digest)
             if not subject.finite:
                 lookup.find("measures", one.measure)
-                warnings.warn(f"{run.name}: the weights at step {subject.step:,} are not finite", stacklevel=2)
                 return Row(None, reads), None
         options = dict(one.options) | ({"previous": previous} if schema.takes_previous(one.measure) else {})
         try:
@@ -285,9 +318,18 @@ def panels(measure: str, result: xr.Dataset) -> list[Any]:
 
 
 def summary(measure: str, result: xr.Dataset) -> Summary | None:
-    """What the measure's `summary(result)` says of the whole run."""
+    """What the measure's `summary(result)` says of the whole run, from the steps at which it has numbers."""
     own = getattr(lookup.module_of("measures", measure), "summary", None)
-    return own(result) if own else None
+    blank = blank_steps(result)
+    return own(result if blank.all() else result.isel(step=~blank)) if own else None
+
+
+def blank_steps(result: xr.Dataset) -> np.ndarray:
+    """[step] True where a result has no numbers at all: the weights were not finite, or the measure says nothing."""
+    numbers = [array for array in result.data_vars.values() if array.dtype.kind == "f" and "step" in array.dims]
+    if not numbers:
+        return np.zeros(result.sizes.get("step", 0), bool)
+    return np.all([array.isnull().all([dim for dim in array.dims if dim != "step"]) for array in numbers], axis=0)
 
 
 def of_runs(one: Ask, runs: Sequence[Run], keep: Path | None) -> xr.Dataset:

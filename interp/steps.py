@@ -35,6 +35,16 @@ def not_there(step: int, available: Sequence[int], name: str) -> str:
     return f"{name} has no checkpoint at step {step:,}; the nearest are {nearest}"
 
 
+def listed(steps: Sequence[int]) -> str:
+    """ "step 100", "steps 100, 200 and 300", "41 steps from 0 to 4,000"; ascending, at least one."""
+    shown = [f"{step:,}" for step in steps]
+    if len(shown) == 1:
+        return f"step {shown[0]}"
+    if len(shown) > 6:
+        return f"{len(shown)} steps from {shown[0]} to {shown[-1]}"
+    return f"steps {', '.join(shown[:-1])} and {shown[-1]}"
+
+
 def choose(spec: Steps, available: Sequence[int], name: str) -> list[int]:
     """The steps of `available` (ascending) that `spec` asks for; the last is always among an `every` or `count`.
 

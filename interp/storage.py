@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,9 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from interp.errors import InterpError, shown
+from interp.errors import DamagedError, InterpError, shown
 from interp.foreign import lfs_pointer
+from interp.steps import listed
 
 Arrays = dict[str, np.ndarray]
 
@@ -58,7 +59,7 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], about: Any = None
 
 
 def read_arrays(path: Path) -> tuple[Arrays, Any]:
-    """What `write_arrays` wrote; None about arrays that others wrote. Raises InterpError where it is damaged."""
+    """What `write_arrays` wrote; None about arrays that others wrote. Raises DamagedError where it is damaged."""
     with _opened(path) as file:
         return {name: file.get_tensor(name) for name in file.keys()}, _about(path, file)  # noqa: SIM118
 
@@ -73,7 +74,7 @@ def _about(path: Path, file: safetensors.safe_open) -> Any:
     try:
         return json.loads((file.metadata() or {}).get(ABOUT, "null"))
     except (ValueError, RecursionError) as error:
-        raise InterpError(f"{path}: what is said of its arrays is not JSON ({shown(error)}); restore it") from None
+        raise DamagedError(f"{path}: what is said of its arrays is not JSON ({shown(error)}); restore it") from None
 
 
 @contextlib.contextmanager
@@ -84,14 +85,29 @@ def _opened(path: Path) -> Iterator[safetensors.safe_open]:
     except FileNotFoundError:
         raise
     except (safetensors.SafetensorError, OSError, TypeError, AttributeError) as error:  # the last two: its types
-        whole = f"not a whole safetensors file ({shown(error)}); restore it or delete it"
-        raise InterpError(f"{path} is {_pointer(path) or whole}") from error
+        raise DamagedError(f"{path} is {_what_it_is(path, error)}") from error
 
 
-def _pointer(path: Path) -> str | None:
+def _what_it_is(path: Path, error: Exception) -> str:
+    """In the place of a safetensors file."""
     with contextlib.suppress(OSError), open(path, "rb") as file:
-        return lfs_pointer(file.read(1024))
-    return None
+        start = file.read(1024)
+        if not start:
+            return "empty; restore it or delete it"
+        if pointer := lfs_pointer(start):
+            return pointer
+    if "not fully covered" in str(error):
+        return "cut short, or longer than its header says; restore it or delete it"
+    return f"not a whole safetensors file ({shown(error)}); restore it or delete it"
+
+
+def file_state(path: Path) -> tuple[Any, ...] | None:
+    """What changes when the file at `path` is replaced or written to, whatever its time is set to; None without one."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return str(path), found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino
 
 
 def digest(arrays: Mapping[str, np.ndarray]) -> str:
@@ -116,6 +132,7 @@ class Checkpoints:
         self.folder = folder
         self._files: dict[str, list[int]] = {}
         self._place: dict[int, tuple[str, int]] = {}
+        self._headers: dict[str, tuple[Any, dict[str, tuple[int, ...]]]] = {}
         self.refresh()
 
     @property
@@ -136,25 +153,60 @@ class Checkpoints:
         self._place = {step: (name, row) for name, steps in self._files.items() for row, step in enumerate(steps)}
 
     def load(self, step: int) -> Arrays:
-        """The weights at `step`. Raises KeyError where it is not stored, InterpError where its file is damaged."""
-        try:
-            return self._read(*self._place[step], step)
-        except FileNotFoundError:
-            self.refresh()
-        try:
-            return self._read(*self._place[step], step)
-        except FileNotFoundError as error:
-            raise InterpError(f"{error.filename}, which holds step {step}, is missing; restore it") from error
+        """The weights at `step`. Raises KeyError where it is not stored, DamagedError where its file is damaged."""
+        return self._found(step, self._read)
 
-    def _read(self, name: str, row: int, step: int) -> Arrays:
+    def shapes(self, step: int) -> dict[str, tuple[int, ...]]:
+        """Of the weights at `step`, from the header of their file alone. Raises as `load` does.
+
+        A file that is cut short does not pass: its header tells its length.
+        """
+        return self._found(step, self._shapes)
+
+    def state(self, step: int) -> Any:
+        """What changes when the weights at `step` are replaced; None where there is no file."""
+        if step in self._place:
+            name, row = self._place[step]
+            state = file_state(self.folder / name)
+            return state and (*state, row)
+        return None
+
+    def _found(self, step: int, read: Callable[[str, int], Any]) -> Any:
+        """`read(file name, row)` where the index says `step` is, or now says: it may have been stacked meanwhile."""
+        name, row = self._place[step]
+        for _ in range(3):
+            try:
+                return read(name, row)
+            except FileNotFoundError:
+                self.refresh()
+            if step not in self._place:
+                raise DamagedError(f"{self.folder / INDEX} names {listed([step])} no more; restore it")
+            name, row = self._place[step]
+        path, steps = self.folder / name, self._files[name]
+        raise DamagedError(f"{path}, which holds {listed(steps)}, is missing; restore it")
+
+    def _read(self, name: str, row: int) -> Arrays:
         path = self.folder / name
-        if not path.exists():
-            raise FileNotFoundError(2, "no such file", str(path))
         with _opened(path) as file:
-            stored = _about(path, file)
-            if not isinstance(stored, list) or stored[row : row + 1] != [step]:
-                raise InterpError(f"{path} holds the steps {shown(stored)}, not {step} in row {row} as its index says")
+            self._check(name, _about(path, file))
             return {key: np.asarray(file.get_slice(key)[row]) for key in file.keys()}  # noqa: SIM118
+
+    def _shapes(self, name: str, row: int) -> dict[str, tuple[int, ...]]:  # noqa: ARG002
+        path = self.folder / name
+        state = file_state(path)
+        known, shapes = self._headers.get(name, (None, {}))
+        if known is None or known != state:
+            with _opened(path) as file:
+                self._check(name, _about(path, file))
+                shapes = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
+            if any(shape[:1] != (len(self._files[name]),) for shape in shapes.values()):
+                raise DamagedError(f"{path} does not hold one row for each of its steps; restore it")
+            self._headers[name] = state, shapes
+        return {key: shape[1:] for key, shape in shapes.items()}
+
+    def _check(self, name: str, stored: Any) -> None:
+        if stored != self._files.get(name):
+            raise DamagedError(f"{self.folder / name} holds other checkpoints than the index says; restore it")
 
     def save(self, step: int, weights: Mapping[str, np.ndarray]) -> None:
         """Add one checkpoint. Saving a step again replaces nothing."""

@@ -155,6 +155,43 @@ def test_a_run_that_is_still_training_grows(run):
     assert run.final.step == 300
 
 
+def test_a_snapshot_keeps_the_checkpoints_it_was_taken_of_in_every_process(run):
+    now = run.snapshot()
+    Checkpoints(run.path / "weights").save(300, {k: v.numpy() for k, v in ARCHITECTURE.initial(3).items()})
+    for kept in (now, now.renewed(), pickle.loads(pickle.dumps(now))):
+        assert kept.steps == list(STEPS)
+        assert (kept.final.step, kept.answer("final")) == (200, run.digest(200))
+        assert "the nearest are 200" in refusal(lambda kept=kept: kept[300])
+    assert run.steps == [*STEPS, 300]
+
+
+def test_weights_replaced_under_a_snapshot_are_refused_and_told_by_its_renewal(run):
+    now = run.snapshot()
+    before = now.digest(100)
+    path = run.path / "weights" / "step-000000100.safetensors"
+    write_arrays(path, {k: v.numpy()[None] for k, v in ARCHITECTURE.initial(9).items()}, [100])
+    assert "step 100 were replaced" in refusal(lambda: now[100].weights)
+    assert now.digest(100) == before != now.renewed().digest(100) == run.digest(100)
+    assert {
+        question for question in ("step 0", "step 100", "final") if now.answer(question) != run.answer(question)
+    } == {"step 100"}
+
+
+def test_the_steps_of_a_run_with_a_damaged_file_are_the_same_whenever_they_are_asked_for(run):
+    path = run.path / "weights" / "step-000000200.safetensors"
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.warns(UserWarning, match="step 200 left out"):
+        before = open_run(run.path).answer("steps")
+    again = open_run(run.path)
+    with pytest.raises(InterpError):
+        again[200]
+    with pytest.warns(UserWarning, match="step 200 left out"):
+        assert again.answer("steps") == before
+    assert again.answer("step 200") == ""
+    assert again.answer("final") == again.digest(100)
+    assert [(gone.steps, path.name in gone.reason) for gone in again.left_out] == [([200], True)]
+
+
 def test_weights_are_those_that_were_stored_under_the_names_of_the_architecture(run):
     for step in STEPS:
         weights = run[step].weights

@@ -71,10 +71,24 @@ def test_another_setting_is_another_question(analysis: Path):
     assert not is_fresh(analysis, "cuda")
 
 
-def test_a_missing_report_or_a_broken_note_is_not_fresh(analysis: Path):
+@pytest.mark.parametrize(
+    "broken", [b"[1", b"", b"[]", b"3", b"null", b"{}", b"\xff\xfe\x00", b'{"said": 3}', b'{"said": "found"}']
+)
+def test_a_broken_note_is_not_fresh(analysis: Path, broken: bytes):
     freshness.remember(REPORT, freshness.question(analysis, None), "found")
-    Path("reports/a/fresh.json").write_text("[1")
+    Path("reports/a/fresh.json").write_bytes(broken)
     assert not is_fresh(analysis)
+
+
+def test_a_note_whose_answer_is_lost_is_not_fresh(analysis: Path):
+    freshness.remember(REPORT, freshness.question(analysis, None), "found")
+    note = Path("reports/a/fresh.json")
+    note.write_text(note.read_text().replace('"said"', '"sung"'))
+    assert freshness.remembered(REPORT, freshness.question(analysis, None)) is None
+
+
+def test_a_missing_report_is_not_fresh(analysis: Path):
+    freshness.remember(REPORT, freshness.question(analysis, None), "found")
     REPORT.unlink()
     assert not is_fresh(analysis)
 

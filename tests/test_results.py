@@ -301,3 +301,372 @@ def test_a_measure_may_choose_its_own_steps(run_folder: Path, monkeypatch: pytes
     assert tree.loss.step.values.tolist() == [0, 150, 3450]
     again = interp.over_steps([{"weight_norm": {"steps": "all"}}], run, steps=[0])
     assert again.weight_norm.sizes["step"] == len(run.steps)
+
+
+# What cannot be read, what is replaced, what is not finite.
+
+
+def rows_computed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The steps whose rows are computed from here on, as they come."""
+    from interp import results
+
+    computed: list[int] = []
+    row = results._row
+    monkeypatch.setattr(
+        results, "_row", lambda run, subject, *rest: computed.append(subject.step) or row(run, subject, *rest)
+    )
+    return computed
+
+
+def cut_short(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-3])
+
+
+DAMAGE = {
+    "cut short": cut_short,
+    "is empty": lambda path: path.write_bytes(b""),
+    "git-lfs pointer": lambda path: path.write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n"),
+    "not a whole safetensors file": lambda path: path.write_bytes(b"PK\x03\x04" + bytes(500)),
+    "is missing": lambda path: path.unlink(),
+    "other checkpoints than the index says": lambda path: shutil.copy(
+        path.with_name("step-000000000.safetensors"), path
+    ),
+    "cannot be read": lambda path: (path.unlink(), path.mkdir()),
+}
+
+
+@pytest.mark.parametrize("reason", DAMAGE)
+def test_a_checkpoint_that_cannot_be_read_is_left_out_with_one_warning(
+    run_folder: Path, tmp_path: Path, reason: str, monkeypatch: pytest.MonkeyPatch
+):
+    keep = tmp_path / "kept"
+    measures = ["weight_norm", "embedding_circle"]
+    whole = interp.over_steps(measures, interp.open_run(run_folder), keep=keep)
+    whole.close()
+    written = hashes(keep)
+    path = run_folder / "weights" / "step-000000300.safetensors"
+    content = path.read_bytes()
+    DAMAGE[reason](path)
+    run = interp.open_run(run_folder)
+    computed = rows_computed(monkeypatch)
+    with pytest.warns(UserWarning, match="left out") as warned:
+        tree = interp.over_steps(measures, run, keep=keep)
+    (warning,) = [str(one.message) for one in warned]
+    assert all(part in warning for part in ("step 300 left out", reason, path.name))
+    assert computed == []
+    assert tree.weight_norm.step.values.tolist() == [step for step in range(0, 3600, 150) if step != 300]
+    tree.close()
+    assert 300 not in run.steps
+    assert 300 not in [checkpoint.step for checkpoint in run]
+    with pytest.raises(InterpError, match=reason):
+        run[300]
+    path.rmdir() if path.is_dir() else None
+    path.write_bytes(content)
+    interp.over_steps(measures, run, keep=keep).close()
+    assert computed == [300, 300]
+    assert hashes(keep) == written
+
+
+def test_the_last_and_the_first_checkpoint_are_those_that_can_be_read(run_folder: Path):
+    for step in (0, 3450):
+        cut_short(run_folder / "weights" / f"step-{step:09d}.safetensors")
+    run = interp.open_run(run_folder)
+    assert (run.first.step, run.final.step) == (150, 3300)
+    with pytest.warns(UserWarning, match="left out"):
+        assert len(run) == 22
+
+
+def test_a_block_that_cannot_be_read_is_one_warning(tmp_path: Path):
+    folder = write_run(tmp_path / "run", range(52))
+    (block,) = (folder / "weights").glob("steps-*.safetensors")
+    cut_short(block)
+    with pytest.warns(UserWarning, match="left out") as warned:
+        result = interp.over_steps("weight_norm", interp.open_run(folder))
+    assert [str(one.message).partition(" left out")[0] for one in warned] == ["run: 50 steps from 0 to 49"]
+    assert result.step.values.tolist() == [50, 51]
+
+
+def test_workers_do_not_repeat_the_warning(run_folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture):
+    cut_short(run_folder / "weights" / "step-000000300.safetensors")
+    with pytest.warns(UserWarning, match="left out") as warned:
+        one = interp.over_steps(["weight_norm"], interp.open_run(run_folder), keep=tmp_path / "one")
+    with pytest.warns(UserWarning, match="left out") as warned_by_two:
+        two = interp.over_steps(["weight_norm"], interp.open_run(run_folder), keep=tmp_path / "two", jobs=2)
+    one.close()
+    two.close()
+    assert [str(w.message) for w in warned] == [str(w.message) for w in warned_by_two]
+    assert "left out" not in capfd.readouterr().err
+    assert hashes(tmp_path / "one") == hashes(tmp_path / "two")
+
+
+def test_a_run_without_one_readable_checkpoint_is_one_clear_error(run_folder: Path):
+    for path in (run_folder / "weights").glob("*.safetensors"):
+        path.write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
+    run = interp.open_run(run_folder)
+    for ask in (
+        lambda: run.steps,
+        lambda: run.final,
+        lambda: run.first,
+        lambda: list(run),
+        lambda: interp.over_steps("loss", run),
+    ):
+        with pytest.raises(InterpError, match=r"none of its 24 checkpoints can be read: .*git lfs pull"):
+            ask()
+
+
+def test_weights_of_another_shape_at_one_step_are_that_step_s_damage(run_folder: Path):
+    from interp import storage
+
+    run = interp.open_run(run_folder)
+    other = drifting_weights(run, 3600)
+    other["embed.W_E"] = other["embed.W_E"][:, :5]
+    storage.Checkpoints(run_folder / "weights").save(3600, other)
+    with pytest.warns(UserWarning, match=r"step 3,600 left out: .*embed\.W_E has shape \(8, 5\)"):
+        assert run.steps[-1] == 3450
+
+
+def test_what_only_loading_tells_is_left_out_too(run_folder: Path):
+    run = interp.open_run(run_folder)
+    load = run._load
+
+    def foreign(step: int) -> dict[str, np.ndarray]:
+        if step in (150, 300):
+            raise InterpError("their.pt is cut short")
+        return load(step)
+
+    run._load, run._shapes, run._state = foreign, None, None  # as of an importer
+    with pytest.warns(UserWarning, match=r"steps 150 and 300 left out: their\.pt is cut short"):
+        result = interp.over_steps("weight_norm", run)
+    assert result.step.values.tolist() == [0, *range(450, 3600, 150)]
+
+
+def test_the_report_says_what_was_left_out(run_folder: Path, tmp_path: Path):
+    from interp.report import write
+    from interp.results import asks
+
+    cut_short(run_folder / "weights" / "step-000000300.safetensors")
+    run = interp.open_run(run_folder)
+    with pytest.warns(UserWarning, match="left out"):
+        write.report("Title", "", "", asks(["loss"]), [run], "all", tmp_path / "page.html", None)
+    page = (tmp_path / "page.html").read_text()
+    assert "<strong>step 300 left out:</strong>" in page
+    assert "step-000000300.safetensors is cut short" in page
+
+
+@pytest.mark.parametrize("same_session", [True, False])
+def test_a_replaced_checkpoint_is_computed_again_alone(
+    run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, same_session: bool
+):
+    run = interp.open_run(run_folder)
+    before = interp.over_steps(["weight_norm"], run, keep=tmp_path / "kept").weight_norm.total.load()
+    assert float(run.measure("weight_norm").total.sel(step=300)) == float(before.sel(step=300))
+    replace(run_folder, 300)
+    computed = rows_computed(monkeypatch)
+    run = run if same_session else interp.open_run(run_folder)
+    after = interp.over_steps(["weight_norm"], run, keep=tmp_path / "kept").weight_norm.total
+    assert computed == [300]
+    assert (before != after).sum() == 1
+    assert float(run.measure("weight_norm").total.sel(step=300)) == float(after.sel(step=300))
+
+
+def replace(folder: Path, step: int) -> None:
+    """Other weights in the place of those at `step`; the file's size and time stay."""
+    from interp import storage
+
+    path = folder / "weights" / f"step-{step:09d}.safetensors"
+    times = path.stat()
+    arrays, about = storage.read_arrays(path)
+    storage.write_arrays(path, {name: array * 2 for name, array in arrays.items()}, about)
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+def test_a_checkpoint_replaced_meanwhile_is_computed_again(
+    run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    from interp import results
+
+    row = results._row
+
+    def replacing(run: Run, subject, *rest):
+        if subject.step == 1500 and not seen:
+            seen.append(subject.step)
+            replace(run_folder, 300)
+        return row(run, subject, *rest)
+
+    seen: list[int] = []
+    monkeypatch.setattr(results, "_row", replacing)
+    meanwhile = interp.over_steps(["weight_norm"], interp.open_run(run_folder), keep=tmp_path / "kept")
+    monkeypatch.undo()
+    afterwards = interp.over_steps(["weight_norm"], interp.open_run(run_folder), keep=tmp_path / "anew")
+    assert meanwhile.identical(afterwards)
+
+
+def test_a_checkpoint_lost_meanwhile_is_left_out(run_folder: Path, monkeypatch: pytest.MonkeyPatch):
+    from interp import results
+
+    row = results._row
+    path = run_folder / "weights" / "step-000001650.safetensors"
+
+    def losing(run: Run, subject, *rest):
+        path.unlink(missing_ok=True)
+        return row(run, subject, *rest)
+
+    monkeypatch.setattr(results, "_row", losing)
+    with pytest.warns(UserWarning, match="step 1,650 left out"):
+        result = interp.over_steps("weight_norm", interp.open_run(run_folder))
+    assert 1650 not in result.step
+    assert result.sizes["step"] == 23
+
+
+@pytest.mark.parametrize(
+    ("bad", "value"), [((0,), np.nan), ((1650,), -np.inf), ((3450,), np.nan), ((0, 1650, 3450), np.inf)], ids=str
+)
+def test_a_report_survives_weights_that_are_not_finite(run_folder: Path, tmp_path: Path, bad: tuple, value: float):
+    from interp import lookup, schema
+    from interp.report import build, write
+    from interp.results import asks, blank_steps
+
+    for step in bad:
+        spoil(run_folder, step, value)
+    run = interp.open_run(run_folder)
+    measures = [name for name in lookup.names("measures") if schema.subject(name) == "checkpoint"]
+    with pytest.warns(UserWarning, match="not finite") as warned:
+        page = write.report("", "", "", asks(measures), [run], "all", tmp_path / "page.html", tmp_path / "kept")
+    (warning,) = [str(one.message) for one in warned if "not finite" in str(one.message)]
+    assert all(f"{step:,}" in warning for step in bad)
+    assert "nan" not in build.text(page)
+    assert "****" not in build.text(page)
+    for measure in measures:
+        with xr.open_dataset(tmp_path / "kept" / "run" / f"{measure}.nc") as result:
+            assert result.step.values[blank_steps(result)].tolist() == list(bad), measure
+
+
+def test_a_run_whose_weights_are_nowhere_finite_is_one_clear_line(run_folder: Path):
+    for step in range(0, 3600, 150):
+        spoil(run_folder, step, np.nan)
+    with (
+        pytest.warns(UserWarning, match="24 steps from 0 to 3,450 are not finite"),
+        pytest.raises(InterpError, match="run: the weights are not finite numbers at any of the steps"),
+    ):
+        interp.over_steps("loss", interp.open_run(run_folder))
+
+
+def spoil(folder: Path, step: int, value: float) -> None:
+    from interp import storage
+
+    path = folder / "weights" / f"step-{step:09d}.safetensors"
+    arrays, about = storage.read_arrays(path)
+    arrays["embed.W_E"][0, 0, 0] = value
+    storage.write_arrays(path, arrays, about)
+
+
+# Where things lie, and what lies there.
+
+
+def tree(folder: Path) -> dict[str, tuple[int, str]]:
+    return {
+        str(path): (path.stat().st_mtime_ns, hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "")
+        for path in sorted(folder.rglob("*"))
+    }
+
+
+def test_a_run_s_folder_is_never_written_to(tmp_path: Path):
+    folder = write_run(tmp_path / "ein Läuf mit – Leerzeichen" / "rün 1", range(0, 2000, 500))
+    keep = tmp_path / "Ergebnisse, neu" / "hier ✓"
+    for path in [folder, *folder.rglob("*")]:
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    before = tree(folder)
+    run = interp.open_run(folder)
+    found = interp.over_steps(MEASURES, run, keep=keep)
+    assert found.loss.sizes["step"] == 4
+    assert tree(folder) == before
+    for path in [folder, *folder.rglob("*")]:
+        path.chmod(0o755 if path.is_dir() else 0o644)
+
+
+@pytest.mark.parametrize("time", [0, 4_000_000_000])
+def test_the_times_of_files_change_nothing(
+    run_folder: Path, tmp_path: Path, time: int, monkeypatch: pytest.MonkeyPatch
+):
+    keep = tmp_path / "kept"
+    run = interp.open_run(run_folder)
+    interp.over_steps(["weight_norm", "loss"], run, keep=keep).close()
+    written = hashes(keep)
+    for path in [*keep.rglob("*"), *run_folder.rglob("*")]:
+        os.utime(path, (time, time))
+    computed = rows_computed(monkeypatch)
+    for again in (run, interp.open_run(run_folder)):
+        interp.over_steps(["weight_norm", "loss"], again, keep=keep).close()
+    assert computed == []
+    assert hashes(keep) == written
+
+
+def mangled_results(path: Path, other: Path, moments: random.Random) -> None:
+    """Damage a kept result in one of many ways."""
+    import h5py
+
+    content = path.read_bytes()
+    way = moments.randrange(10)
+    if way < 4:
+        path.write_bytes(content[: moments.randrange(len(content))])
+    elif way == 4:
+        path.write_bytes(moments.randbytes(moments.randrange(1, 2000)))
+    elif way == 5:
+        path.write_bytes(other.read_bytes())
+    elif way == 6:
+        place = moments.randrange(min(len(content), 600))
+        path.write_bytes(content[:place] + moments.randbytes(8) + content[place + 8 :])
+    elif path.suffix == ".nc":
+        with h5py.File(path, "r+") as file:
+            name = moments.choice(sorted(file))
+            if way == 7:
+                del file[name]
+            else:
+                text = moments.choice(
+                    ["[]", "{}", '{"notes": [], "rows": {"0": [3]}}', "null", '{"notes": 3, "rows": 4}']
+                )
+                del file["_reads"]
+                file["_reads"] = np.frombuffer(text.encode(), np.uint8)
+    else:
+        from interp import storage
+
+        arrays, about = storage.read_arrays(path)
+        if way == 7:
+            storage.write_arrays(path, {}, about)
+        else:
+            about = moments.choice(
+                [None, [], {"rows": 3}, {"rows": [{}]}, {"rows": [{"step": 0, "reads": {}}]}, about | {"texts": {}}]
+            )
+            storage.write_arrays(path, {name: array[..., None] for name, array in arrays.items()}, about)
+
+
+def test_results_that_cannot_be_read_are_computed_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    folder = write_run(tmp_path / "run", range(0, 1000, 500))
+    run = interp.open_run(folder)
+    keep = tmp_path / "kept"
+    measures = ["weight_norm", "embedding_dft"]
+    interp.over_steps(measures, run, keep=keep).close()
+    written, whole = hashes(keep), {path: path.read_bytes() for path in keep.glob("*.nc")}
+    parts: dict[Path, bytes] = {}
+    with monkeypatch.context() as patched:
+        patched.setattr("interp.kept.Kept.merge", interrupt)
+        for path in whole:
+            path.unlink()
+        with pytest.raises(KeyboardInterrupt):
+            interp.over_steps(measures, run, keep=keep)
+    parts = {path: path.read_bytes() for path in (keep / ".parts").rglob("*.safetensors")}
+    assert len(parts) == 4
+    moments = random.Random(7)
+    for number in range(60):
+        shutil.rmtree(keep)
+        for path, content in (whole if number % 2 else parts).items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        path, other = moments.sample(sorted(whole if number % 2 else parts), 2)
+        mangled_results(path, other, moments)
+        interp.over_steps(measures, run, keep=keep).close()
+        assert hashes(keep) == written, f"variant {number}, {path.name}"
+
+
+def interrupt(*_: object) -> None:
+    raise KeyboardInterrupt

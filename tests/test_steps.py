@@ -60,3 +60,16 @@ def test_a_misspelt_form_is_refused_with_the_near_miss():
 @pytest.mark.parametrize("spec", ["all", {"every": 1}, {"count": 1}, [0], [5, 5]])
 def test_the_four_forms_are_accepted(spec):
     steps.check(spec)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ([1000], "step 1,000"),
+        ([0, 5], "steps 0 and 5"),
+        ([0, 5, 1000], "steps 0, 5 and 1,000"),
+        (range(0, 5000, 100), "50 steps from 0 to 4,900"),
+    ],
+)
+def test_steps_are_listed_in_words(given, said):
+    assert steps.listed(given) == said

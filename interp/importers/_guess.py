@@ -85,7 +85,7 @@ def _ambiguity(alike: list[Guess]) -> str:
     open_options = {name: values for name, values in tried.items() if len(values) > 1}
     if not open_options:
         return ""
-    listed = "; ".join(f"{name} {' or '.join(map(str, sorted(values)))}" for name, values in open_options.items())
+    listed = "; ".join(f"{name} {' or '.join(sorted(map(str, values)))}" for name, values in open_options.items())
     return f"Its answers leave open: {listed}; say which in a run.yaml."
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,8 @@ class Imported:
     """step -> arrays under our names and shapes. Raises InterpError where the file behind it cannot be read."""
     train: np.ndarray | None = None
     """The split, True where a pair was trained on, [pair]; None where the task's own rule tells it, or nobody."""
+    files: Mapping[int, Path] = field(default_factory=dict)
+    """The file of each step, where one is known: a replaced one is noticed."""
     notes: tuple[str, ...] = ()
     """What a reader should know of how it was read, a sentence each."""
 

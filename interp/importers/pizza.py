@@ -49,7 +49,7 @@ def pizza(path: Path) -> Imported:
     def load(step: int) -> Arrays:  # noqa: ARG001 (there is one)
         return _weights.tensors(tensors, layout, int(layout.n_heads or 1), n_ctx, str(file))
 
-    return Imported(task, model, [step], load)
+    return Imported(task, model, [step], load, files={step: file})
 
 
 def recognises(path: Path) -> bool:

@@ -67,7 +67,15 @@ def progress_measures(path: Path, seed: NonNegativeInt | None = None, frac_train
     if found_seed is None:
         found_seed, notes = _seed_by_losses(content, task, model, load(last), share)
     split = {"split": "unknown"} if found_seed is None else {"seed": found_seed, "frac_train": share}
-    return Imported(("modular_arithmetic", task | split), ("transformer", model), sorted(places), load, notes=notes)
+    return Imported(
+        ("modular_arithmetic", task | split),
+        ("transformer", model),
+        sorted(places),
+        load,
+        None,
+        dict.fromkeys(places, path),
+        notes,
+    )
 
 
 def recognises(path: Path) -> bool:

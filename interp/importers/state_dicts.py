@@ -56,6 +56,7 @@ def state_dicts(
         sorted(files),
         load,
         _training_pairs(path, train, found.p) if train else None,
+        {step: place.path for step, place in files.items()},
         (found.sentence,) if task is None else (),
     )
 

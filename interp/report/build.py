@@ -13,6 +13,7 @@ from interp import lookup, results, schema
 from interp.checkpoints import Run
 from interp.report.page import Finding, Page, Panel, RunPage, Section, Variable
 from interp.results import Ask
+from interp.steps import listed
 from interp.summaries import Phase
 
 SAYS_NOTHING = "This measure says nothing about this run: its caption tells what it needs."
@@ -72,6 +73,7 @@ def _facts(run: Run) -> tuple[tuple[str, str], ...]:
         options = run.training.optimiser.options
         shown = ", ".join(f"{name} {options[name]:g}" for name in ("lr", "weight_decay") if name in options)
         facts.insert(3, (run.training.optimiser.name, shown))
+    facts += [(f"{listed(gone.steps)} left out:", gone.reason) for gone in run.left_out]
     return tuple(facts)
 
 
@@ -101,11 +103,8 @@ def _heading(ask: Ask) -> str:
 
 def _note(result: xr.Dataset) -> str:
     """Where there are no numbers, that there are none."""
-    numbers = [array for array in result.data_vars.values() if array.dtype.kind == "f" and "step" in array.dims]
-    if not numbers:
-        return ""
-    blank = np.all([array.isnull().all([dim for dim in array.dims if dim != "step"]) for array in numbers], axis=0)
-    if blank.all():
+    blank = results.blank_steps(result)
+    if len(blank) and blank.all():
         return SAYS_NOTHING
     return f"There are no numbers at {blank.sum()} of {len(blank)} steps." if blank.any() else ""
 
