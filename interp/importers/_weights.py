@@ -118,8 +118,8 @@ def _turned(name: str, theirs: str, array: np.ndarray, layout: Layout, n_heads: 
                 )
             }
         case "W_pos":
-            flat = array.reshape(array.shape[-2:]) if array.ndim == 3 else array
-            return {name: flat if flat.shape[-1] == d_model else flat.T}
+            table = array.reshape(-1, d_model) if array.shape[-1] == d_model else array.T  # [1, pos, d_model] too
+            return {name: table}
         case "W_Q" | "W_K" | "W_V" if array.ndim == 3:
             d_head = d_inner // n_heads
             turned = array.shape == (n_heads, d_head, d_model) and (d_head != d_model or last)
