@@ -147,9 +147,7 @@ def _written_out(node: yaml.Node, extents: dict[int, _Extent | None]) -> _Extent
         parts = [_written_out(part, extents) for part in inside]
         found = _Extent(1 + sum(part.length for part in parts), 1 + max((part.depth for part in parts), default=0))
     if found.length > MAX_LENGTH or found.depth > MAX_DEPTH:
-        problem = (
-            f"nested more than {MAX_DEPTH} deep" if found.depth > MAX_DEPTH else "too long, its aliases written out"
-        )
+        problem = f"nested more than {MAX_DEPTH} deep" if found.depth > MAX_DEPTH else "too long with its aliases"
         raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
     extents[id(node)] = found
     return found
@@ -216,7 +214,7 @@ def call(document: Document, key: Key, value: Any, kind: str) -> Call | None:
     elif isinstance(value, dict) and len(value) == 1:
         name, given = next(iter(value.items()))
         given = {} if given is None else given
-        key = (*key, name)
+        key = (*key, name) if isinstance(name, str) else key
     else:
         document.problem(key, f"{key[-1]} should be one name with options, such as {{name: {{option: value}}}}")
         return None

@@ -273,7 +273,7 @@ class Unpickler(pickle._Unpickler):
     def load_mark(self) -> None:
         if len(self.metastack) > MAX_MARKS:
             raise Refused("it is nested too deep; not a weights file")
-        super().load_mark()
+        cast(Any, super()).load_mark()
 
     def load_append(self) -> None:
         self._extend([self.stack.pop()])
