@@ -66,16 +66,18 @@ def _asks(document: Document, overrides: tuple[str, ...]) -> list[Ask]:
             continue
         for label, options in item.items():
             if not isinstance(options or {}, dict):
-                document.problem((*key, label), f"the options of {label!r} should be names and values")
+                document.problem((*key, str(label)), f"the options of {label!r} should be names and values")
             elif not re.fullmatch(r"\w[\w. =+-]*", str(label)):
-                document.problem((*key, label), f"{label!r} cannot be the name of a file; use letters, digits, _ and -")
+                document.problem(
+                    (*key, str(label)), f"{label!r} cannot be the name of a file; use letters, digits, _ and -"
+                )
             elif label in given:
                 document.problem(
-                    (*key, label),
+                    (*key, str(label)),
                     f"{label!r} stands twice; give one a label: {{own_name: {{measure: {label}}}}}",
                 )
             else:
-                given[str(label)] = ((*key, label), dict(options or {}))
+                given[str(label)] = ((*key, str(label)), dict(options or {}))
     for assignment in overrides:
         dotted, equals, value = assignment.partition("=")
         label, dot, option = dotted.partition(".")

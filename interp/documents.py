@@ -214,7 +214,7 @@ def call(document: Document, key: Key, value: Any, kind: str) -> Call | None:
     elif isinstance(value, dict) and len(value) == 1:
         name, given = next(iter(value.items()))
         given = {} if given is None else given
-        key = (*key, name)
+        key = (*key, name) if isinstance(name, str) else key
     else:
         document.problem(key, f"{key[-1]} should be one name with options, such as {{name: {{option: value}}}}")
         return None

@@ -144,7 +144,7 @@ def _training(document: Document) -> Training | None:
     known = ("steps", "optimiser", "seed", "save", "batch_size")
     for name in given:
         if name not in known:
-            document.problem((*key, name), f"training has no {name!r}{near_misses(str(name), known)}")
+            document.problem((*key, str(name)), f"training has no {name!r}{near_misses(str(name), known)}")
     steps, seed, batch_size = given.get("steps"), given.get("seed", 0), given.get("batch_size")
     if not _is_count(steps):
         document.problem((*key, "steps"), f"training needs 'steps', the number of updates; found {steps!r}")

@@ -66,7 +66,7 @@ def sources(document: Document) -> tuple[Source, ...]:
         for key in item if isinstance(item, dict) else ():
             if key not in ("path", "importer"):
                 known = ("path", "importer")
-                document.problem(("runs", place, key), f"a run here has no {key!r}{near_misses(str(key), known)}")
+                document.problem(("runs", place, str(key)), f"a run here has no {key!r}{near_misses(str(key), known)}")
         try:
             read_by = source(Path(), importer)
         except InterpError as error:

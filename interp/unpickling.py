@@ -70,6 +70,9 @@ NUMPY_TYPES = {
 }
 TORCH_TYPES = {**NUMPY_TYPES, "bfloat16": Type(np.dtype(np.uint16), bfloat16=True)}
 
+_INERT = ("numpy.ndarray", *(f"builtins.{name}" for name in ("list", "dict", "int", "float", "str")))
+"""Permitted by name, never called: what a defaultdict makes, the class of an array."""
+
 _STORAGES = {
     "Double": "float64",
     "Float": "float32",
@@ -178,7 +181,7 @@ class Unpickler(pickle._Unpickler):
         full = f"{module}.{name}"
         if full in self._MAKERS:
             return _Global(full, self._MAKERS[full])
-        if full == "numpy.ndarray":
+        if full in _INERT:
             return _Global(full)
         owner, _, kind = full.rpartition(".")
         if owner in ("torch", "torch.cuda", "torch.storage") and kind.endswith("Storage"):
@@ -187,7 +190,7 @@ class Unpickler(pickle._Unpickler):
             raise Refused(f"a tensor of the storage type {shown(full)}, which NumPy has not")
         if owner == "torch" and re.fullmatch(r"(bfloat|float|u?int|complex)\d[\w]{0,15}|bool", kind):
             return full
-        if name.endswith("Config"):
+        if name.endswith("Config") or full in ("argparse.Namespace", "types.SimpleNamespace"):
             return _Global(full, Unpickler._config)
         raise Refused(
             f"it would run {shown(full)} when unpickled; not a weights file to trust (of one's own: save a state_dict)"
@@ -314,6 +317,16 @@ class Unpickler(pickle._Unpickler):
         self._ordered[id(made)] = made
         return made
 
+    def _default_dict(self, factory: Any = None, *_: Any) -> dict[Any, Any]:
+        if factory is not None and type(factory) is not _Global:
+            raise Refused("a defaultdict that makes something unknown; it is damaged")
+        return {}
+
+    def _path(self, *parts: Any) -> str:
+        if len(parts) > MAX_KEY_PARTS or not all(type(part) is str and len(part) <= MAX_NAME for part in parts):
+            raise Refused("a path that is no path; it is damaged")
+        return "/".join(parts)
+
     def _tensor_v2(self, storage: Any, offset: Any, size: Any, stride: Any, _grad: Any, _hooks: Any, flags: Any = None):
         if type(flags) is dict and any(flags.values()):
             raise Refused("it holds a conjugated or negated view of a tensor; save tensor.resolve_conj()")
@@ -414,6 +427,9 @@ class Unpickler(pickle._Unpickler):
 
     _MAKERS: ClassVar[dict[str, Callable[..., Any]]] = {
         "collections.OrderedDict": _ordered_dict,
+        "collections.defaultdict": _default_dict,
+        "pathlib.PosixPath": _path,
+        "pathlib.WindowsPath": _path,
         "torch._utils._rebuild_tensor": _tensor,
         "torch._utils._rebuild_tensor_v2": _tensor_v2,
         "torch._utils._rebuild_tensor_v3": _tensor_v3,

@@ -13,6 +13,7 @@ import math
 import os
 import pickle
 import random
+import re
 import struct
 import subprocess
 import sys
@@ -187,7 +188,7 @@ def test_devices_and_types_are_text(write):
 @dataclasses.dataclass
 class Config:
     p: int = 113
-    device: torch.device = torch.device("cpu")
+    device: torch.device = torch.device("cpu")  # noqa: RUF009
     layers: tuple = (1, 2)
 
 
@@ -272,7 +273,7 @@ PLAIN = st.recursive(
 @quick
 @given(value=PLAIN, protocol=st.integers(0, 5))
 def test_plain_values_come_back(write, value, protocol):
-    assert_same(foreign.read(write(pickle.dumps(value, protocol))), value)
+    assert_same(foreign.read(write(pickle.dumps([value], protocol))), [value])
 
 
 def test_published_networks_are_as_torch_reads_them(reference):
@@ -292,7 +293,7 @@ def test_published_networks_are_as_torch_reads_them(reference):
         (b"p: 113\nseed: 0\n", "a text file, not weights"),
         ("größer\n".encode() * 200, "a text file, not weights"),
         (b"\x1f\x8b\x08" + bytes(40), "1f 8b 08"),
-        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 852341\n", "git-lfs pointer.*852,341.*git lfs pull"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 852341\n", "lfs pointer.*852,341.*lfs pull"),
         (b"PK\x03\x04" + bytes(100), "cut short or damaged"),
         (struct.pack("<Q", 2**40) + b"{" + bytes(20), "cut short"),
         (pickle.dumps([1.5] * 100)[:-20], "cut short"),
@@ -301,8 +302,6 @@ def test_published_networks_are_as_torch_reads_them(reference):
     ],
 )  # fmt: skip
 def test_what_a_file_is_instead_is_told(write, content, told):
-    import re
-
     assert re.search(told, refusal(write(content)))
 
 
@@ -395,41 +394,37 @@ def torch_legacy(value, storages=None):
 
 def test_the_files_written_by_hand_here_are_read(write):
     assert_same(foreign.read(write(torch_zip(tensor()))), np.zeros(4, np.float32))
-    with pytest.raises(ForeignFileError):
-        foreign.read(write(torch_legacy(tensor())))  # legacy pids have one part more
-    own = Persistent("storage", Named("torch.FloatStorage"), "0", "cpu", 4, None)
-    legacy = Named("torch._utils._rebuild_tensor_v2", own, 0, (4,), (1,), False, None)
-    assert_same(foreign.read(write(torch_legacy(legacy))), np.zeros(4, np.float32))
+    assert_same(foreign.read(write(torch_legacy(tensor()))), np.zeros(4, np.float32))
 
 
 LIES = {
-    "beyond": (dict(size=(5,)), "storage 0 holds 16 bytes, the tensor needs 20"),
-    "offset": (dict(offset=1), "holds 16 bytes, the tensor needs 20"),
-    "rows": (dict(size=(2, 3), stride=(3, 1)), "the tensor needs 24"),
-    "far": (dict(size=(2, 2), stride=(2**61, 1)), "the tensor needs"),
-    "huge": (dict(size=(2**62,)), "is not a shape"),
-    "large": (dict(size=(2**61,)), "the tensor needs"),
-    "product": (dict(size=(2**40, 2**40), stride=(0, 0)), "repeats"),
-    "expanded": (dict(size=(2**25,), stride=(0,)), "repeats"),
-    "empty": (dict(size=(0, 2**61, 8), stride=(1, 1, 1)), "damaged"),
-    "negative": (dict(size=(-1,)), "is not a shape"),
-    "backwards": (dict(stride=(-1,)), "is not a shape"),
-    "before": (dict(offset=-1), "damaged"),
-    "strides": (dict(stride=(1, 1)), "damaged"),
-    "float": (dict(size=(1.5,)), "is not a shape"),
-    "truth": (dict(size=(True,)), "is not a shape"),
-    "text": (dict(size="four"), "is not a shape"),
-    "axes": (dict(size=(1,) * 40, stride=(1,) * 40), "is not a shape"),
-    "numel": (dict(numel=5), "storage 0 holds 16 bytes"),
-    "many": (dict(numel=2**61), "storage 0 holds 16 bytes"),
-    "none": (dict(numel=-1), "no storage"),
-    "name": (dict(numel="4"), "no storage"),
-    "missing": (dict(key="1"), "storage 1 is missing"),
-    "outside": (dict(key="../data.pkl"), "missing"),
-    "double": (dict(kind="torch.DoubleStorage"), "holds 16 bytes"),
-    "quantised": (dict(kind="torch.QInt8Storage"), "QInt8Storage"),
-    "function": (dict(function="_rebuild_qtensor"), "_rebuild_qtensor"),
-    "arguments": (dict(function="_rebuild_tensor"), "damaged"),
+    "beyond": ({"size": (5,)}, "storage 0 holds 16 bytes, the tensor needs 20"),
+    "offset": ({"offset": 1}, "holds 16 bytes, the tensor needs 20"),
+    "rows": ({"size": (2, 3), "stride": (3, 1)}, "the tensor needs 24"),
+    "far": ({"size": (2, 2), "stride": (2**61, 1)}, "the tensor needs"),
+    "huge": ({"size": (2**62,)}, "is not a shape"),
+    "large": ({"size": (2**61,)}, "the tensor needs"),
+    "product": ({"size": (2**40, 2**40), "stride": (0, 0)}, "repeats"),
+    "expanded": ({"size": (2**25,), "stride": (0,)}, "repeats"),
+    "empty": ({"size": (0, 2**61, 8), "stride": (1, 1, 1)}, "damaged"),
+    "negative": ({"size": (-1,)}, "is not a shape"),
+    "backwards": ({"stride": (-1,)}, "is not a shape"),
+    "before": ({"offset": -1}, "damaged"),
+    "strides": ({"stride": (1, 1)}, "damaged"),
+    "float": ({"size": (1.5,)}, "is not a shape"),
+    "truth": ({"size": (True,)}, "is not a shape"),
+    "text": ({"size": "four"}, "is not a shape"),
+    "axes": ({"size": (1,) * 40, "stride": (1,) * 40}, "is not a shape"),
+    "numel": ({"numel": 5}, "storage 0 holds 16 bytes"),
+    "many": ({"numel": 2**61}, "storage 0 holds 16 bytes"),
+    "none": ({"numel": -1}, "no storage"),
+    "name": ({"numel": "4"}, "no storage"),
+    "missing": ({"key": "1"}, "storage 1 is missing"),
+    "outside": ({"key": "../data.pkl"}, "missing"),
+    "double": ({"kind": "torch.DoubleStorage"}, "holds 16 bytes"),
+    "quantised": ({"kind": "torch.QInt8Storage"}, "QInt8Storage"),
+    "function": ({"function": "_rebuild_qtensor"}, "_rebuild_qtensor"),
+    "arguments": ({"function": "_rebuild_tensor"}, "damaged"),
 }
 
 
@@ -538,7 +533,6 @@ def attacks(canary):
     for name, value in by_call.items():
         for protocol in range(5):
             told = name.rpartition(".")[2] if name != "posix.system" else name
-            told = "partial" if name == "collections.defaultdict" and protocol < 0 else told
             found[f"{name}-{protocol}"] = pickle.dumps(value, protocol), told
     nested = {"model": {"weight": [1.0, (Calls(os.system, touch),)]}, "epoch": 3}
     found["nested"] = pickle.dumps(nested, 2), "posix.system"
@@ -660,6 +654,8 @@ def amplified():
     )
 
 
+CONFIGS = b"h\x00\x8c\x06Config\x93" * 50_000
+
 BOMBS = {
     "memo": lambda: b"\x80\x02Nr\xff\xff\xff\xff.",
     "memo by text": lambda: b"Np99999999999\n.",
@@ -670,22 +666,22 @@ BOMBS = {
     "long frame": lambda: b"\x80\x04\x95" + struct.pack("<Q", 2**50) + b"N.",
     "long number": lambda: b"\x80\x02\x8b" + struct.pack("<i", 2**31 - 1) + b"\x01.",
     "huge number": lambda: b"\x80\x02\x8b" + struct.pack("<i", 500_000) + b"\x7f" * 500_000 + b".",
-    "marks": lambda: b"\x80\x02" + b"(" * 3_000_000 + b".",
-    "dicts": lambda: b"\x80\x02" + b"}" * 3_000_000 + b".",
-    "lists": lambda: b"\x80\x02" + b"]" * 3_000_000 + b".",
-    "marked lists": lambda: b"\x80\x02" + b"(l" * 1_500_000 + b".",
-    "memos": lambda: b"\x80\x04N" + b"\x94" * 3_000_000 + b".",
+    "marks": lambda: b"\x80\x02" + b"(" * 500_000 + b".",
+    "dicts": lambda: b"\x80\x02" + b"}" * 500_000 + b".",
+    "lists": lambda: b"\x80\x02" + b"]" * 500_000 + b".",
+    "marked lists": lambda: b"\x80\x02" + b"(l" * 500_000 + b".",
+    "memos": lambda: b"\x80\x04N" + b"\x94" * 500_000 + b".",
     "nested": lambda: b"\x80\x02" + b"]" * 200_000 + b"a" * 199_999 + b".",
     "tuples": lambda: b"\x80\x02)" + b"\x85" * 200_000 + b".",
     "a key of doubled tuples": lambda: b"\x80\x02}" + doubled(60)[2:-1] + b"Ns.",
     "a tuple of doubled keys": lambda: b"\x80\x02}(" + doubled(60)[2:-1] + b"Nu.",
     "amplified": amplified,
-    "names": lambda: b"\x80\x04X" + struct.pack("<I", 500_000) + b"x" * 500_000 + b"q\x00" + b"h\x00\x8c\x06Config\x93" * 50_000 + b".",
+    "names": lambda: b"\x80\x04X" + struct.pack("<I", 500_000) + b"x" * 500_000 + b"q\x00" + CONFIGS + b".",
     "contains itself": lambda: b"\x80\x02]q\x00h\x00a.",
     "dict in itself": lambda: b"\x80\x02}q\x00K\x01h\x00s.",
     "tuple in itself": lambda: b"\x80\x02]q\x00h\x00\x85a.",
     "Config in itself": lambda: b"\x80\x02cx\nConfig\n)\x81q\x00}X\x01\x00\x00\x00ah\x00sb.",
-    "deflated": lambda: torch_zip(tensor(numel=25 * MEGABYTE), {"0": bytes(100 * MEGABYTE)}, compression=zipfile.ZIP_DEFLATED),
+    "deflated": lambda: torch_zip(tensor(), {"0": bytes(100 * MEGABYTE)}, compression=zipfile.ZIP_DEFLATED),
     "deflated numpy": lambda: zip_of({"a.npy": bytes(100 * MEGABYTE)}),
     "deflated and lying": lying_bomb,
     "lzma": lambda: zip_of({"a.npy": bytes(MEGABYTE)}, zipfile.ZIP_LZMA),
@@ -702,38 +698,38 @@ def test_what_is_shared_many_times_is_only_shared(write):
     assert value is None
 
 
-@pytest.mark.parametrize("bomb", BOMBS)
-def test_memory_stays_within_a_small_multiple_of_the_file(write, bomb):
-    data = BOMBS[bomb]()
-    path = write(data)
-    tracemalloc.start()
-    found = outcome(path)
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert isinstance(found, str) or found is None
-    assert peak < 64 * MEGABYTE + 50 * len(data)
-
-
-def test_no_bomb_goes_off_where_memory_is_limited_by_the_system(tmp_path):
-    names = [name for name in BOMBS if "overlap" not in name]
-    for place, name in enumerate(names):
-        (tmp_path / str(place)).write_bytes(BOMBS[name]())
-    script = """
-import resource, sys
+UNDER_A_LIMIT = """
+import json, resource, sys, tracemalloc
 from pathlib import Path
 from interp import foreign
 resource.setrlimit(resource.RLIMIT_AS, (2**31, 2**31))
-for place in range(int(sys.argv[2])):
+for name in json.loads(sys.argv[2]):
+    path = Path(sys.argv[1]) / name
+    tracemalloc.start()
     try:
-        foreign.read(Path(sys.argv[1]) / str(place))
+        told = repr(foreign.read(path))
     except foreign.ForeignFileError as error:
-        assert "more memory than there is" not in str(error), error
-print("whole")
+        told = str(error)
+    print(json.dumps([name, told, tracemalloc.get_traced_memory()[1]]))
+    tracemalloc.stop()
 """
+
+
+def test_memory_stays_within_a_small_multiple_of_the_file(tmp_path):
+    """In a process of its own: where every call is type-checked, as here, millions of opcodes take minutes."""
+    sizes = {name: (tmp_path / name).write_bytes(bomb()) for name, bomb in BOMBS.items()}
+    command = [sys.executable, "-c", UNDER_A_LIMIT, str(tmp_path), json.dumps(list(sizes))]
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-c", script, str(tmp_path), str(len(names))]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ROOT, check=False)
-    assert (done.returncode, done.stdout) == (0, "whole\n"), done.stderr
+    assert done.returncode == 0, done.stderr
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [name for name, _, _ in found] == list(sizes)
+    for name, told, peak in found:
+        assert told.startswith(f"{tmp_path / name}: ") or told in ("None", "[]"), told
+        assert told.isprintable()
+        assert len(told) < len(str(tmp_path)) + 600
+        assert "more memory than there is" not in told
+        assert peak < 64 * MEGABYTE + 50 * sizes[name], (name, peak)
 
 
 # Damaged files.
@@ -797,7 +793,7 @@ def test_a_damaged_file_ends_in_a_value_or_in_one_line(write, kind):
     assert not isinstance(outcome(write(around(data))), str)
     rng = random.Random(kind)
     tracemalloc.start()
-    for number in range(200):
+    for number in range(100):
         damaged = DAMAGES[number % len(DAMAGES)](data, rng)
         outcome(write(around(damaged)))
     peak = tracemalloc.get_traced_memory()[1]
@@ -809,7 +805,7 @@ def test_a_zip_with_a_damaged_directory_ends_in_one_line(write):
     data = saved({"a": torch.ones(5, 4)})
     start = data.index(b"PK\x01\x02")
     rng = random.Random(0)
-    for _ in range(300):
+    for _ in range(100):
         damaged = DAMAGES[rng.randrange(len(DAMAGES))](data[start:], rng)
         outcome(write(data[:start] + damaged))
 
@@ -922,7 +918,8 @@ def test_a_pointer_in_the_place_of_weights_is_told_so(tmp_path):
     "files",
     [
         *('{"a.safetensors": [1e400]}', '{"a.safetensors": [NaN]}', '{"a.safetensors": [true]}'),
-        *('{"a.safetensors": [-4]}', '{"a.safetensors": "123"}', '{"a.safetensors": {"0": 1}}', '{"a.safetensors": [[0]]}'),
+        *('{"a.safetensors": [-4]}', '{"a.safetensors": "123"}', '{"a.safetensors": {"0": 1}}'),
+        '{"a.safetensors": [[0]]}',
         *('{"../a.safetensors": [0]}', '{"/tmp/a.safetensors": [0]}', '{"": [0]}', '{".": [0]}', '{"a\\u0000": [0]}'),
         *("[" * 100_000, "3", "null", "[]", '"' + "x" * 10_000, '{"a.safetensors": [' + "9" * 5000 + "]}"),
     ],
@@ -941,7 +938,7 @@ def test_a_damaged_file_of_checkpoints_ends_in_a_value_or_in_one_line(tmp_path):
     rng = random.Random(0)
     for place in (name, storage.INDEX):
         data = (tmp_path / place).read_bytes()
-        for number in range(150):
+        for number in range(60):
             (tmp_path / place).write_bytes(DAMAGES[number % len(DAMAGES)](data, rng))
             try:
                 damaged = Checkpoints(tmp_path)
@@ -971,10 +968,13 @@ def read_text(path, text):
 
 
 VALUES = [
-    *(None, True, -1, 0, 0.5, 10**9, 10**12, 2**63, 2**64 - 1, 1e300, math.inf, -math.inf, math.nan, "", "x", "x" * 5000),
+    *(None, True, -1, 0, 0.5, 10**9, 10**12, 2**63, 2**64 - 1, 1e300, math.inf, -math.inf, math.nan, ""),
+    *("x", "x" * 5000),
     *("\x1b[31m\x07", "a\nb\u2028c", "\u202e", "$HOME", "$NOT_THERE_AT_ALL", "~/x", "*", "\x00", "all", "1:2:3"),
-    *([], {}, [[]], [{}], [None] * 3, {"a": None}, {1: 2}, {None: 3}, {"every": 10**12}, {"log": 10**9}, {"dense": ["0:9:1"]}),
-    *({"every": 1, "log": None}, {"count": 2.5}, ["x", 3], {"path": 3}, {"adamw": {"lr": 0}}, {"adamw": {"betas": [1, 2]}}),
+    *([], {}, [[]], [{}], [None] * 3, {"a": None}, {1: 2}, {None: 3}, {"every": 10**12}),
+    *({"log": 10**9}, {"dense": ["0:9:1"]}),
+    *({"every": 1, "log": None}, {"count": 2.5}, ["x", 3], {"path": 3}, {"adamw": {"lr": 0}}),
+    {"adamw": {"betas": [1, 2]}},
 ]  # fmt: skip
 
 
@@ -1001,10 +1001,34 @@ def replaced(content, rng):
     return content
 
 
+PIECES = [
+    *(
+        "",
+        "\t",
+        ":",
+        "{",
+        "}",
+        "[",
+        "]",
+        "-",
+        "&a ",
+        "*a",
+        "!!int ",
+        "!!timestamp ",
+        "!!binary ",
+        "|",
+        "'",
+        '"',
+        "\n",
+        "#",
+    ),
+    *("\x00", "\x1b", "\udcff", "\u2028", "9" * 30, "e", "?", "%", "@", "<<: ", "~"),
+]
+
+
 def damaged_text(text, rng):
     place = rng.randrange(len(text))
-    piece = rng.choice(["", "\t", ":", "{", "}", "[", "]", "-", "&a ", "*a", "!!int ", "!!timestamp ", "|", "'", '"', "\n", "#",
-                        "\x00", "\x1b", "\udcff", "\u2028", "9" * 30, "e", "?", "%", "@", "<<: ", "~", "!!binary "])  # fmt: skip
+    piece = rng.choice(PIECES)
     return text[:place] + piece + text[place + rng.randrange(3) :]
 
 
@@ -1014,9 +1038,9 @@ def test_a_mangled_recipe_or_analysis_is_valid_or_ends_in_lines(tmp_path, path):
     text = path.read_text().replace("p: 113", "p: 13")
     content = yaml.safe_load(text)
     rng = random.Random(path.parent.name)
-    for _ in range(60):
+    for _ in range(50):
         read_text(tmp_path / name, damaged_text(text, rng))
-    for _ in range(90):
+    for _ in range(50):
         read_text(tmp_path / name, yaml.safe_dump(replaced(content, rng), allow_unicode=rng.random() < 0.5))
 
 
@@ -1059,12 +1083,12 @@ YAML_BOMBS = {
     "merges": "a: &a0 {x: 1}\n" + "".join(f"a{n}: &a{n} {{<<: [*a{n - 1}, *a{n - 1}]}}\n" for n in range(1, 40)),
     "long text by aliases": f"a: &a {'x' * 50_000}\nb: [{'*a, ' * 5000}]\n",
     "contains itself": "task: &a {b: *a}\n",
-    "nested": "a: " + "[" * 5000 + "]" * 5000,
+    "nested": "a: " + "[" * 400 + "]" * 400,
     "nested names": "a: " + "{b: " * 300 + "}" * 300,
     "nested by aliases": "a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [*a{n - 1}]\n" for n in range(1, 2000)),
     "long": "a: 1\n" * 100_000,
-    "many names": "".join(f"a{n}: 1\n" for n in range(9000)),
-    "one name often": "a: 1\n" * 15_000,
+    "many names": "".join(f"a{n}: 1\n" for n in range(1000)),
+    "one name often": "a: 1\n" * 1500,
     "no time": "a: !!timestamp x",
     "no number": "a: !!int ''",
     "no truth": "a: !!bool perhaps",
