@@ -73,7 +73,8 @@ def _contents(path: Path) -> str:
 
     places = _files.by_step(path, None)
     last = places[max(places)]
-    kind = "a file" if path.is_file() else f"a folder of {len(places):,} weight files, steps {_span(sorted(places))}"
+    files = f"{len(places):,} weight file{'s' * (len(places) > 1)}"
+    kind = "a file" if path.is_file() else f"a folder of {files}, steps {_span(sorted(places))}"
     content = foreign.read(last.path)
     lines = [f"{path} is {kind}; {last.path.name} ({last.path.stat().st_size:,} bytes) holds"]
     if isinstance(content, dict):

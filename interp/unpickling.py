@@ -70,7 +70,10 @@ NUMPY_TYPES = {
 }
 TORCH_TYPES = {**NUMPY_TYPES, "bfloat16": Type(np.dtype(np.uint16), bfloat16=True)}
 
-_INERT = ("numpy.ndarray", *(f"builtins.{name}" for name in ("list", "dict", "int", "float", "str")))
+_INERT = {
+    "numpy.ndarray",
+    *(f"{module}.{name}" for module in ("builtins", "__builtin__") for name in ("list", "dict", "int", "float", "str")),
+}
 """Permitted by name, never called: what a defaultdict makes, the class of an array."""
 
 _STORAGES = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import builtins
 import collections
 import copyreg
@@ -1110,3 +1111,14 @@ def test_yaml_made_to_take_time_or_memory_is_refused(tmp_path, bomb):
         assert isinstance(message, str)
         assert message.count("\n") <= 50
         assert peak < 100 * MEGABYTE
+
+
+def test_what_training_scripts_put_beside_the_weights(tmp_path):
+    logs = collections.defaultdict(list)
+    logs["loss"].append(0.5)
+    beside = {"args": argparse.Namespace(p=97, folder=Path("runs") / "a"), "logs": logs}
+    torch.save(beside, tmp_path / "checkpoint.pt")
+    assert foreign.read(tmp_path / "checkpoint.pt") == {
+        "args": {"p": 97, "folder": "runs/a"},
+        "logs": {"loss": [0.5]},
+    }

@@ -65,8 +65,8 @@ def match(shapes: Shapes, told: Mapping[str, str | None]) -> Names:
     ignored = [name for name in shapes if name in left_out or (name not in given.values() and is_buffer(name))]
     open_names = [name for name in shapes if name not in given.values() and name not in ignored]
     transformer = any(slot and ".attn." in slot for slot in (*given, *map(by_words, open_names)))
-    for name in open_names:
-        slot = by_words(name) if transformer else _by_words_without_attention(name)
+    for name in sorted(open_names, key=is_ours, reverse=True):
+        slot = name if is_ours(name) else by_words(name) if transformer else _by_words_without_attention(name)
         if slot and slot not in theirs:
             theirs[slot] = name
     _by_order([name for name in open_names if name not in theirs.values()], shapes, theirs, transformer)

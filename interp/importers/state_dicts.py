@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,19 +97,30 @@ class _Collection:
 def _layout(arrays: Arrays, told: dict[str, str | None], source: str) -> _weights.Layout:
     shapes = {name: array.shape for name, array in arrays.items()}
     try:
-        matched = _names.match(shapes, told)
+        matched = _without_second_names(_names.match(shapes, told), arrays)
+    except InterpError as error:
+        raise InterpError(f"{source}: {error}") from None
+    try:
         if matched.unknown:
             raise _weights.MissingError([])
         return _weights.layout(arrays, matched)
     except _weights.MissingError as error:
-        raise InterpError(_unrecognised(source, shapes, _names.match(shapes, told), error.missing)) from None
+        raise InterpError(_unrecognised(source, shapes, matched, error.missing)) from None
     except InterpError as error:
         raise InterpError(f"{source}: {error}") from None
 
 
+def _without_second_names(names: _names.Names, arrays: Arrays) -> _names.Names:
+    """A tensor that is saved under two names is one."""
+    known = [arrays[theirs] for theirs in names.theirs.values()]
+    second = [name for name in names.unknown if any(np.array_equal(arrays[name], array) for array in known)]
+    unknown = tuple(name for name in names.unknown if name not in second)
+    return dataclasses.replace(names, unknown=unknown, ignored=(*names.ignored, *second))
+
+
 def _unrecognised(source: str, shapes: _names.Shapes, names: _names.Names, missing: list[str]) -> str:
     """What was found, what fits, and the line to add."""
-    lines = [f"{source}: not every tensor was recognised."]
+    lines = [f"{source}: not every tensor was recognised"]
     if any(_names.is_normalisation(name) for name in names.unknown):
         lines.append(
             "  It has layer normalisation, which interp's networks have not: it cannot be read as one of them."

@@ -15,6 +15,8 @@ from torch import nn
 
 from interp.checkpoints import Run, open_run
 from interp.errors import InterpError
+from interp.models.transformer import transformer
+from interp.tasks.modular_arithmetic import modular_arithmetic
 from tests.importers.plain_networks import MODELS, NETWORKS, P, pairs, taught
 
 ADDITION = {"modular_arithmetic": {"p": P, "operation": "x+y"}}
@@ -244,3 +246,22 @@ def test_half_precision_is_widened(tmp_path: Path):
 def _one_thread() -> Callable[[], None]:
     torch.set_num_threads(1)
     return lambda: None
+
+
+def test_second_names_of_a_tensor_are_no_matter(shipped: Run, tmp_path: Path):
+    state = old_transformer_lens(shipped.arrays(9000))
+    state = {"x_embed": state["embed.W_E"], "y_embed": state["embed.W_E"], **state}
+    torch.save(state, tmp_path / "1.pt")
+    torch.testing.assert_close(open_run(tmp_path, "state_dicts").final.logits, shipped.final.logits)
+
+
+def test_biases_that_were_trained_belong_to_the_model(tmp_path: Path):
+    architecture = transformer(modular_arithmetic(p=P), d_model=8, n_heads=2, d_mlp=16, biases="all")
+    generator = torch.Generator().manual_seed(0)
+    weights = {name: torch.randn(shape, generator=generator) for name, shape in architecture.shapes.items()}
+    torch.save(weights, tmp_path / "1.pt")
+    model = {"transformer": {"d_model": 8, "n_heads": 2, "d_mlp": 16, "biases": "all"}}
+    run = open_run(write_run(tmp_path, task=ADDITION, model=model, importer="state_dicts"))
+    exact = {name: value.double() for name, value in weights.items()}
+    expected = architecture.last_position(exact, architecture.task.pairs)["logits"]
+    torch.testing.assert_close(run.final.logits, expected)
