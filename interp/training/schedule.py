@@ -26,11 +26,12 @@ def schedule(steps: int, every: int | None = None, log: int | None = None, dense
             raise ValueError(f"log is {log}; at least 2 steps, the first and the last, can be spaced evenly")
         kept.update(round(steps ** (i / (log - 1))) for i in range(log))
     for window in dense:
-        kept.update(_window(window, steps))
+        kept.update(window_steps(window, steps))
     return sorted(kept)
 
 
-def _window(window: str, steps: int) -> range:
+def window_steps(window: str, steps: int) -> range:
+    """The steps of "start:stop:every". Raises ValueError where a window is not written so or goes beyond `steps`."""
     found = re.fullmatch(r"\s*(\d+)\s*:\s*(\d+)\s*:\s*(\d+)\s*", window)
     if found is None:
         raise ValueError(f'dense window {window!r} is not "start:stop:every", such as "12000:14000:10"')

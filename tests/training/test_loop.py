@@ -55,7 +55,7 @@ def stop_after(step: int) -> Any:
 def one_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    monkeypatch.setattr("interp.training.loop.SECONDS_BETWEEN_REPORTS", 0.0)
+    monkeypatch.setattr("interp.training._training.SECONDS_BETWEEN_REPORTS", 0.0)
     yield
     torch.set_num_threads(threads)
     torch.set_flush_denormal(False)
@@ -162,7 +162,7 @@ def test_another_number_of_threads_is_set_back_with_a_warning(tmp_path: Path, mo
     with pytest.raises(InterpError, match="stopped"):
         train_tiny(tmp_path, progress=stop_after(20))
     torch.set_num_threads(2)
-    with pytest.warns(UserWarning, match="resuming with 1 threads, as this run was begun, not 2"):
+    with pytest.warns(UserWarning, match="training with 1 threads, as this run was begun, not 2"):
         train_tiny(tmp_path)
     assert torch.get_num_threads() == 2  # the caller's own
 
