@@ -45,11 +45,11 @@ def writing(path: Path) -> Iterator[Path]:
         with open(temporary, "rb") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except (OSError, safetensors.SafetensorError) as error:
+    except OSError as error:
         if not _concerns(error, path, temporary):
             raise
         raise InterpError(
-            f"{path} cannot be written ({_reason(error)}); what was finished before is kept: "
+            f"{path} cannot be written ({error.strerror}); what was finished before is kept: "
             "make room (or choose another folder) and start the same command again"
         ) from error
     finally:
@@ -57,18 +57,11 @@ def writing(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
-def _concerns(error: Exception, path: Path, temporary: Path) -> bool:
+def _concerns(error: OSError, path: Path, temporary: Path) -> bool:
     """Whether it is about writing `path`, not about another file that was read on the way."""
-    if not isinstance(error, OSError):
-        return True
     if error.filename is None:
         return error.errno is not None
     return str(error.filename) in {str(one) for one in (path, temporary, *path.parents)}
-
-
-def _reason(error: Exception) -> str:
-    """The system's own words on one line."""
-    return (isinstance(error, OSError) and error.strerror) or " ".join(str(error).split())
 
 
 def remove_abandoned(folder: Path) -> None:
@@ -107,7 +100,8 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], about: Any = None
     """`arrays` and a JSON value about them as one safetensors file, byte for byte the same for the same content."""
     contiguous = {name: np.asarray(arrays[name], order="C") for name in sorted(arrays)}
     with writing(path) as temporary:
-        safetensors.numpy.save_file(contiguous, temporary, {ABOUT: json.dumps(about, sort_keys=True)})
+        # not `save_file`: it writes a temporary file of its own, which would outlive a killed process
+        temporary.write_bytes(safetensors.numpy.save(contiguous, {ABOUT: json.dumps(about, sort_keys=True)}))
 
 
 def read_arrays(path: Path) -> tuple[Arrays, Any]:
@@ -270,7 +264,7 @@ def locked(folder: Path, purpose: str) -> Iterator[None]:
             with contextlib.suppress(OSError):
                 held.close()  # what the file could not take it tries to write again
             raise InterpError(
-                f"{folder} cannot be locked ({_reason(error)}), so nothing is written there; "
+                f"{folder} cannot be locked ({error.strerror}), so nothing is written there; "
                 "choose a folder that can be written to, on a file system with locks (flock)"
             ) from error
         remove_abandoned(folder)

@@ -31,7 +31,8 @@ def command(main: Callable[..., None]) -> None:
             stream.reconfigure(errors="backslashreplace")  # a letter the terminal lacks stops nothing
     try:
         _run(app)
-        sys.stdout.flush()
+        if sys.stdout:
+            sys.stdout.flush()
     except InterpError as error:
         _end(f"error: {printable(str(error))}")
     except BrokenPipeError:
@@ -57,6 +58,8 @@ def _run(app: typer.Typer) -> None:
 def _end(message: str) -> NoReturn:
     """Exit with code 1 and a line on stderr, silently where whoever read the output has gone."""
     for stream, text in ((sys.stdout, ""), (sys.stderr, f"{message}\n" if message else "")):
+        if stream is None:
+            continue  # closed before the start
         try:
             stream.write(text)
             stream.flush()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import signal
@@ -183,6 +184,22 @@ def test_an_unknown_split_is_refused(tmp_path: Path) -> None:
     task = modular_arithmetic(p=11, split="unknown")
     with pytest.raises(InterpError, match="split is unknown"):
         train(tmp_path, task, mlp(task), adamw, 1, [0, 1], seed=0)
+
+
+def test_a_clock_that_jumps_back_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    train_tiny(tmp_path / "steady")
+    back = itertools.count(10**9, -3600)
+    monkeypatch.setattr(time, "time", lambda: float(next(back)))
+    monkeypatch.setattr(time, "monotonic", lambda: float(next(back)))
+    told: list[float] = []
+    folder = tmp_path / "jumping"
+    with pytest.raises(InterpError, match="stopped"):
+        train_tiny(folder, progress=stop_after(0))
+    for number, path in enumerate(sorted(folder.rglob("*.*"))):
+        os.utime(path, (10**9 - number, 2 * 10**9 - number))
+    train_tiny(folder, progress=lambda *values: told.append(values[3]))
+    assert digests(folder) == digests(tmp_path / "steady")
+    assert min(told) >= 0
 
 
 if __name__ == "__main__":
