@@ -21,7 +21,7 @@ import h5py
 import numpy as np
 import xarray as xr
 
-from interp import lookup, storage
+from interp import lookup, netcdf, storage
 from interp import schema as schemas
 from interp.checkpoints import Run
 from interp.errors import DamagedError, InterpError
@@ -138,7 +138,7 @@ class Kept:
         if pattern is None:
             raise InterpError(f"{run.name}: the weights are not finite numbers at any of the steps asked for")
         with storage.writing(self.file) as temporary:
-            with h5netcdf.File(temporary, "w") as file:
+            with netcdf.editing(temporary, "w") as file:
                 self._define(file, steps, pattern, attributes)
                 for chunk_start, chunk in _chunks(steps):
                     self._fill(file, chunk_start, [rows[step] for step in chunk], pattern)
@@ -197,7 +197,7 @@ class Kept:
         with opened(path) as result:
             record = lookup.module_of("measures", self.measure).over_run(result)
             values = schemas.values(extra, record, self.measure)
-        with h5netcdf.File(path, "r+") as file:
+        with netcdf.editing(path, "r+") as file:
             for field in extra.fields:
                 for axis, size in zip(field.axes, values[field.name].shape, strict=True):
                     if axis not in file.dimensions:

@@ -69,7 +69,7 @@ def _compute(
     torch.set_flush_denormal(True)  # before torch starts its threads, which inherit it
 
     from interp import analysis as analyses
-    from interp import devices
+    from interp import devices, storage
     from interp.report import build, write
 
     analysis = analyses.read(path, overrides, source)
@@ -78,6 +78,7 @@ def _compute(
     if device != "cpu":
         for on_device, on_cpu in zip(runs, analyses.open_runs(analysis, "cpu"), strict=True):
             devices.compare(f"{on_device.name} on {device}", on_device.final.logits, on_cpu.final.logits)
+    storage.remove_abandoned(report.parent)
     line = terminal.ProgressLine()
 
     def progress(of_run: str, done: int, total: int) -> None:

@@ -14,7 +14,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 import safetensors
@@ -28,22 +28,69 @@ Arrays = dict[str, np.ndarray]
 
 CHECKPOINTS_PER_BLOCK = 50
 INDEX = "index.json"
+LOCK = ".lock"
 ABOUT = "about"
 """The one metadata entry of our files: of several, safetensors would write the order at random."""
 
 
 @contextlib.contextmanager
 def writing(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path`, renamed to it when the block ends without an error."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """A temporary path beside `path`, renamed to it when the block ends without an error.
+
+    Raises InterpError where it cannot be written (a full disk, a quota, a folder without permission): what stood
+    at `path` is left whole, and the temporary file is removed.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         with open(temporary, "rb") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
+    except OSError as error:
+        if not _concerns(error, path, temporary):
+            raise
+        raise InterpError(
+            f"{path} cannot be written ({error.strerror}); what was finished before is kept: "
+            "make room (or choose another folder) and start the same command again"
+        ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def _concerns(error: OSError, path: Path, temporary: Path) -> bool:
+    """Whether it is about writing `path`, not about another file that was read on the way."""
+    if error.filename is None:
+        return error.errno is not None
+    return str(error.filename) in {str(one) for one in (path, temporary, *path.parents)}
+
+
+def remove_abandoned(folder: Path) -> None:
+    """Remove the temporary files in and below `folder` whose writers are gone: they were killed while writing.
+
+    A folder below it that has a lock is left to whoever locks that one.
+    """
+    for place, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not Path(place, name, LOCK).exists()]
+        for name in files:
+            writer = re.fullmatch(r"\..+\.(\d{1,9})\.tmp", name)
+            if writer and not _running(int(writer[1])):
+                with contextlib.suppress(OSError):
+                    Path(place, name).unlink()
+
+
+def _running(process: int) -> bool:
+    """Whether another process of this number is there."""
+    if process == os.getpid():
+        return False
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass
+    return True
 
 
 def write_text(path: Path, text: str) -> None:
@@ -55,7 +102,8 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], about: Any = None
     """`arrays` and a JSON value about them as one safetensors file, byte for byte the same for the same content."""
     contiguous = {name: np.asarray(arrays[name], order="C") for name in sorted(arrays)}
     with writing(path) as temporary:
-        safetensors.numpy.save_file(contiguous, temporary, {ABOUT: json.dumps(about, sort_keys=True)})
+        # not `save_file`: it writes a temporary file of its own, which would outlive a killed process
+        temporary.write_bytes(safetensors.numpy.save(contiguous, {ABOUT: json.dumps(about, sort_keys=True)}))
 
 
 def read_arrays(path: Path) -> tuple[Arrays, Any]:
@@ -229,6 +277,12 @@ class Checkpoints:
             if path.name not in self._files:
                 path.unlink(missing_ok=True)
 
+    def clear(self) -> None:
+        """Remove all of them: the index first, so that it never names a file that is gone."""
+        (self.folder / INDEX).unlink(missing_ok=True)
+        self.refresh()
+        self.stack()
+
     def _stack(self, steps: list[int], names: list[str]) -> None:
         rows = [self.load(step) for step in steps]
         block = f"steps-{steps[0]:09d}-{steps[-1]:09d}.safetensors"
@@ -262,17 +316,33 @@ def _index(path: Path) -> dict[str, list[int]]:
 
 @contextlib.contextmanager
 def locked(folder: Path, purpose: str) -> Iterator[None]:
-    """Hold `folder` for this process. Raises InterpError that says who holds it; a killed holder blocks nobody."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / ".lock"
-    with open(path, "a+", encoding="utf-8") as file:
+    """Hold `folder` for this process, and remove what killed writers left half-written in it.
+
+    Raises InterpError that says who holds it, or why it cannot be held; a killed holder blocks nobody.
+    """
+    with contextlib.ExitStack() as held:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            holder = re.sub(r"[^\x20-\x7e]", "?", file.read(200).strip()) or "another process"
-            raise InterpError(f"{folder} is in use by {holder}; wait for it, or stop it") from None
-        file.truncate(0)
-        file.write(f"{purpose} (process {os.getpid()})")
-        file.flush()
+            folder.mkdir(parents=True, exist_ok=True)
+            file = held.enter_context(open(folder / LOCK, "a+", encoding="utf-8"))
+            _lock(file, folder)
+            file.truncate(0)
+            file.write(f"{purpose} (process {os.getpid()})")
+            file.flush()
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                held.close()  # what the file could not take it tries to write again
+            raise InterpError(
+                f"{folder} cannot be locked ({error.strerror}), so nothing is written there; "
+                "choose a folder that can be written to, on a file system with locks (flock)"
+            ) from error
+        remove_abandoned(folder)
         yield
+
+
+def _lock(file: TextIO, folder: Path) -> None:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.seek(0)
+        holder = re.sub(r"[^\x20-\x7e]", "?", file.read(200).strip()) or "another process"
+        raise InterpError(f"{folder} is in use by {holder}; wait for it, or stop it") from None

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import errno
+import io
+import os
 import re
 import sys
 import time
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import typer
 
 from interp.errors import InterpError
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+INTERRUPTED = 130
+"""The exit code that typer makes of Ctrl-C."""
 
 
 def command(main: Callable[..., None]) -> None:
@@ -19,16 +26,46 @@ def command(main: Callable[..., None]) -> None:
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
     app.command(help=main.__doc__)(main)
     warnings.showwarning = lambda message, *_, **__: print(f"warning: {printable(str(message))}", file=sys.stderr)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a letter the terminal lacks stops nothing
+    try:
+        _run(app)
+        if sys.stdout:
+            sys.stdout.flush()
+    except InterpError as error:
+        _end(f"error: {printable(str(error))}")
+    except BrokenPipeError:
+        _end("")
+    except OSError as error:
+        if error.filename is None and error.errno not in FULL:
+            raise
+        _end(f"error: {printable(str(error.filename or 'output'))}: {error.strerror}")
+    except KeyboardInterrupt:
+        _end("stopped; what was finished is kept: start again to go on")
+
+
+def _run(app: typer.Typer) -> None:
     try:
         app()
-    except InterpError as error:
-        sys.exit(f"error: {printable(str(error))}")
-    except OSError as error:
-        if error.filename is None:
+    except SystemExit as done:
+        if done.code == INTERRUPTED:
+            raise KeyboardInterrupt from None
+        if done.code:
             raise
-        sys.exit(f"error: {printable(str(error.filename))}: {error.strerror}")
-    except KeyboardInterrupt:
-        sys.exit("stopped; what was finished is kept: start again to go on")
+
+
+def _end(message: str) -> NoReturn:
+    """Exit with code 1 and a line on stderr, silently where whoever read the output has gone."""
+    for stream, text in ((sys.stdout, ""), (sys.stderr, f"{message}\n" if message else "")):
+        if stream is None:
+            continue  # closed before the start
+        try:
+            stream.write(text)
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())  # the interpreter flushes again at its end
+    sys.exit(1)
 
 
 def printable(text: str) -> str:

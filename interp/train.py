@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -20,10 +21,15 @@ def main(
         list[str],
         typer.Option("--set", help="Change an option: training.seed=3. A range, 0..7, trains a family."),
     ] = [],  # noqa: B006 (typer reads the default)
+    dense: Annotated[
+        list[str],
+        typer.Option(help="Add the checkpoints of a window, 12000:14000:10 (start:stop:every), to a finished run."),
+    ] = [],  # noqa: B006
 ) -> None:
     """Train a run from the recipe in its run.yaml; one that was stopped goes on, exactly.
 
     With --set training.seed=0..7 it trains RUN/seed=0 … RUN/seed=7, each with a run.yaml of its own.
+    With --dense it trains a finished run a second time, and adds checkpoints that the first did not keep.
     """
     import torch
 
@@ -32,7 +38,7 @@ def main(
     finished = []
     for folder in members:
         try:
-            train(folder)
+            train(folder, dense)
         except AlreadyDoneError as done:
             finished.append(done)
             if len(members) > 1:
@@ -41,9 +47,13 @@ def main(
         raise finished[-1]
 
 
-def train(folder: Path) -> None:
-    """Train the run in `folder`. Raises InterpError where its recipe has mistakes or does not train."""
+def train(folder: Path, dense: Sequence[str] = ()) -> None:
+    """Train the run in `folder`, or add the checkpoints of the windows `dense` to it.
+
+    Raises InterpError where its recipe has mistakes or does not train.
+    """
     from interp import recipe as recipes
+    from interp.training import dense as densely
     from interp.training import loop, schedule
 
     path = folder / recipes.FILE
@@ -53,33 +63,56 @@ def train(folder: Path) -> None:
     training = recipe.training
     task = recipe.task()
     architecture = recipe.model(task)
+    what = f"{folder}: {task.description}; {architecture.description}"
+    common = {"batch_size": training.batch_size, "recipe": recipe.canonical}
+    if dense:
+        planned = densely.plan(folder, training.steps, dense)
+        if planned.missing:
+            print(f"{what}; {len(planned.missing)} checkpoints to add: training again to step {planned.end:,}")
+        densely.add(
+            folder,
+            task,
+            architecture,
+            training.optimiser,
+            training.steps,
+            dense,
+            training.seed,
+            **common,
+            progress=_progress(planned.end),
+        )
+        print(f"added to {folder}: {len(planned.missing)} checkpoints, those of its training bit for bit")
+        return
     save = schedule.schedule(training.steps, **training.save)
+    print(f"{what}; {len(save)} checkpoints")
+    loop.train(
+        folder,
+        task,
+        architecture,
+        training.optimiser,
+        training.steps,
+        save,
+        training.seed,
+        **common,
+        progress=_progress(training.steps),
+    )
+    print(f"trained: {folder}\nlook at it with: python -m interp.run analyses/fourier.yaml --run {folder}")
+
+
+def _progress(steps: int) -> Callable[[int, float, float, float], None]:
+    """What shows a training up to `steps` on the terminal."""
     line = terminal.ProgressLine()
 
     def progress(step: int, train_loss: float, test_loss: float, steps_per_second: float) -> None:
-        losses = f"step {step:,} of {training.steps:,}   train loss {train_loss:.2e}"
+        losses = f"step {step:,} of {steps:,}   train loss {train_loss:.2e}"
         if not math.isnan(test_loss):
             losses += f"   test loss {test_loss:.2e}"
         if not steps_per_second:
             line.show(losses)
             return
-        left = terminal.duration((training.steps - step) / steps_per_second)
-        line.show(f"{losses}   {steps_per_second:.0f} steps/s   {left} left", last=step == training.steps)
+        left = terminal.duration((steps - step) / steps_per_second)
+        line.show(f"{losses}   {steps_per_second:.0f} steps/s   {left} left", last=step == steps)
 
-    print(f"{folder}: {task.description}; {architecture.description}; {len(save)} checkpoints")
-    loop.train(
-        folder,
-        task,
-        architecture,
-        recipe.training.optimiser,
-        training.steps,
-        save,
-        training.seed,
-        training.batch_size,
-        recipe.canonical,
-        progress,
-    )
-    print(f"trained: {folder}\nlook at it with: python -m interp.run analyses/fourier.yaml --run {folder}")
+    return progress
 
 
 def _members(run: Path, assignments: list[str]) -> list[Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -205,3 +206,91 @@ def test_help_loads_neither_torch_nor_transformer_lens():
 def test_text_of_a_file_cannot_play_with_the_terminal(folder: Path):
     (folder / "analyses" / "evil.yaml").write_text(ANALYSIS.replace("loss", '"lo\\e[31mss"'))
     assert "\x1b" not in call(folder, "interp.run", "analyses/evil.yaml", fails=True)
+
+
+def test_dense_adds_checkpoints_and_leaves_the_recipe_as_it_was(trained: Path):
+    before = (trained / "checkpoints" / "tiny" / "run.yaml").read_bytes()
+    printed = call(trained, "interp.train", "checkpoints/tiny", "--dense", "3:5:1", "--dense", "12:12:1")
+    assert "4 checkpoints to add: training again to step 20" in printed
+    assert interp.open_run(trained / "checkpoints" / "tiny").steps == [0, 3, 4, 5, 10, 12, 20]
+    assert (trained / "checkpoints" / "tiny" / "run.yaml").read_bytes() == before
+    printed = call(trained, "interp.train", "checkpoints/tiny", "--dense", "3:5:1", fails=True)
+    assert printed == "error: checkpoints/tiny has every checkpoint of 3:5:1 already\n"
+
+
+def test_dense_needs_a_run_that_is_trained_here(folder: Path):
+    recipe = folder / "checkpoints" / "tiny" / "run.yaml"
+    recipe.write_text(RECIPE.partition("training")[0])
+    assert "has no 'training'" in call(folder, "interp.train", "checkpoints/tiny", "--dense", "3:5:1", fails=True)
+    recipe.write_text(RECIPE)
+    assert "is not finished" in call(folder, "interp.train", "checkpoints/tiny", "--dense", "3:5:1", fails=True)
+
+
+LIMITED = """
+import resource, runpy, sys
+limit = int(sys.argv.pop(1))
+resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+sys.argv = sys.argv[1:]
+runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+"""
+
+
+@pytest.mark.parametrize(
+    ("limit", "module", "arguments", "file"),
+    [
+        (6_000, "interp.train", ["checkpoints/tiny"], "training.safetensors"),
+        (6_000, "interp.run", ["analyses/question.yaml", "--jobs", "1"], "loss.nc"),
+        (200_000, "interp.run", ["analyses/question.yaml", "--jobs", "1"], "question.html"),
+    ],
+)
+def test_a_full_disk_is_one_line_and_the_same_command_goes_on(
+    folder: Path, limit: int, module: str, arguments: list[str], file: str
+):
+    if module == "interp.run":
+        call(folder, "interp.train", "checkpoints/tiny")
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", LIMITED, str(limit), module, *arguments]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    assert done.returncode == 1, done.stderr
+    (line,) = [line for line in done.stderr.splitlines() if " checkpoints" not in line and not line.startswith("step")]
+    assert re.match(rf"error: \S*{file} cannot be written \(File too large\); .* start the same command again$", line)
+    assert not list(folder.rglob("*.tmp"))
+    call(folder, module, *arguments)
+
+
+@pytest.mark.parametrize("command", [["interp.run", "--list"], ["interp.train", "checkpoints/tiny"]])
+def test_whoever_reads_the_output_may_leave(folder: Path, command: list[str]):
+    reader, writer = os.pipe()
+    os.close(reader)
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-m", *command], cwd=folder, env=environment, stdout=writer, stderr=subprocess.PIPE, text=True
+    )
+    os.close(writer)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "Exception" not in done.stderr
+
+
+def test_a_path_may_have_spaces_and_any_letters(folder: Path):
+    """Trained, stopped, resumed and analysed: the same weights as under another name."""
+    place = folder / "checkpoints" / "läuft gut" / "ø 1"
+    place.mkdir(parents=True)
+    (place / "run.yaml").write_text(RECIPE)
+    program = (
+        "from pathlib import Path; import signal; from interp import train\n"
+        "train._progress = lambda steps: lambda step, *_: step == 10 or signal.raise_signal(signal.SIGINT)\n"
+        "train.train(Path('checkpoints/läuft gut/ø 1'))"
+    )
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=folder, env=environment, capture_output=True, text=True, encoding="utf-8"
+    )
+    assert "stopped at step 1 of 20" in done.stderr
+    call(folder, "interp.train", "checkpoints/läuft gut/ø 1")
+    call(folder, "interp.train", "checkpoints/tiny")
+    found, expected = (interp.open_run(path) for path in (place, folder / "checkpoints" / "tiny"))
+    assert found.steps == expected.steps
+    assert [found.digest(step) for step in found.steps] == [expected.digest(step) for step in expected.steps]
+    call(folder, "interp.run", "analyses/question.yaml", "--run", "checkpoints/läuft gut/ø 1")
+    assert list((folder / "reports").glob("question-*ø 1.html"))

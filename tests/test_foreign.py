@@ -526,7 +526,7 @@ def attacks(canary):
         "numpy.load": Calls(np.load, str(canary)),
         "functools.partial": Calls(functools.partial, os.system, touch),
         "pickle.loads": Calls(pickle.loads, b"cposix\nsystem\n."),
-        "collections.defaultdict": collections.defaultdict(functools.partial(os.system, touch), {}),
+        "a defaultdict's functools.partial": collections.defaultdict(functools.partial(os.system, touch), {}),
         "bytearray": bytearray(b"x"),
         "complex": 1j,
     }

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import fcntl
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -418,3 +421,103 @@ def test_a_lock_is_free_again_after_its_block_and_after_an_error_in_it(tmp_path)
 def test_the_text_in_a_lock_cannot_play_with_the_terminal(tmp_path):
     with storage.locked(tmp_path, "\x1b[2Jtraining\nerror: all is lost"):
         assert "\x1b" not in refusal(tmp_path)
+
+
+def test_where_locks_are_not_to_be_had_it_is_one_line_that_says_why(tmp_path, monkeypatch):
+    def none(*_):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", none)
+    assert f"{tmp_path} cannot be locked (No locks available)" in refusal(tmp_path)
+    (tmp_path / "file").write_text("")
+    assert "cannot be locked" in refusal(tmp_path / "file" / "run")
+
+
+# What a killed writer left.
+
+
+def test_the_temporary_files_of_writers_that_are_gone_are_removed_and_no_others(tmp_path):
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    held = tmp_path / "held by another"
+    (held / "weights").mkdir(parents=True)
+    (held / ".lock").write_text("")
+    (tmp_path / "weights").mkdir()
+    left = [tmp_path / f".a.safetensors.{gone.pid}.tmp", tmp_path / "weights" / f".index.json.{gone.pid}.tmp"]
+    others = [
+        tmp_path / f".a.safetensors.{os.getppid()}.tmp",
+        tmp_path / f"a.{gone.pid}.tmp",
+        tmp_path / ".a.tmp",
+        held / "weights" / f".a.{gone.pid}.tmp",
+    ]
+    for path in left + others:
+        path.write_text("half")
+    with storage.locked(tmp_path, "training"):
+        assert [path.exists() for path in left] == [False, False]
+        assert all(path.exists() for path in others)
+
+
+# What cannot be written.
+
+LIMITED = """
+import resource, sys
+from pathlib import Path
+import numpy as np
+from interp import netcdf, storage
+from interp.errors import InterpError
+
+path, kind = Path(sys.argv[1]), sys.argv[2]
+resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+try:
+    if kind == "text":
+        storage.write_text(path, "x" * 20_000)
+    elif kind == "arrays":
+        storage.write_arrays(path, {"a": np.zeros(20_000)})
+    else:
+        with storage.writing(path) as temporary, netcdf.editing(temporary, "w") as file:
+            file.dimensions = {"x": 20_000}
+            file.create_variable("a", ("x",), np.float64, data=np.zeros(20_000))
+except InterpError as error:
+    sys.exit(str(error))
+"""
+
+
+@pytest.mark.parametrize("kind", ["text", "arrays", "netcdf"])
+def test_what_does_not_fit_is_one_line_the_old_file_stays_whole_and_nothing_is_left(tmp_path, kind):
+    """HDF5 would end the process with a segmentation fault."""
+    path = tmp_path / "file"
+    path.write_text("old")
+    done = subprocess.run([sys.executable, "-c", LIMITED, str(path), kind], capture_output=True, text=True)
+    assert done.returncode == 1, done.stderr
+    assert done.stderr.count("\n") == 1
+    assert f"{path} cannot be written (" in done.stderr
+    assert "File too large" in done.stderr
+    assert "what was finished before is kept" in done.stderr
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("operation", ["fsync", "replace"])
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO])
+def test_a_disk_that_refuses_late_leaves_the_old_file(tmp_path, monkeypatch, operation, number):
+    def refuse(*_):
+        raise OSError(number, os.strerror(number))
+
+    path = tmp_path / "file"
+    storage.write_text(path, "old")
+    monkeypatch.setattr(os, operation, refuse)
+    with pytest.raises(InterpError, match=re.escape(os.strerror(number))):
+        storage.write_text(path, "new")
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_in_the_place_of_a_folder_is_one_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InterpError, match=r"file/a cannot be written \((Not a directory|File exists)\)"):
+        storage.write_text(tmp_path / "file" / "a", "")
+
+
+def test_an_error_about_another_file_is_not_called_a_failed_write(tmp_path):
+    with pytest.raises(FileNotFoundError), storage.writing(tmp_path / "file"):
+        (tmp_path / "another").read_text()

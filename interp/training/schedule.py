@@ -19,7 +19,7 @@ def schedule(steps: int, every: int | None = None, log: int | None = None, dense
     if steps < 1:
         raise ValueError(f"steps is {steps}; a training has at least 1")
     kept = {0, steps}
-    windows = [_window(window, steps) for window in dense]
+    windows = [window_steps(window, steps) for window in dense]
     asked = (steps // every if every else 0) + (log or 0) + sum(map(len, windows))
     if asked > MAX_CHECKPOINTS:
         raise ValueError(f"that keeps about {asked:,} checkpoints; at most {MAX_CHECKPOINTS:,} are kept")
@@ -36,7 +36,8 @@ def schedule(steps: int, every: int | None = None, log: int | None = None, dense
     return sorted(kept)
 
 
-def _window(window: str, steps: int) -> range:
+def window_steps(window: str, steps: int) -> range:
+    """The steps of "start:stop:every". Raises ValueError where a window is not written so or goes beyond `steps`."""
     found = re.fullmatch(r"\s*(\d+)\s*:\s*(\d+)\s*:\s*(\d+)\s*", window)
     if found is None:
         raise ValueError(f'dense window {window!r} is not "start:stop:every", such as "12000:14000:10"')

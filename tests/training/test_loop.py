@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import signal
@@ -55,7 +56,7 @@ def stop_after(step: int) -> Any:
 def one_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    monkeypatch.setattr("interp.training.loop.SECONDS_BETWEEN_REPORTS", 0.0)
+    monkeypatch.setattr("interp.training._training.SECONDS_BETWEEN_REPORTS", 0.0)
     yield
     torch.set_num_threads(threads)
     torch.set_flush_denormal(False)
@@ -162,7 +163,7 @@ def test_another_number_of_threads_is_set_back_with_a_warning(tmp_path: Path, mo
     with pytest.raises(InterpError, match="stopped"):
         train_tiny(tmp_path, progress=stop_after(20))
     torch.set_num_threads(2)
-    with pytest.warns(UserWarning, match="resuming with 1 threads, as this run was begun, not 2"):
+    with pytest.warns(UserWarning, match="training with 1 threads, as this run was begun, not 2"):
         train_tiny(tmp_path)
     assert torch.get_num_threads() == 2  # the caller's own
 
@@ -183,6 +184,22 @@ def test_an_unknown_split_is_refused(tmp_path: Path) -> None:
     task = modular_arithmetic(p=11, split="unknown")
     with pytest.raises(InterpError, match="split is unknown"):
         train(tmp_path, task, mlp(task), adamw, 1, [0, 1], seed=0)
+
+
+def test_a_clock_that_jumps_back_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    train_tiny(tmp_path / "steady")
+    back = itertools.count(10**9, -3600)
+    monkeypatch.setattr(time, "time", lambda: float(next(back)))
+    monkeypatch.setattr(time, "monotonic", lambda: float(next(back)))
+    told: list[float] = []
+    folder = tmp_path / "jumping"
+    with pytest.raises(InterpError, match="stopped"):
+        train_tiny(folder, progress=stop_after(0))
+    for number, path in enumerate(sorted(folder.rglob("*.*"))):
+        os.utime(path, (10**9 - number, 2 * 10**9 - number))
+    train_tiny(folder, progress=lambda *values: told.append(values[3]))
+    assert digests(folder) == digests(tmp_path / "steady")
+    assert min(told) >= 0
 
 
 if __name__ == "__main__":

@@ -1,0 +1,176 @@
+"""Add checkpoints in a window of a finished run: those that its training would have saved, bit for bit.
+
+A run's state holds what its last step needs, so the run is trained again from step 0. Every checkpoint of the run
+that is passed on the way is compared with the weights of this training, every bit of them. A new checkpoint waits
+beside the run, in `<run>/.dense`, until the next checkpoint of the run, at or after it, has agreed; only then does the
+run's index name it. The training therefore goes on past a window to that next checkpoint. Killed at any moment,
+it resumes from its own state in `<run>/.dense`; at the end that folder is removed. `run.yaml` is never written.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from interp import storage
+from interp.errors import AlreadyDoneError, InterpError
+from interp.models._architecture import Architecture
+from interp.optimisers._optimiser import Optimiser
+from interp.tasks._task import Task
+from interp.training._training import (
+    SPLIT,
+    STATE,
+    WEIGHTS,
+    Meter,
+    Progress,
+    Training,
+    about_state,
+    advance,
+    exactly,
+    silent,
+    use_threads,
+)
+from interp.training.schedule import window_steps
+
+PLACE = ".dense"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the windows ask for that the run lacks."""
+
+    missing: list[int]
+    end: int
+    """The step to train to: the run's first checkpoint at or after the last missing one."""
+
+
+def plan(folder: Path, steps: int, windows: Sequence[str]) -> Plan:
+    """Raises InterpError where a window is not one of the run's, or its last step is not there."""
+    try:
+        wanted = {step for window in windows for step in window_steps(window, steps)}
+    except ValueError as error:
+        raise InterpError(f"{folder}: {error}") from None
+    stored = storage.Checkpoints(folder / WEIGHTS).steps
+    if steps not in stored:
+        raise InterpError(
+            f"{folder} is not finished: it has no checkpoint at {steps}, its last step; "
+            f"train it first: python -m interp.train {folder}"
+        )
+    missing = sorted(wanted - set(stored))
+    return Plan(missing, min(step for step in stored if step >= max(missing, default=0)))
+
+
+def add(
+    folder: Path,
+    task: Task,
+    architecture: Architecture,
+    optimiser: Callable[[list[Tensor]], Optimiser],
+    steps: int,
+    windows: Sequence[str],
+    seed: int,
+    batch_size: int | None = None,
+    recipe: str = "",
+    progress: Progress = silent,
+) -> None:
+    """Add the checkpoints of `windows`, "start:stop:every", that the run in `folder` lacks.
+
+    It is trained with the number of threads that it was trained with, where its state tells, else with the present
+    one. The other arguments are those of `interp.training.loop.train`.
+
+    Raises InterpError where the run is not finished or has another recipe or split, where a window is not one of it
+    or nothing is missing, where it is in use, where Ctrl-C interrupts (the same call goes on), and where the weights
+    of this training differ from the run's: then what was verified before stays, and nothing else is added.
+    """
+    with exactly(folder, "adding checkpoints", task, architecture, batch_size) as interrupted:
+        stored, place = storage.Checkpoints(folder / WEIGHTS), folder / PLACE
+        planned = plan(folder, steps, windows)
+        if not planned.missing:
+            _finish(stored, place)
+            raise AlreadyDoneError(f"{folder} has every checkpoint of {', '.join(windows)} already")
+        training = Training.at_start(folder, place, task, architecture, optimiser, seed, batch_size, recipe)
+        _check_split(training)
+        if (folder / STATE).exists():
+            use_threads(about_state(folder / STATE, folder, recipe)["threads"])
+        if _goes_on(training, planned):
+            training.load_state()
+        else:
+            shutil.rmtree(place, ignore_errors=True)
+            training.checkpoints.refresh()
+            training.save_state()
+        kept = {step for step in stored.steps if step <= planned.end}
+        again = _Retraining(training, stored, kept)
+        save = kept | set(planned.missing)
+        advance(training, planned.end, save, Meter(training, progress), interrupted, again.keep)
+        _finish(stored, place)
+
+
+@dataclass
+class _Retraining:
+    """A second training of a run, whose checkpoints wait for the run's own."""
+
+    training: Training
+    stored: storage.Checkpoints
+    kept: set[int]
+    agreed: int | None = None
+    """The last checkpoint of the run that was compared and is the same."""
+
+    def keep(self) -> None:
+        if self.training.step not in self.kept:
+            self.training.save_checkpoint()
+            return
+        self._compare()
+        self._publish()
+
+    def _compare(self) -> None:
+        step = self.training.step
+        if storage.digest(self.stored.load(step)) == storage.digest(self.training.arrays):
+            self.agreed = step
+            return
+        _finish(self.stored, self.training.state.parent)
+        threads = f"{torch.get_num_threads()} thread" + "s" * (torch.get_num_threads() > 1)
+        raise InterpError(
+            f"{self.training.folder}: trained again, the weights at step {step} are not those of the run: this "
+            f"machine, torch {torch.__version__} or {threads} gives other rounding up to there. "
+            f"Nothing was added{'' if self.agreed is None else f' after step {self.agreed}'}"
+        )
+
+    def _publish(self) -> None:
+        waiting = self.training.checkpoints
+        if not waiting.steps:
+            return
+        for step in waiting.steps:
+            self.stored.save(step, waiting.load(step))
+        self.training.save_state()  # past them, before they go
+        waiting.clear()
+
+
+def _goes_on(training: Training, planned: Plan) -> bool:
+    """Whether there is a state of this second training that has left out no missing step."""
+    if not training.state.exists():
+        return False
+    try:
+        step = about_state(training.state, training.folder, training.recipe)["step"]
+    except InterpError:
+        return False
+    passed = {missing for missing in planned.missing if missing <= step}
+    return step <= planned.end and passed <= set(training.checkpoints.steps)
+
+
+def _check_split(training: Training) -> None:
+    path = training.folder / WEIGHTS / SPLIT
+    if not path.exists():
+        return
+    split, _ = storage.read_arrays(path)
+    if not np.array_equal(split.get("train", ()), training.train.numpy()):
+        raise InterpError(f"{path} is another split than the one of the recipe: training again cannot give this run")
+
+
+def _finish(stored: storage.Checkpoints, place: Path) -> None:
+    shutil.rmtree(place, ignore_errors=True)
+    stored.stack()
