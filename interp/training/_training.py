@@ -28,7 +28,8 @@ from interp.training._batches import Batches, FullBatch
 STATE = "training.safetensors"
 WEIGHTS = "weights"
 SPLIT = "split.safetensors"
-SECONDS_BETWEEN_REPORTS = 0.5
+SECONDS_BETWEEN_REPORTS = 2.0
+"""A report is a forward pass over all pairs: as much work as two updates."""
 
 Progress = Callable[[int, float, float, float], None]
 

@@ -38,7 +38,7 @@ def train(
     `folder/training.safetensors` all that resuming needs. A resumed training is bit-identical to an
     uninterrupted one on the same machine with the same number of threads; the stored number is used again.
     `batch_size` None: every update sees all training pairs. `recipe` is the text by which a run is recognised.
-    `progress(step, train_loss, test_loss, steps_per_second)` is called at kept steps, twice a second at most.
+    `progress(step, train_loss, test_loss, steps_per_second)` is called at kept steps, every two seconds at most.
 
     Call `torch.set_flush_denormal(True)` first thing in the process: this function does too, but threads that
     torch has started before keep their setting, and a step after grokking then takes four times as long.
