@@ -216,10 +216,11 @@ class Transformer(Architecture):
         W_O, b_O = weights["blocks.0.attn.W_O"].flatten(0, 1), weights.get("blocks.0.attn.b_O")
         attended = self._attention(weights, pairs)
         resid_mid = plus(self._resid_pre(weights) + attended.z_constant @ W_O, b_O)  # but for what differs by pair in z
-        pre = torch.addmm(_per_pair(plus(resid_mid @ W_in, b_in), pairs), attended.z, W_O @ W_in)
+        bias = _per_pair(plus(resid_mid @ W_in, b_in), pairs)
         direct = torch.addmm(_per_pair(plus(plus(resid_mid, b_out) @ W_U, b_U), pairs), attended.z, W_O @ W_U)
         if self.act_fn == "relu":
-            return AddReLU.apply(direct, pre, W_out @ W_U)
+            return AddReLU.apply(direct, attended.z, W_O @ W_in, torch.atleast_2d(bias), W_out @ W_U)
+        pre = torch.addmm(bias, attended.z, W_O @ W_in)
         return direct.addmm(ACTIVATIONS[self.act_fn](pre), W_out @ W_U)
 
     def _factorised(self, weights: Weights, pairs: Int[Tensor, "pair 2"]) -> dict[str, Float[Tensor, "pair ..."]]:
