@@ -208,6 +208,7 @@ class Run:
         self._digests: dict[tuple[int, Any], str] = {}
         self._measured: dict[str, tuple[xr.Dataset, fingerprints.Reads, dict[int, Any]]] = {}
         self._told: set[str] = set()
+        self._measured_at_ends: dict[str, dict[str, tuple[Any, fingerprints.Reads]]] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
         path, importer, options = self._reopen
@@ -348,8 +349,9 @@ class Run:
         step = self._first_readable(steps or self.steps)
         if step is None:
             raise self._unreadable(steps)
-        fingerprints.note(which, self.digest(step))
-        return Checkpoint(self, step)
+        digest = self.digest(step)
+        fingerprints.note(which, digest)
+        return Checkpoint(self, step, self._measured_at_ends.setdefault(digest, {}))
 
     def _first_readable(self, steps: list[int]) -> int | None:
         if self._held:
@@ -475,10 +477,11 @@ def _digest_of(value: Any) -> str:
 class Checkpoint:
     """The network at one step: `.step .weights .model .task .run`, and activations, each computed when asked for."""
 
-    def __init__(self, run: Run, step: int) -> None:
+    def __init__(self, run: Run, step: int, measured: dict[str, tuple[Any, fingerprints.Reads]] | None = None) -> None:
+        """`measured` holds answers that are remembered beyond this object: every checkpoint may ask for the last's."""
         self.run = run
         self.step = step
-        self._measured: dict[str, tuple[Any, fingerprints.Reads]] = {}
+        self._measured = {} if measured is None else measured
 
     def __repr__(self) -> str:
         return f"Checkpoint({self.run.name}, step {self.step:,})"
