@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 import interp
 
@@ -297,3 +298,20 @@ def test_a_path_may_have_spaces_and_any_letters(folder: Path):
     assert [found.digest(step) for step in found.steps] == [expected.digest(step) for step in expected.steps]
     call(folder, "interp.run", "analyses/question.yaml", "--run", "checkpoints/läuft gut/ø 1")
     assert list((folder / "reports").glob("question-*ø 1.html"))
+
+
+def test_an_analysis_of_an_imported_run(tmp_path: Path):
+    """Named by --importer, with options, and in the analysis itself."""
+    shipped = interp.open_run(ROOT / "checkpoints" / "modular_addition_small")
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    for step in (0, 9000):
+        tensors = {name: torch.from_numpy(array) for name, array in shipped.arrays(step).items()}
+        torch.save(tensors, folder / f"run7_{step}_x.pt")
+    analysis = tmp_path / "a.yaml"
+    analysis.write_text("measures: [loss, key_freqs]\nruns: [{path: mine, importer: state_dicts}]\n")
+    importer = "{state_dicts: {pattern: 'run7_{step}_*.pt'}}"
+    for arguments in (["--run", "mine", "--importer", importer], []):
+        said = call(tmp_path, "interp.run", "a.yaml", *arguments)
+        assert "which it was trained on is unknown" in said
+        assert "1, 7, 24" in said

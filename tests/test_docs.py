@@ -45,34 +45,32 @@ def run(arguments: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_the_commands_of_a_page_run(page: Path, copy: Path):
-    for line in [line for block in blocks(page, "sh") for line in block.splitlines()]:
-        command = shlex.split(line, comments=True)
-        if command[0] == "make":
-            assert command[1] in make.COMMANDS
-            assert f" {command[1]}" in (ROOT / "Makefile").read_text()
-            if command[1] == "test":
-                continue  # this is it
-            for arguments in make.COMMANDS[command[1]]:
-                run(arguments, copy)
-        else:
-            assert command[0] == "python"
-            run(command[1:], copy)
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_the_python_of_a_page_runs(page: Path, copy: Path):
+def test_a_page_runs_from_top_to_bottom(page: Path, copy: Path):
     """A block that defines a measure is saved under the file name the text before it gives; the others run."""
     text = page.read_text()
-    program = ""
-    for match in re.finditer(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+    for match in re.finditer(r"^```(sh|python)\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+        language, block = match.groups()
         file = re.findall(r"`(interp/measures/\w+\.py)`", text[: match.start()].rpartition("```")[2])
-        if file:
-            (copy / file[-1]).write_text(match[1])
+        if language == "sh":
+            for line in block.splitlines():
+                run_command(line, copy)
+        elif file:
+            (copy / file[-1]).write_text(block)
             assert Path(file[-1]).stem in run(["-m", "interp.run", "--list"], copy).stdout
         else:
-            program += match[1]
-    run(["-c", program], copy)
+            run(["-c", block], copy)
+
+
+def run_command(line: str, folder: Path) -> None:
+    command = shlex.split(line, comments=True)
+    if command[0] == "make":
+        assert command[1] in make.COMMANDS
+        assert f" {command[1]}" in (ROOT / "Makefile").read_text()
+        for arguments in make.COMMANDS[command[1]] if command[1] != "test" else ():  # this is the test
+            run(arguments, folder)
+    else:
+        assert command[0] == "python"
+        run(command[1:], folder)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -80,7 +78,20 @@ def test_the_recipes_of_a_page_are_recipes(page: Path, tmp_path: Path):
     for number, block in enumerate(blocks(page, "yaml")):
         path = tmp_path / f"{number}.yaml"
         path.write_text(block)
-        assert recipe.read(path).training is not None
+        read = recipe.read(path)
+        assert read.training or read.importer
+
+
+def test_the_worked_example_becomes_a_run(copy: Path):
+    """Its loop, and the recipe beside its checkpoints."""
+    page = ROOT / "docs" / "checkpoints.md"
+    run(["-c", blocks(page, "python")[0]], copy)
+    (copy / "my_checkpoints" / "run.yaml").write_text(blocks(page, "yaml")[0])
+    opened = interp.open_run(copy / "my_checkpoints")
+    assert opened.steps == list(range(0, 601, 50))
+    assert opened.task.train is not None
+    assert int(opened.task.train.sum()) == int(0.6 * 23 * 23)
+    assert float(opened.final.measure("loss").train_accuracy) == 1
 
 
 def test_the_published_networks_of_the_docs_are_models():

@@ -74,6 +74,7 @@ def _facts(run: Run) -> tuple[tuple[str, str], ...]:
         shown = ", ".join(f"{name} {options[name]:g}" for name in ("lr", "weight_decay") if name in options)
         facts.insert(3, (run.training.optimiser.name, shown))
     facts += [(f"{listed(gone.steps)} left out:", gone.reason) for gone in run.left_out]
+    facts += [("", note) for note in run.notes]
     return tuple(facts)
 
 
