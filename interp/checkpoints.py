@@ -225,6 +225,7 @@ class Run:
     def __repr__(self) -> str:
         steps = self._stored_steps()
         span = f"{len(steps)} checkpoints, steps {steps[0]:,}-{steps[-1]:,}" if steps else "no checkpoints"
+        span = f"1 checkpoint, step {steps[0]:,}" if len(steps) == 1 else span
         return f"Run({self.name}: {self.task.description}, {self.architecture.description}; {span})"
 
     @property

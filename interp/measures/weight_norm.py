@@ -60,6 +60,8 @@ def summary(result: xr.Dataset) -> Summary:
     highest = int(total.values.argmax())
     start, top, end = (float(total[place]) for place in (0, highest, -1))
     values = {"first": start, "highest": top, "highest_step": int(total.step[highest]), "final": end}
+    if len(total) == 1:
+        return Summary(f"The weight norm is **{end:.1f}**.", values)
     if highest in (0, len(total) - 1):
         return Summary(f"The weight norm went from **{start:.1f}** to **{end:.1f}**.", values)
     return Summary(

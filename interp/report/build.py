@@ -65,7 +65,7 @@ def _facts(run: Run) -> tuple[tuple[str, str], ...]:
         (run.task.description, split),
         (run.model_call.name, run.architecture.description),
         (
-            f"{len(steps):,} checkpoints",
+            f"{len(steps):,} checkpoint{'s' * (len(steps) > 1)}",
             f"steps {steps[0]:,}–{steps[-1]:,}" if len(steps) > 1 else f"step {steps[0]:,}",
         ),
     ]
@@ -80,8 +80,12 @@ def _facts(run: Run) -> tuple[tuple[str, str], ...]:
 
 def _section(ask: Ask, result: xr.Dataset, run: Run | None) -> Section:
     caption = schema.caption("measures", ask.measure)
-    note = _note(result)
+    note = _note(result, run)
     panels = results.panels(ask.measure, result) if note != SAYS_NOTHING else []
+    drawn = [Panel(panel.draw(), _code(ask, panel.title, run)) for panel in panels]
+    if result.sizes.get("step") == 1:
+        drawn, over_training = _apart(drawn)
+        note = " ".join(filter(None, [note, _at_the_only_step(result, over_training)]))
     return Section(
         label=ask.label,
         heading=_heading(ask),
@@ -89,10 +93,15 @@ def _section(ask: Ask, result: xr.Dataset, run: Run | None) -> Section:
         caption=caption.prose,
         formulas=caption.formulas,
         paper=caption.paper,
-        panels=tuple(Panel(panel.draw(), _code(ask, panel.title, run)) for panel in panels),
+        panels=tuple(drawn),
         variables=tuple(_variable(array) for array in result.data_vars.values()),
         note=note,
     )
+
+
+def _lower(text: str) -> str:
+    """With a small first letter, unless it is a name: L2 norm."""
+    return text[:1].lower() + text[1:] if text[1:2].islower() else text
 
 
 def _heading(ask: Ask) -> str:
@@ -102,12 +111,40 @@ def _heading(ask: Ask) -> str:
     return heading if ask.label == ask.measure else f"{heading} ({ask.label})"
 
 
-def _note(result: xr.Dataset) -> str:
-    """Where there are no numbers, that there are none."""
+def _note(result: xr.Dataset, run: Run | None) -> str:
+    """Where there are no numbers, that there are none, and why."""
     blank = results.blank_steps(result)
     if len(blank) and blank.all():
         return SAYS_NOTHING
-    return f"There are no numbers at {blank.sum()} of {len(blank)} steps." if blank.any() else ""
+    said = [f"There are no numbers at {blank.sum()} of {len(blank)} steps."] if blank.any() else []
+    empty = [str(name) for name, array in result.data_vars.items() if array.dtype.kind == "f" and not array.count()]
+    if empty:
+        unknown = run is not None and run.task.train is None
+        reason = "Which pairs were trained on is unknown, so there are no numbers for" if unknown else "No numbers for"
+        said.append(f"{reason} {', '.join(f'`{name}`' for name in empty)}.")
+    return " ".join(said)
+
+
+def _apart(panels: list[Panel]) -> tuple[list[Panel], list[str]]:
+    """The panels of one step, and the titles of those over training."""
+    return (
+        [panel for panel in panels if not panel.drawing.time_axis],
+        [panel.drawing.title for panel in panels if panel.drawing.time_axis],
+    )
+
+
+def _at_the_only_step(result: xr.Dataset, over_training: list[str]) -> str:
+    """What stands in the place of curves over training where there is one checkpoint."""
+    if not over_training:
+        return ""
+    numbers = [
+        f"{_lower(str(array.attrs.get('long_name', array.name)))} {float(array[0]):.4g} "
+        f"{array.attrs.get('units', '')}".rstrip()
+        for array in result.data_vars.values()
+        if array.dims == ("step",) and array.dtype.kind == "f" and array.count()
+    ]
+    shown = f" At its step: {'; '.join(numbers)}." if numbers else ""
+    return f"There is one checkpoint: {', '.join(over_training)} would need more.{shown}"
 
 
 def _code(ask: Ask, title: str, run: Run | None) -> str:

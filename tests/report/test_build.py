@@ -1,0 +1,51 @@
+"""What a page says of runs that cannot show everything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from interp import results
+from interp.checkpoints import Run
+from interp.models.transformer import transformer
+from interp.report import build
+from interp.report.page import Section
+from interp.tasks.modular_arithmetic import modular_arithmetic
+
+TASK = {"p": 7}
+MODEL = {"d_model": 8, "n_heads": 2, "d_mlp": 16}
+
+
+@pytest.fixture
+def section(make_run: Callable[..., Run]) -> Callable[..., Section]:
+    """The section on the losses of a run of fresh weights."""
+
+    def made(steps: list[int], **task: Any) -> Section:
+        weights = transformer(modular_arithmetic(**TASK), **MODEL).initial(0)
+        run = make_run(dict.fromkeys(steps, weights), {"modular_arithmetic": {**TASK, **task}}, {"transformer": MODEL})
+        asks = results.asks(["loss"])
+        found = {"loss": results.over_steps("loss", run)}
+        return build.page("", "", "", asks, {"run": (run, found)}, {}).runs[0].sections[0]
+
+    return made
+
+
+def test_one_checkpoint_has_no_curves_but_its_numbers(section: Callable[..., Section]):
+    alone = section([5])
+    assert alone.panels == ()
+    assert alone.note.startswith("There is one checkpoint: Loss, Accuracy would need more.")
+    assert "cross-entropy on all pairs" in alone.note
+
+
+def test_two_checkpoints_have_curves_and_nothing_to_excuse(section: Callable[..., Section]):
+    both = section([5, 6])
+    assert [panel.drawing.title for panel in both.panels] == ["Loss", "Accuracy"]
+    assert both.note == ""
+
+
+def test_an_unknown_split_is_said_where_its_numbers_are_missing(section: Callable[..., Section]):
+    unknown = section([5, 6], split="unknown")
+    assert unknown.note.startswith("Which pairs were trained on is unknown, so there are no numbers for `train_loss`")
+    assert "`all_loss`" not in unknown.note
