@@ -132,8 +132,10 @@ def _opened(path: Path) -> Iterator[safetensors.safe_open]:
             yield file
     except FileNotFoundError:
         raise
-    except (safetensors.SafetensorError, OSError, TypeError, AttributeError) as error:  # the last two: its types
+    except (safetensors.SafetensorError, TypeError, AttributeError) as error:  # the last two: its types
         raise DamagedError(f"{path} is {_what_it_is(path, error)}") from error
+    except OSError as error:
+        raise DamagedError(f"{path} cannot be read ({shown(error)}); restore it") from error
 
 
 def _what_it_is(path: Path, error: Exception) -> str:
