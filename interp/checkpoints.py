@@ -127,8 +127,9 @@ def _built(source: Path, call: Call, *ours: Any) -> Any:
 
 def _no_run(place: Path) -> str:
     if not place.exists():
-        siblings = place.parent.glob("*/run.yaml") if place.parent.is_dir() else []
-        return f"{place} does not exist{near_misses(place.name, [sibling.parent.name for sibling in siblings])}"
+        siblings = sorted(place.parent.glob("*/run.yaml")) if place.parent.is_dir() else []
+        near = near_misses(place.name, [sibling.parent.name for sibling in siblings]) if siblings else ""
+        return f"{place} does not exist{near}"
     return (
         f"{place} is not a run: it holds no {recipe.FILE}; "
         f"what it is, and the importer that opens it, tells: python -m interp.describe {place}"

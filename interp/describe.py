@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from interp.checkpoints import Run
+    from interp.importers import _files
 
 LAST_RESORT = "state_dicts"
 """The importer that reads what no other recognises."""
@@ -36,9 +37,10 @@ def describe(path: Path) -> list[str]:
         raise InterpError(f"{path} does not exist")
     if (path / recipe.FILE).is_file():
         run = open_run(path)
-        return [f"{path} is a run.", _facts(run), _tensors(run.arrays(run.final.step)), _use(f"--run {path}")]
-    paragraphs = [_contents(path)]
+        tensors = _tensors(run.arrays(run.final.step))
+        return [f"{path} is a run.", _facts(run), tensors, *run.notes, _use(f"--run {path}")]
     importer = _importer(path)
+    paragraphs = [_contents(path)]
     try:
         run = open_run(path, importer)
     except InterpError as error:
@@ -71,8 +73,13 @@ def _contents(path: Path) -> str:
     from interp.importers import _files
     from interp.importers._imported import state_dict
 
-    places = _files.by_step(path, None)
-    last = places[max(places)]
+    try:
+        places = _files.by_step(path, None)
+    except InterpError as error:
+        if path.is_file():
+            raise
+        return str(error)  # another importer may know these files
+    last = _readable(places)
     files = f"{len(places):,} weight file{'s' * (len(places) > 1)}"
     kind = "a file" if path.is_file() else f"a folder of {files}, steps {_span(sorted(places))}"
     content = foreign.read(last.path)
@@ -82,6 +89,20 @@ def _contents(path: Path) -> str:
         lines += [f"  {str(key)[:60]}: {_kind_of(value)}" for key, value in others[:40]]
     tensors = state_dict(_files.entry(content, last), str(last.path))
     return "\n".join([*lines, *_table(tensors)])
+
+
+def _readable(places: dict[int, _files.Place]) -> _files.Place:
+    """The last that can be read. Raises the reason for the last one where none can."""
+    from interp.importers import _files
+
+    reasons: list[InterpError] = []
+    for step in sorted(places, reverse=True):
+        try:
+            _files.arrays_at(places[step])
+            return places[step]
+        except InterpError as error:
+            reasons.append(error)
+    raise reasons[0]
 
 
 def _facts(run: Run) -> str:

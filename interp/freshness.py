@@ -45,9 +45,19 @@ def remembered(report: Path, asked: dict[str, Any] | None) -> str | None:
     return note["said"] if same else None
 
 
-def remember(report: Path, asked: dict[str, Any] | None, said: str) -> None:
-    """Note what `report`, just written, was the answer to."""
-    note = {"asked": asked, "written": json.loads(json.dumps(_written(report))), "said": said}
+def another_run(report: Path, run: Path) -> str | None:
+    """The path of the run that `report` was written on, where that is another one than `run`."""
+    try:
+        written_on = json.loads(_note(report).read_text(encoding="utf-8")).get("run")
+    except (OSError, ValueError, AttributeError):
+        return None
+    return written_on if isinstance(written_on, str) and written_on != str(run.resolve()) else None
+
+
+def remember(report: Path, asked: dict[str, Any] | None, said: str, run: Path | None = None) -> None:
+    """Note what `report`, just written, was the answer to; `run` is the one it was pointed at."""
+    written = json.loads(json.dumps(_written(report)))
+    note = {"asked": asked, "written": written, "said": said, "run": str(run.resolve()) if run else None}
     storage.write_text(_note(report), json.dumps(note))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -55,8 +56,13 @@ def _run(
     asked = freshness.question(path, read_by, overrides, device)
     said = freshness.remembered(report, asked)
     if said is None:
+        if run and (other := freshness.another_run(report, run)):
+            print(
+                f"warning: {report} was a report on {terminal.printable(other)}, which has the same name",
+                file=sys.stderr,
+            )
         said = _compute(path, read_by, overrides, jobs, device, report)
-        freshness.remember(report, asked, said)
+        freshness.remember(report, asked, said, run)
     print(f"{said}\n\nreport: {report}")
 
 

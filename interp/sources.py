@@ -40,6 +40,10 @@ def source(path: Path, importer: Any) -> Source:
     if not isinstance(importer, str) or not isinstance(options or {}, dict):
         raise InterpError(f"{importer!r} is not an importer; expected a name, or {{name: {{option: value}}}}")
     lookup.check_name("importers", importer)
+    if "path" in (options or {}):
+        raise InterpError(
+            "path is where the run is: --run on the command line, 'path' beside 'importer' in an analysis"
+        )
     return Source(path, importer, dict(options or {}))
 
 

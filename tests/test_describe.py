@@ -67,7 +67,9 @@ def test_what_cannot_be_opened_is_described_all_the_same(tmp_path: Path):
     assert "could not be opened" in text
 
 
-@pytest.mark.parametrize("content", [b"", b"words", b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 3\n"])
+@pytest.mark.parametrize(
+    "content", [b"", b"words", b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 3\n"]
+)
 def test_what_is_no_weight_file_is_one_line(content: bytes, tmp_path: Path):
     (tmp_path / "a.pt").write_bytes(content)
     with pytest.raises(InterpError, match=r"a\.pt"):

@@ -96,3 +96,11 @@ def test_a_missing_report_is_not_fresh(analysis: Path):
 def test_an_analysis_with_mistakes_asks_nothing(analysis: Path):
     analysis.write_text("runs: [nowhere/*]\n")
     assert freshness.question(analysis, None) is None
+
+
+def test_a_report_on_another_run_of_the_same_name_is_told(tmp_path: Path):
+    report = tmp_path / "question-ckpts.html"
+    report.write_text("page")
+    freshness.remember(report, None, "said", tmp_path / "first" / "ckpts")
+    assert freshness.another_run(report, tmp_path / "first" / "ckpts") is None
+    assert freshness.another_run(report, tmp_path / "second" / "ckpts") == str(tmp_path / "first" / "ckpts")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, get_args
@@ -24,6 +25,8 @@ HEADS = (4, 8, 2, 1, 16, 3, 6, 12, 5, 10, 7, 9, 11, 13, 14, 15)
 """Tried in this order where the heads are merged into one matrix."""
 CHANCE = 5
 """An operation counts as found where it is answered this many times as often as chance would."""
+ALIKE = 0.005
+"""Models whose accuracies differ by no more than this are not told apart by it."""
 
 
 @dataclass(frozen=True)
@@ -35,18 +38,19 @@ class Guess:
     p: int
     accuracy: float
     loss: float
+    """The median over the pairs it answers right."""
     ambiguity: str = ""
 
     @property
     def found(self) -> bool:
         return self.accuracy > CHANCE / self.p
 
-    @property
-    def sentence(self) -> str:
+    def sentence(self, task_told: bool) -> str:
         """What was taken for granted, and why."""
         operation = f"{self.task[1].get('operation', self.task[0])} mod {self.p}"
-        said = f"The task was taken to be {operation}: the last checkpoint answers {self.accuracy:.1%} of all pairs so."
-        return f"{said} {self.ambiguity}" if self.ambiguity else said
+        answers = f"the last checkpoint answers {self.accuracy:.1%} of all pairs so."
+        taken = "The model is the one that fits best" if task_told else f"The task was taken to be {operation}"
+        return f"{taken}: {answers} {self.ambiguity}".rstrip()
 
 
 def guess(arrays: Arrays, layout: Layout, source: str, task: Given | None, model: Given | None) -> Guess:
@@ -66,27 +70,28 @@ def guess(arrays: Arrays, layout: Layout, source: str, task: Given | None, model
     if not guesses:
         raise InterpError(
             f"{source}: {misfits[0]}"
-            if misfits and model
+            if misfits
             else f"{source}: {_sizes(layout)} fit no network on two residues; "
             "interp's read [a, b] or [a, b, =] and answer with a residue"
         )
-    best = max(guesses, key=lambda one: (round(one.accuracy, 2), -one.loss))
+    best = max(guesses, key=lambda one: (one.accuracy, -one.loss))
     alike = [
         one
         for one in guesses
-        if one.task == best.task and round(one.accuracy, 2) == round(best.accuracy, 2) and one.loss <= 2 * best.loss
+        if one.task == best.task and one.accuracy >= best.accuracy - ALIKE and one.loss <= 2 * best.loss
     ]
-    return dataclasses.replace(alike[0], ambiguity=_ambiguity(alike))
+    chosen = next((one for one in alike if one.accuracy == best.accuracy), best)
+    return dataclasses.replace(chosen, ambiguity=_ambiguity(alike or [best]))
 
 
 def _ambiguity(alike: list[Guess]) -> str:
-    """The options that the answers do not settle, in words; "" where they settle all."""
+    """The options that the answers hardly settle, in words; "" where they settle all."""
     tried = {name: {one.model[1].get(name) for one in alike} for name in alike[0].model[1]}
     open_options = {name: values for name, values in tried.items() if len(values) > 1}
     if not open_options:
         return ""
     listed = "; ".join(f"{name} {' or '.join(sorted(map(str, values)))}" for name, values in open_options.items())
-    return f"Its answers leave open: {listed}; say which in a run.yaml."
+    return f"Its answers hardly tell {listed} apart; say which in a run.yaml."
 
 
 def n_heads_of(layout: Layout, model: Given) -> int:
@@ -184,5 +189,6 @@ def _judged(logits: Float[Tensor, "a b d_vocab_out"], task: Given, model: Given,
     except ValueError:  # p is not prime, and the task divides
         return None
     said = logits[made.pairs[:, 0], made.pairs[:, 1]]
-    accuracy = float((said.argmax(dim=1) == made.answers).double().mean())
-    return Guess(task, model, p, accuracy, float(cross_entropy(said, made.answers).mean()))
+    right = said.argmax(dim=1) == made.answers
+    sure = cross_entropy(said, made.answers)[right]  # of pairs that it never saw a network says anything
+    return Guess(task, model, p, float(right.double().mean()), float(sure.median()) if len(sure) else math.inf)

@@ -58,7 +58,7 @@ def state_dict(value: Any, source: str) -> Arrays:
                 return dict(inside[name])
         found = f"a dictionary of {_listed(map(str, value))}"
     else:
-        found = f"a {type(value).__name__}"
+        found = "one tensor" if isinstance(value, np.ndarray) else f"a {type(value).__name__}"
     raise InterpError(f"{source} holds {found}; expected a state dict, names and tensors, or one under 'model'")
 
 

@@ -69,6 +69,8 @@ def match(shapes: Shapes, told: Mapping[str, str | None]) -> Names:
         slot = name if is_ours(name) else by_words(name) if transformer else _by_words_without_attention(name)
         if slot and slot not in theirs:
             theirs[slot] = name
+    if transformer:
+        _tables_by_shape([name for name in open_names if name not in theirs.values()], shapes, theirs)
     _by_order([name for name in open_names if name not in theirs.values()], shapes, theirs, transformer)
     _biases([name for name in open_names if name not in theirs.values()], theirs)
     unknown = tuple(name for name in open_names if name not in theirs.values())
@@ -147,6 +149,24 @@ def _joined(found: list[str]) -> set[str]:
     return set(found) | {first + second for first, second in itertools.pairwise(found)}
 
 
+def _tables_by_shape(left: list[str], shapes: Shapes, theirs: dict[str, str]) -> None:
+    """The tables over positions (two or three rows) and over tokens, where their names tell nothing."""
+    reading = [set(shapes[name]) for slot, name in theirs.items() if ".attn.W_" in slot and len(shapes[name]) > 1]
+    shared = set.intersection(*reading) if reading else set()
+    for name in left:
+        shape = shapes[name]
+        if len(shape) == 2 and len(shared) == 1 and shared <= set(shape) and not is_bias(name):
+            rows = shape[0] if shape[1] in shared else shape[1]
+            slot = "pos_embed.W_pos" if rows in (2, 3) else "embed.W_E"
+            if slot == "pos_embed.W_pos" or not name_of_layer(name):
+                theirs.setdefault(slot, name)
+
+
+def name_of_layer(name: str) -> bool:
+    """Whether it belongs to a numbered block or a hidden layer."""
+    return bool(re.search(r"\d", name)) or bool(set(words(name)) & {"mlp", "ff", "ffn", "hidden"})
+
+
 def _by_order(left: list[str], shapes: Shapes, theirs: dict[str, str], transformer: bool) -> None:
     """Matrices whose names tell nothing are the layers in the order in which the network was written down."""
     matrices = [name for name in left if len(shapes[name]) == 2 and not is_bias(name) and not is_normalisation(name)]
@@ -158,12 +178,21 @@ def _by_order(left: list[str], shapes: Shapes, theirs: dict[str, str], transform
         open_slots = [f"blocks.{layer}.mlp.W_{way}" for layer in layers for way in ("in", "out")]
     else:
         if not any(slot.startswith("embed") for slot in theirs) and matrices:
-            theirs["embed.W_E"] = matrices.pop(0)
+            first = matrices.pop(0)
+            if matrices and shapes[matrices[0]] == shapes[first] and _twice(shapes, first, matrices[1:]):
+                theirs |= {"embed_a.W_E": first, "embed_b.W_E": matrices.pop(0)}
+            else:
+                theirs["embed.W_E"] = first
         hidden = len(matrices) - ("unembed.W_U" not in theirs)
         open_slots = ["mlp.W_in", "mlp2.W_in"][: max(hidden, 0)] if hidden <= 2 else []
     open_slots = [slot for slot in (*open_slots, "unembed.W_U") if slot not in theirs]
     if len(matrices) <= len(open_slots):
         theirs.update(zip(open_slots, matrices, strict=False))
+
+
+def _twice(shapes: Shapes, table: str, matrices: list[str]) -> bool:
+    """Whether one of the matrices reads two rows of the table side by side."""
+    return any(2 * size in shapes[name] for size in shapes[table] for name in matrices)
 
 
 def _biases(left: list[str], theirs: dict[str, str]) -> None:

@@ -45,7 +45,8 @@ class Layout:
 def layout(arrays: Mapping[str, np.ndarray], names: Names) -> Layout:
     """What the shapes tell. Raises InterpError where a tensor is missing or its shape fits nothing."""
     of = {ours: arrays[theirs] for ours, theirs in names.theirs.items()}
-    _check_all_there(names)
+    if absent := missing(names):
+        raise InterpError(f"nothing was recognised as {', '.join(absent)}")
     table = next(name for name in ("embed.W_E", "embed_a.W_E") if name in of)
     d_model = _d_model(of, names, table)
     d_vocab = _other(of[table].shape, d_model, names.theirs[table])
@@ -152,7 +153,8 @@ def _turned(name: str, theirs: str, array: np.ndarray, layout: Layout, n_heads: 
     return {name: array}
 
 
-def _check_all_there(names: Names) -> None:
+def missing(names: Names) -> list[str]:
+    """What of ours a network needs and nothing of theirs was recognised as."""
     wanted = ["embed.W_E"] if not {"embed_a.W_E", "embed_b.W_E"} <= names.theirs.keys() else []
     wanted += ["unembed.W_U"]
     for layer in range(names.n_layers if names.is_transformer else 0):
@@ -161,17 +163,7 @@ def _check_all_there(names: Names) -> None:
         wanted += [f"blocks.{layer}.mlp.W_in", f"blocks.{layer}.mlp.W_out"]
     if not names.is_transformer:
         wanted.append("mlp.W_in")
-    missing = [name for name in wanted if name not in names.theirs]
-    if missing:
-        raise MissingError(missing)
-
-
-class MissingError(InterpError):
-    """Tensors of ours that nothing of theirs was recognised as."""
-
-    def __init__(self, missing: list[str]) -> None:
-        self.missing = missing
-        super().__init__(f"nothing was recognised as {', '.join(missing)}")
+    return [name for name in wanted if name not in names.theirs]
 
 
 def _d_model(of: Mapping[str, np.ndarray], names: Names, table: str) -> int:
@@ -233,10 +225,10 @@ def _biases(of: Mapping[str, np.ndarray]) -> str:
 def _without_zero_biases(ours: Arrays, source: str) -> Arrays:
     """Biases of attention and unembedding that were never trained are left out, as long as they are 0."""
     apart = {name: value for name, value in ours.items() if re.search(r"attn\.b_|unembed\.b_U", name)}
-    moved = [name for name, value in apart.items() if np.any(value)]
+    moved = [name for name, value in apart.items() if np.any(value[np.isfinite(value)])]
     if moved:
         raise InterpError(
-            f"{source}: {moved[0]} is not 0, as at the last checkpoint; give the model biases: all in a run.yaml"
+            f"{source}: {moved[0]} is not 0, as it is at the last checkpoint; give the model biases: all in a run.yaml"
         )
     return {name: value for name, value in ours.items() if name not in apart}
 

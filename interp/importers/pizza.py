@@ -55,8 +55,8 @@ def pizza(path: Path) -> Imported:
 def recognises(path: Path) -> bool:
     """Whether there is a weight file with a configuration of the release."""
     try:
-        file = _only_model(path) if path.is_dir() else path
-        settings = config(foreign.read(file)) or _beside(file)
+        models = sorted(path.glob("model*.pt")) if path.is_dir() else [path]
+        settings = (config(foreign.read(models[0])) or _beside(models[0])) if models else None
     except InterpError:
         return False
     return settings is not None and bool({"attn_coeff", "model_type"} & settings.keys())

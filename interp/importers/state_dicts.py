@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,13 +46,17 @@ def state_dicts(
     if task is None and not found.found:
         raise InterpError(
             f"{source}: which task? no operation explains its answers (at best {found.accuracy:.1%} of the pairs, as "
-            f"{found.task[1]['operation']} mod {found.p}); write a run.yaml with 'task' and 'importer: state_dicts'"
+            f"{found.task[1]['operation']} mod {found.p}); write it into a run.yaml beside the files, such as\n"
+            f"task: {{modular_arithmetic: {{p: {found.p}, operation: x+y}}}}\nimporter: state_dicts"
         )
     n_heads, n_ctx = _guess.n_heads_of(layout, found.model), _guess.n_ctx_of(found.model)
 
     def load(step: int) -> Arrays:
         return _weights.tensors(collection.read(step), layout, n_heads, n_ctx, str(files[step].path))
 
+    notes = [found.sentence(task is not None)] if task is None or model is None else []
+    if layout.names.is_transformer and layout.n_ctx is None:
+        notes.append("The files hold no position embedding; it is taken to be 0.")
     return Imported(
         found.task,
         found.model,
@@ -58,7 +64,7 @@ def state_dicts(
         load,
         _training_pairs(path, train, found.p) if train else None,
         {step: place.path for step, place in files.items()},
-        (found.sentence,) if task is None else (),
+        tuple(notes),
     )
 
 
@@ -83,15 +89,29 @@ class _Collection:
         return _files.arrays_at(self.files[step])
 
     def last(self) -> tuple[int, Arrays]:
-        """The last that can be read. Raises the reason for the last one where none can."""
-        reason: InterpError | None = None
-        for step in sorted(self.files, reverse=True):
+        """The last that can be read, is finite, and has the tensors that most of a few others have.
+
+        Raises the reason for the last one where none can be read.
+        """
+        steps = sorted(self.files, reverse=True)
+        sample = dict.fromkeys([*steps[:3], *steps[:: max(1, len(steps) // 4)]])
+        reasons: list[InterpError] = []
+        read: dict[int, Arrays] = {}
+        for step in [*sample, *(step for step in steps if step not in sample)]:
+            if read and step not in sample:
+                break
             try:
-                return step, self.read(step)
+                read[step] = self.read(step)
             except InterpError as error:
-                reason = reason or error
-        assert reason is not None
-        raise reason
+                reasons.append(error)
+        if not read:
+            raise reasons[0]
+        signatures = {step: frozenset((name, array.shape) for name, array in read[step].items()) for step in read}
+        usual = Counter(signatures.values()).most_common(1)[0][1]
+        fitting = [step for step in read if list(signatures.values()).count(signatures[step]) == usual]
+        finite = [step for step in fitting if all(np.isfinite(array).all() for array in read[step].values())]
+        chosen = max(finite or fitting)
+        return chosen, read[chosen]
 
 
 def _layout(arrays: Arrays, told: dict[str, str | None], source: str) -> _weights.Layout:
@@ -100,12 +120,11 @@ def _layout(arrays: Arrays, told: dict[str, str | None], source: str) -> _weight
         matched = _without_second_names(_names.match(shapes, told), arrays)
     except InterpError as error:
         raise InterpError(f"{source}: {error}") from None
+    missing = _weights.missing(matched)
+    if matched.unknown or missing:
+        raise InterpError(_unrecognised(source, shapes, matched, missing))
     try:
-        if matched.unknown:
-            raise _weights.MissingError([])
         return _weights.layout(arrays, matched)
-    except _weights.MissingError as error:
-        raise InterpError(_unrecognised(source, shapes, matched, error.missing)) from None
     except InterpError as error:
         raise InterpError(f"{source}: {error}") from None
 
@@ -113,9 +132,13 @@ def _layout(arrays: Arrays, told: dict[str, str | None], source: str) -> _weight
 def _without_second_names(names: _names.Names, arrays: Arrays) -> _names.Names:
     """A tensor that is saved under two names is one."""
     known = [arrays[theirs] for theirs in names.theirs.values()]
-    second = [name for name in names.unknown if any(np.array_equal(arrays[name], array) for array in known)]
+    second = [name for name in names.unknown if any(_same(arrays[name], array) for array in known)]
     unknown = tuple(name for name in names.unknown if name not in second)
     return dataclasses.replace(names, unknown=unknown, ignored=(*names.ignored, *second))
+
+
+def _same(first: np.ndarray, second: np.ndarray) -> bool:
+    return first.dtype == second.dtype and first.shape == second.shape and first.tobytes() == second.tobytes()
 
 
 def _unrecognised(source: str, shapes: _names.Shapes, names: _names.Names, missing: list[str]) -> str:
@@ -126,18 +149,41 @@ def _unrecognised(source: str, shapes: _names.Shapes, names: _names.Names, missi
             "  It has layer normalisation, which interp's networks have not: it cannot be read as one of them."
         )
     lines += [f"  recognised: {theirs} {list(shapes[theirs])} as {ours}" for ours, theirs in names.theirs.items()]
-    wanted = missing or sorted(_ours(names) - names.theirs.keys())
+    free = missing + sorted(_ours(names) - names.theirs.keys() - set(missing))
     for name in names.unknown:
-        alike = [ours for ours in wanted if (".b_" in ours) == _names.is_bias(name)] or wanted
-        lines.append(f"  not recognised: {name} {list(shapes[name])}; {_names.closest(name, alike)}")
+        fitting = [ours for ours in free if _may_be(ours, name, shapes[name])]
+        lines.append(
+            f"  not recognised: {name} {list(shapes[name])}" + (f"; {_names.closest(name, fitting)}" if fitting else "")
+        )
     lines += [f"  missing: {name}" for name in missing]
-    first_ours = next(iter(missing or [ours for ours in wanted if ".b_" not in ours]), "unembed.W_U")
-    first_theirs = names.unknown[0] if names.unknown else "their.name"
-    lines.append(
-        "Tell what they are in a run.yaml beside the files, null for one to leave out: "
-        f"importer: {{state_dicts: {{names: {{{first_ours}: {first_theirs}}}}}}}"
-    )
+    if not any(_names.is_normalisation(name) for name in names.unknown):
+        proposed = _proposal(names.unknown, missing, shapes)
+        lines.append(
+            "Tell what they are in a run.yaml beside the files, null for one to leave out (docs/checkpoints.md lists "
+            f"the names): importer: {{state_dicts: {{names: {{{proposed}}}}}}}"
+        )
     return "\n".join(lines)
+
+
+def _proposal(unknown: tuple[str, ...], missing: list[str], shapes: _names.Shapes) -> str:
+    """A place for each tensor that has none, where one is missing that it may be; else it is left out."""
+    left = list(unknown)
+    pairs: dict[str, str] = {}
+    for ours in missing:
+        fitting = [name for name in left if _may_be(ours, name, shapes[name])]
+        if fitting:
+            pairs[ours] = next(iter(difflib.get_close_matches(ours, fitting, n=1, cutoff=0)), fitting[0])
+            left.remove(pairs[ours])
+    told = [f"{ours}: {theirs}" for ours, theirs in pairs.items()] + [f"{name}: null" for name in left]
+    return ", ".join(told or [f"{ours}: their.name" for ours in missing])
+
+
+def _may_be(ours: str, name: str, shape: tuple[int, ...]) -> bool:
+    """Whether the number of axes allows it: a bias is no matrix."""
+    bias = ".b_" in ours
+    return len(shape) in ((1, 2) if bias and ".attn." in ours else (1,) if bias else (2, 3)) and (
+        bias or not _names.is_bias(name)
+    )
 
 
 def _ours(names: _names.Names) -> set[str]:
@@ -146,6 +192,10 @@ def _ours(names: _names.Names) -> set[str]:
     block = [f"attn.{letter}_{part}" for letter in "Wb" for part in "QKVO"]
     block += [f"mlp.{letter}_{way}" for letter in "Wb" for way in ("in", "out")]
     ours = {f"blocks.{layer}.{name}" for layer in range(names.n_layers) for name in block}
+    merged = {name for name in names.theirs if name.endswith("QKV")}
+    ours -= {
+        name.replace("QKV", letter).replace("W_", f"{kind}_") for name in merged for letter in "QKV" for kind in "Wb"
+    }
     return ours | {"embed.W_E", "pos_embed.W_pos", "unembed.W_U", "unembed.b_U"}
 
 

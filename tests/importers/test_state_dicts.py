@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -61,7 +62,7 @@ def test_a_taught_network_is_opened_by_its_weights_alone(name: str, tmp_path: Pa
 
 def test_what_the_answers_leave_open_is_said(tmp_path: Path):
     torch.save(taught("SeparateProjections").state_dict(), tmp_path / "1.pt")  # p = 7 hardly needs attention
-    assert "leave open: act_fn gelu or relu" in open_run(tmp_path, "state_dicts").notes[0]
+    assert "hardly tell act_fn gelu or relu apart" in open_run(tmp_path, "state_dicts").notes[0]
 
 
 @pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "model."])
@@ -142,7 +143,9 @@ def test_names_that_tell_nothing_are_told_in_the_recipe(tmp_path: Path):
 
 def test_a_task_that_nothing_shows_has_to_be_told(tmp_path: Path):
     torch.save(NETWORKS["Perceptron"]().state_dict(), tmp_path / "5.pt")
-    with pytest.raises(InterpError, match=r"which task\? no operation explains its answers.*'task'"):
+    with pytest.raises(
+        InterpError, match=r"which task\? no operation explains its answers.*\ntask: {modular_arithmetic"
+    ):
         open_run(tmp_path, "state_dicts")
 
 
@@ -265,3 +268,59 @@ def test_biases_that_were_trained_belong_to_the_model(tmp_path: Path):
     exact = {name: value.double() for name, value in weights.items()}
     expected = architecture.last_position(exact, architecture.task.pairs)["logits"]
     torch.testing.assert_close(run.final.logits, expected)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_last_checkpoint_that_is_not_finite_is_no_example(value: float, shipped: Run, tmp_path: Path):
+    state = old_transformer_lens(shipped.arrays(9000))
+    torch.save(state, tmp_path / "1.pt")
+    torch.save({name: torch.full_like(tensor.float(), value) for name, tensor in state.items()}, tmp_path / "2.pt")
+    run = open_run(tmp_path, "state_dicts")
+    assert run.task.description == "x+y mod 59"
+    assert run[1].finite
+    assert not run[2].finite
+
+
+def test_one_odd_file_does_not_decide_for_the_others(tmp_path: Path):
+    network = taught("Perceptron")
+    for step in range(5):
+        torch.save(network.state_dict(), tmp_path / f"{step}.pt")
+    torch.save({"encoder.weight": torch.ones(3, 4), "encoder.bias": torch.ones(3)}, tmp_path / "9.pt")
+    with pytest.warns(UserWarning, match="9 left out"):
+        assert open_run(tmp_path, "state_dicts").steps == [0, 1, 2, 3, 4]
+
+
+def test_tables_whose_names_tell_nothing_are_told_by_their_shapes(tmp_path: Path):
+    network = NETWORKS["SeparateProjections"]()
+    renamed = {"token_embedding.weight": "tok.weight", "position_embedding": "where", "lm_head.weight": "zz.weight"}
+    torch.save({renamed.get(name, name): value for name, value in network.state_dict().items()}, tmp_path / "1.pt")
+    run = open_run(write_run(tmp_path, task=ADDITION, model=MODELS["SeparateProjections"], importer="state_dicts"))
+    torch.testing.assert_close(says(run), expected(network), rtol=1e-5, atol=1e-6)
+
+
+def test_two_tables_side_by_side_are_the_operands(tmp_path: Path):
+    network = taught("BareParameters")
+    renamed = {"W_x": "left.weight", "W_y": "right.weight"}
+    state = {renamed.get(name, name): value for name, value in network.state_dict().items()}
+    torch.save(state, tmp_path / "1.pt")
+    run = open_run(write_run(tmp_path, task=ADDITION, model=MODELS["BareParameters"], importer="state_dicts"))
+    torch.testing.assert_close(says(run), expected(network), rtol=1e-5, atol=1e-6)
+
+
+def test_the_line_that_is_proposed_leaves_out_what_nothing_lacks(tmp_path: Path):
+    network = taught("Perceptron")
+    torch.save(network.state_dict() | {"temperature": torch.ones(3, 3, 3)}, tmp_path / "5.pt")
+    with pytest.raises(InterpError) as caught:
+        open_run(tmp_path, "state_dicts")
+    line = re.search(r"importer: \{.*\}$", str(caught.value))
+    assert line
+    (tmp_path / "run.yaml").write_text(line[0])
+    torch.testing.assert_close(says(open_run(tmp_path)), expected(network), rtol=1e-5, atol=1e-6)
+
+
+def test_layer_normalisation_gets_no_line(tmp_path: Path):
+    state = taught("SeparateProjections").state_dict() | {"ln1.weight": torch.ones(24), "ln1.bias": torch.ones(24)}
+    torch.save(state, tmp_path / "5.pt")
+    with pytest.raises(InterpError) as caught:
+        open_run(tmp_path, "state_dicts")
+    assert "importer:" not in str(caught.value)
