@@ -84,7 +84,7 @@ def restricted_figure(title: str, result: xr.Dataset) -> list[Curves | Heatmap |
     return [
         Curves(title, {"restricted": result.all_loss} | _network(result), log=True),
         Heatmap(f"{title} to one frequency alone", by_freq, x="step", y="freq"),
-        Bars("On one frequency alone, at this step", by_freq, highlight=_highlight(result), width="half"),
+        Bars("On one frequency alone, at this step", by_freq, highlight=_highlight(result), width="full"),
     ]
 
 
@@ -96,7 +96,7 @@ def excluded_figure(title: str, result: xr.Dataset) -> list[Curves | Heatmap | B
             title, {"excluded": result[f"{name}_loss"], "guessing": result.uniform_loss} | _network(result), log=True
         ),
         Heatmap(f"{title} of one frequency", by_freq, x="step", y="freq"),
-        Bars("Without one frequency, at this step", by_freq, highlight=_highlight(result), width="half"),
+        Bars("Without one frequency, at this step", by_freq, highlight=_highlight(result), width="full"),
     ]
 
 

@@ -26,7 +26,7 @@ from interp.summaries import Summary
 def trace_excluded_loss(
     checkpoint: Checkpoint, keys: Literal["final", "checkpoint", "ever", "traced"] | list[int] = "final"
 ) -> FreqLosses:
-    r"""Without the ideal circuit's share of the logits, what is left of the answer?
+    r"""Without the ideal circuit's share of the logits a network that has the circuit cannot answer.
 
     From the logits α_k cos w_k(a+b-c) is taken away at the key frequencies, the α_k those of `cosine_fit`. As with
     `excluded_loss` expect the train loss to stay small while the network lives from memory, and to end near or above
