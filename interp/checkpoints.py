@@ -160,6 +160,8 @@ class Holding:
     steps: list[int]
     """Those that can be read, ascending"""
     left_out: tuple[LeftOut, ...] = ()
+    asked: tuple[int, ...] | None = None
+    """Those an analysis visits, ascending; None where none does"""
 
 
 class Run:
@@ -207,13 +209,14 @@ class Run:
         self._held: Holding | None = None
         self._damage: dict[int, tuple[Any, InterpError | None]] = {}
         self._digests: dict[tuple[int, Any], str] = {}
-        self._measured: dict[str, tuple[xr.Dataset, fingerprints.Reads, dict[int, Any]]] = {}
+        self._measured: dict[str, tuple[xr.Dataset, fingerprints.Reads, Any]] = {}
         self._told: set[str] = set()
         self._measured_at_ends: dict[str, dict[str, tuple[Any, fingerprints.Reads]]] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
         path, importer, options = self._reopen
-        return _reopened, (path, importer, self.device, options, self._held and self._held.steps)
+        held = (self._held.steps, self._held.asked) if self._held else None
+        return _reopened, (path, importer, self.device, options, held)
 
     @property
     def opening(self) -> str:
@@ -255,7 +258,19 @@ class Run:
     def renewed(self) -> Run:
         """A snapshot with the same checkpoints, of their files as they are now."""
         held = self.snapshot()._holding()
-        return self._keeping(Holding(self._states(held.steps), held.steps, held.left_out))
+        return self._keeping(dataclasses.replace(held, states=self._states(held.steps)))
+
+    def visited_at(self, asked: list[int]) -> Run:
+        """A snapshot that knows which steps an analysis visits, where it is not part of another analysis already."""
+        held = self.snapshot()._holding()
+        return self._keeping(dataclasses.replace(held, asked=held.asked or tuple(asked)))
+
+    @property
+    def asked(self) -> list[int]:
+        """The steps the analysis visits, ascending: for measures that look at all of them together. Else all."""
+        fingerprints.note("asked", self.answer("asked"))
+        held = self._holding()
+        return list(held.asked or held.steps)
 
     def _keeping(self, held: Holding) -> Run:
         twin = object.__new__(Run)
@@ -367,13 +382,13 @@ class Run:
 
     def arrays_and_digest(self, step: int) -> tuple[storage.Arrays, str]:
         """The weights at `step`, as stored, and their fingerprint. Raises InterpError where their file is damaged."""
-        return self._read(step, self._state_of(step))
+        return self._read(step, self.state_of(step))
 
     def digest(self, step: int) -> str:
         """A fingerprint of the weights at `step`, "" where there are none that can be read."""
         if step not in self._present_steps():
             return ""
-        state = self._state_of(step)
+        state = self.state_of(step)
         if (step, state) in self._digests and state is not None:
             return self._digests[step, state]
         try:
@@ -381,7 +396,8 @@ class Run:
         except InterpError:
             return ""
 
-    def _state_of(self, step: int) -> Any:
+    def state_of(self, step: int) -> Any:
+        """What changes when the weights at `step` are replaced."""
         return self._held.states.get(step) if self._held else self._states([step])[step]
 
     def _read(self, step: int, state: Any) -> tuple[storage.Arrays, str]:
@@ -423,6 +439,9 @@ class Run:
                 return self._digest_of_first(self._present_steps())
             case ("steps", _, _):
                 return _digest_of(self._holding().steps)
+            case ("asked", _, _):
+                held = self._holding()
+                return _digest_of(list(held.asked or held.steps))
             case ("recipe", _, _):
                 return self.recipe_digest
         kind, _, name = question.partition("/")
@@ -438,11 +457,12 @@ class Run:
 
         key = f"{name} {_digest_of(options)}"
         now = self.snapshot()
-        states = now._holding().states
-        if key not in self._measured or self._measured[key][2] != states:
+        held = now._holding()
+        made_of = held.states, held.asked
+        if key not in self._measured or self._measured[key][2] != made_of:
             with fingerprints.recording() as reads:
                 result = over_steps({name: {"measure": name, **options}}, now)[name].to_dataset()
-            self._measured[key] = result, reads, states
+            self._measured[key] = result, reads, made_of
         result, reads, _ = self._measured[key]
         fingerprints.note_all(reads)
         return result
@@ -455,10 +475,17 @@ class Run:
 
 
 def _reopened(
-    path: Path, importer: str | None, device: str, options: dict[str, Any], held: list[int] | None = None
+    path: Path,
+    importer: str | None,
+    device: str,
+    options: dict[str, Any],
+    held: tuple[list[int], tuple[int, ...] | None] | None = None,
 ) -> Run:
     run = open_run(path, importer, device, **options)
-    return run if held is None else run._keeping(Holding(run._states(held), held))
+    if held is None:
+        return run
+    steps, asked = held
+    return run._keeping(Holding(run._states(steps), steps, asked=asked))
 
 
 def _tree_state(path: Path) -> str:

@@ -15,6 +15,7 @@ import importlib.metadata
 import importlib.util
 import inspect
 import re
+import types
 import typing
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -122,7 +123,7 @@ def options(kind: str, name: str, given: Mapping[str, Any]) -> dict[str, Any]:
     try:
         checked = schema(**given)
     except pydantic.ValidationError as error:
-        raise OptionError([*truths, *(_problem(name, detail, fields) for detail in error.errors())]) from None
+        raise OptionError([*truths, *_problems(name, error.errors(), given, fields)]) from None
     if truths:
         raise OptionError(truths)
     return {field: getattr(checked, field) for field in fields}
@@ -137,6 +138,21 @@ def defaults(kind: str, name: str) -> dict[str, Any]:
     """The options that may be left out, and what they are then."""
     parameters = inspect.signature(find(kind, name)).parameters.values()
     return {one.name: one.default for one in parameters if one.default is not one.empty}
+
+
+def _problems(
+    name: str, details: list[Any], given: Mapping[str, Any], fields: Mapping[str, Any]
+) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """One an entry; what fits none of the forms an option may have is one, with all of them."""
+    by_option: dict[str, list[Any]] = {}
+    for detail in details:
+        by_option.setdefault(str(detail["loc"][0]), []).append(detail)
+    for option, found in by_option.items():
+        if len(found) > 1 and typing.get_origin(fields[option][0]) in (types.UnionType, typing.Union):
+            wanted = " or ".join(dict.fromkeys(detail["msg"][0].lower() + detail["msg"][1:] for detail in found))
+            yield (option,), f"{name}: option {option!r} is {given[option]!r}; {wanted}"
+        else:
+            yield from (_problem(name, detail, fields) for detail in found)
 
 
 def _problem(name: str, detail: Any, fields: Mapping[str, Any]) -> tuple[tuple[str | int, ...], str]:

@@ -129,7 +129,9 @@ def _over(
     kept = {one.label: Kept(folder, one.label, one.measure, one.options) for one in wanted}
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            _bring_up_to_date(kept, wanted, run.snapshot(), steps, folder, jobs, progress)
+            now = run.snapshot()
+            now = now.visited_at(choosing.choose(steps, now.steps, now.name))
+            _bring_up_to_date(kept, wanted, now, steps, folder, jobs, progress)
             break
         except DamagedError:
             if attempt == ATTEMPTS:

@@ -54,7 +54,7 @@ class Cyclic:
         """The logits of the n answers, on the pairs of these residues, float64."""
         return self.table(checkpoint.logits[:, self.axis.to(checkpoint.logits.device)])
 
-    def by_answer(self, table: Float[Tensor, "a b ..."]) -> Float[Tensor, "answer a ..."]:
+    def by_answer(self, table: Shaped[Tensor, "a b ..."]) -> Shaped[Tensor, "answer a ..."]:
         """The n pairs of each answer beside one another: [s, i] is the pair (i, j) whose answer is s."""
         place = torch.arange(self.n)
         return table[place, (self.sign * (place[:, None] - place)) % self.n]

@@ -1,0 +1,47 @@
+"""Cross-entropy after something that depends on the answer alone is taken from the logits, for many such at once."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+SMALLEST = math.log(torch.finfo(torch.float64).tiny) + 1
+"""exp takes ten times as long where it underflows."""
+TRUSTED = 1e-290
+"""A sum this large has all its digits: what was cut off is below e·n·1e-307."""
+ENTRIES_AT_ONCE = 10_000
+
+
+def excluded_cross_entropy(
+    logits: Float[Tensor, "answer a c"], removed: Float[Tensor, "answer c freq"]
+) -> Float[Tensor, "answer a freq"]:
+    """-log softmax(logits[s, a] - removed[s, :, k])_s, for every k, of the pairs [s, a] whose answer is s. float64.
+
+    exp(z - r) is a product, so the sums over the wrong answers for all k are one product of matrices an answer: no
+    array [answer, a, c, freq] is made. They run over the wrong answers alone, as in `cross_entropy`: losses of 1e-9
+    keep their digits. Where the factors span more than a float can, the sum is taken from the exponents.
+    """
+    wrong, less = _wrong(logits), _wrong(removed.transpose(1, 2))
+    less = less.nan_to_num(neginf=0.0)  # the answer itself is counted out once, by `wrong`
+    top, top_less = wrong.amax(2, keepdim=True), (-less).amax(2, keepdim=True)
+    factor = (wrong - top).clamp_min_(SMALLEST).exp_()
+    factor.diagonal(dim1=0, dim2=2).zero_()
+    factor_less = (-less - top_less).clamp_min_(SMALLEST).exp_()
+    sums = factor @ factor_less.transpose(1, 2)
+    margins = sums.log().add_(top).add_(top_less.transpose(1, 2))
+    lost = (sums < TRUSTED).nonzero()
+    for entries in lost.split(ENTRIES_AT_ONCE):
+        s, a, k = entries.unbind(1)
+        margins[s, a, k] = (wrong[s, a] - less[s, k]).logsumexp(1)
+    return torch.nn.functional.softplus(margins, threshold=50.0)
+
+
+def _wrong(values: Float[Tensor, "answer row c"]) -> Float[Tensor, "answer row c"]:
+    """Each answer's values relative to the right one's, which itself is -∞."""
+    right = values.diagonal(dim1=0, dim2=2).T[:, :, None]
+    relative = values - right
+    relative.diagonal(dim1=0, dim2=2).fill_(-torch.inf)
+    return relative

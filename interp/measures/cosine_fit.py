@@ -1,0 +1,119 @@
+"""The logits as cosines of a+b-c: how much of each frequency, and how much of them that explains."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import xarray as xr
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from interp.checkpoints import Checkpoint
+from interp.figures import Bars, Curves, Heatmap
+from interp.maths import projections
+from interp.measures._cyclic import cyclic
+from interp.measures._no_order import no_order
+from interp.summaries import Summary
+
+
+@dataclass(frozen=True)
+class CosineFit:
+    freq: Int[Tensor, " freq"]
+    """Frequency"""
+    coefficient: Float[Tensor, " freq"]
+    """α_k in logits ≈ Σ α_k cos w_k(a+b-c) [logits]"""
+    trace_similarity: Float[Tensor, " freq"]
+    """Cosine between the logits, centred over c, and cos w_k(a+b-c)"""
+    explained_by_freq: Float[Tensor, " freq"]
+    """Share of the centred logits' square in cos w_k(a+b-c)"""
+    explained: Float[Tensor, ""]
+    """Share of the centred logits' square in all cos w_k(a+b-c)"""
+    pizza_coefficient: Float[Tensor, " freq"]
+    """β_k in logits ≈ Σ β_k |cos(w_k(a-b)/2)| cos w_k(a+b-c) [logits]"""
+    pizza_similarity: Float[Tensor, " freq"]
+    """Cosine between the logits, centred over c, and |cos(w_k(a-b)/2)| cos w_k(a+b-c)"""
+    pizza_explained_by_freq: Float[Tensor, " freq"]
+    """Share of the centred logits' square in |cos(w_k(a-b)/2)| cos w_k(a+b-c)"""
+    pizza_explained: Float[Tensor, ""]
+    """Share of the centred logits' square in all |cos(w_k(a-b)/2)| cos w_k(a+b-c)"""
+
+
+def cosine_fit(checkpoint: Checkpoint) -> CosineFit:
+    r"""The logits end as a sum of a few cosines of a+b-c: the circuit's closed form, with its amplitudes.
+
+    Clock networks answer every pair alike, with α_k cos w_k(a+b-c); Pizza networks answer a pair the more quietly
+    the nearer w_k(a-b) is to π, with β_k |cos(w_k(a-b)/2)| cos w_k(a+b-c). Each form is fitted on its own, by least
+    squares. Within a form the frequencies are orthogonal (summed over c, on every pair), so each
+    coefficient stands alone and the shares add up; the two forms of one frequency are not.
+
+    The logits are the first p, centred over c on each pair; on x-y, b counts as -b; on products, the residues but 0 are
+    taken by discrete logarithm. For even n the frequency n/2 is (-1)^(a+b-c), the sign representation. At frequency 0
+    all is 0: the constant is no wave.
+
+    Formula: \alpha_k = \frac{\langle Z, C_k \rangle}{\lVert C_k \rVert^2}, \quad
+        s_k = \frac{\langle Z_c, C_k \rangle}{\lVert Z_c \rVert \lVert C_k \rVert}, \quad C_k = \cos w_k(a+b-c)
+
+    Formula: Q_k = \left|\cos \tfrac{w_k(a-b)}{2}\right| \cos w_k(a+b-c)
+
+    Paper: Chughtai et al. 2023, arXiv 2302.03025; Zhong et al. 2023, arXiv 2306.17844
+    """
+    order = cyclic(checkpoint.task)
+    if order is None:
+        return no_order(CosineFit, checkpoint.task)
+    n = order.n
+    logits = order.by_answer(order.logits(checkpoint))  # [answer, a, c]
+    size = (logits - logits.mean(2, keepdim=True)).norm()
+    wave_square = projections.wave_square(n)
+    coefficient = projections.cosine_coefficients(logits.mean(1))
+    similarity = coefficient * n * wave_square.nan_to_num(posinf=0).sqrt() / size
+
+    ones = torch.ones(n // 2 + 1, dtype=torch.float64)
+    along_c = logits @ projections.cosine_logits(ones, n)  # [answer, a, freq]: Σ_c Z cos w_k(a+b-c)
+    place = torch.arange(n)
+    loudness = projections.pizza_weights(n)[(2 * place - place[:, None]) % n]  # a-b is 2a - (a+b)
+    pizza_square = loudness.square().sum((0, 1)) * wave_square
+    inner = (along_c * loudness).sum((0, 1))
+    pizza_similarity = inner / (pizza_square.sqrt() * size)
+    return CosineFit(
+        torch.arange(order.n_freqs),
+        coefficient,
+        similarity,
+        similarity.square(),
+        similarity.square().sum(),
+        inner / pizza_square,
+        pizza_similarity,
+        pizza_similarity.square(),
+        pizza_similarity.square().sum(),
+    )
+
+
+def figure(result: xr.Dataset) -> list[Curves | Heatmap | Bars]:
+    varying = result.isel(freq=slice(1, None))
+    return [
+        Curves(
+            "Share of the logits explained",
+            {"cos w(a+b-c)": result.explained, "the same, times |cos(w(a-b)/2)|": result.pizza_explained},
+            percent=True,
+        ),
+        Heatmap("Coefficient of cos w(a+b-c) over training", varying.coefficient, x="step", y="freq"),
+        Bars("Coefficients at this step", varying.coefficient, width="half"),
+        Bars("Trace similarity at this step", varying.trace_similarity, width="half"),
+    ]
+
+
+def summary(result: xr.Dataset) -> Summary:
+    if not result.explained.notnull().any():
+        return Summary("The task has no cyclic order of its operands, so its logits are no cosines of a+b-c.")
+    last = result.isel(step=-1)
+    strong = [int(freq) for freq in last.freq.values[last.explained_by_freq.values >= 0.01]]
+    values = {
+        "explained": float(last.explained),
+        "pizza_explained": float(last.pizza_explained),
+        "frequencies": strong,
+    }
+    sentence = f"Cosines of a+b-c explain **{values['explained']:.1%}** of the logits"
+    if 0 < len(strong) <= 12:
+        sentence += f", most of it at **{', '.join(map(str, strong))}**"
+    sentence += f"; with the loudness |cos(w(a-b)/2)| of a pizza, **{values['pizza_explained']:.1%}**."
+    return Summary(sentence, values)

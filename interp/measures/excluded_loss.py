@@ -1,0 +1,63 @@
+"""The loss without the logits' waves at the key frequencies."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import xarray as xr
+
+from interp.checkpoints import Checkpoint
+from interp.figures import Bars, Curves, Heatmap
+from interp.maths import projections
+from interp.maths.excluded_cross_entropy import excluded_cross_entropy
+from interp.measures._cyclic import cyclic
+from interp.measures._freq_losses import (
+    FreqLosses,
+    excluded_figure,
+    excluded_summary,
+    freq_losses,
+    with_keys_together,
+)
+from interp.measures._keys import key_mask
+from interp.measures._no_order import no_order
+from interp.summaries import Summary
+
+
+def excluded_loss(
+    checkpoint: Checkpoint, keys: Literal["final", "checkpoint", "ever", "traced"] | list[int] = "final"
+) -> FreqLosses:
+    r"""Without the circuit the network falls back on what it memorised, until that too is gone.
+
+    From each logit, as a function of the pair, cos w_k(a+b) and sin w_k(a+b) of the key frequencies are taken away,
+    and nothing is added back. Expect the train loss to stay small while the network lives from memory, to rise
+    as the circuit forms, and to end above what guessing costs.
+
+    `keys` says which frequencies count: *final*, those any neuron has at the last checkpoint; *checkpoint*, at this;
+    *ever*, clear in more than 2 % of the neurons at some checkpoint of the analysis; *traced*, trace similarity above
+    0.005 at the last; or a list. It matters: before grokking almost every frequency is some neuron's, so with a
+    checkpoint's own keys nearly everything is taken away and the early loss is an artefact; with the final ones a
+    frequency the network used and gave up is missed.
+
+    The first p logits are used, on all pairs (on products, those of the non-zero residues, by discrete logarithm).
+    At frequency 0 nothing is taken away. Where the split is unknown only the losses on all pairs are numbers.
+
+    Formula: \mathcal{L}\Big(Z - \sum_{k \in K} P_k Z\Big), \quad
+        (P_k Z)(a, b) = \frac{2}{n^2} \sum_{a', b'} \cos\big(w_k(a+b-a'-b')\big)\, Z(a', b')
+
+    Paper: Nanda et al. 2023, arXiv 2301.05217
+    """
+    order = cyclic(checkpoint.task)
+    if order is None:
+        return no_order(FreqLosses, checkpoint.task)
+    key = key_mask(checkpoint, order, keys)
+    logits = order.by_answer(order.logits(checkpoint))
+    removed = with_keys_together(projections.onto_answer_waves(logits.mean(1)), key)
+    return freq_losses(checkpoint, order, key, excluded_cross_entropy(logits, removed))
+
+
+def figure(result: xr.Dataset) -> list[Curves | Heatmap | Bars]:
+    return excluded_figure("Excluded loss", result)
+
+
+def summary(result: xr.Dataset) -> Summary:
+    return excluded_summary(result)

@@ -1,0 +1,107 @@
+"""The spectrum of the logits over the operands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import xarray as xr
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from interp.checkpoints import Checkpoint
+from interp.figures import Bars, Curves, Heatmap
+from interp.maths import projections
+from interp.measures._cyclic import cyclic
+from interp.measures._no_order import no_order
+from interp.summaries import Summary
+
+
+@dataclass(frozen=True)
+class LogitSpectrum:
+    freq: Int[Tensor, " freq"]
+    """Frequency"""
+    block_power: Float[Tensor, " freq"]
+    """Share of the logits' varying power in products of a wave of a and a wave of b, both of this frequency"""
+    answer_power: Float[Tensor, " freq"]
+    """Share in cos w_k(a+b) and sin w_k(a+b), the waves of the answer"""
+    difference_power: Float[Tensor, " freq"]
+    """Share in cos w_k(a-b) and sin w_k(a-b)"""
+    operand_power: Float[Tensor, " freq"]
+    """Share in waves of a alone and of b alone"""
+    answer_share: Float[Tensor, ""]
+    """Share in the waves of the answer, all frequencies together"""
+    elsewhere: Float[Tensor, ""]
+    """Share in products of waves of two frequencies"""
+
+
+def logit_spectrum(checkpoint: Checkpoint) -> LogitSpectrum:
+    r"""As functions of a and b the logits end as waves of a+b: of each frequency's block two directions in four.
+
+    Each of the first p logits is written as waves of both operands; its mean over the pairs is left out. The block of
+    frequency k holds four products, which are cos and sin of w_k(a+b) and of w_k(a-b). A network that adds needs the
+    first two alone; expect the others, single operands and products of two frequencies to fade in cleanup.
+
+    On x-y the answer's waves are those of a-b, and b counts as -b in all that is said here; on products the residues
+    but 0 are taken by discrete logarithm. For even n the block of n/2 has one direction, a wave of the answer.
+
+    Formula: \mathrm{power}_k = \frac{\sum_c \sum_{f,g} \langle Z_c, f \otimes g \rangle^2}
+        {\sum_c \lVert Z_c - \bar Z_c \rVert^2}, \quad f, g \in \{\cos w_k, \sin w_k\}
+
+    Paper: Nanda et al. 2023, arXiv 2301.05217
+    """
+    order = cyclic(checkpoint.task)
+    if order is None:
+        return no_order(LogitSpectrum, checkpoint.task)
+    logits = order.logits(checkpoint)  # [a, b, c]
+    place = torch.arange(order.n)
+    pairs_of_difference = logits[place, order.sign * (place - place[:, None]) % order.n]  # [difference, a, c]
+    total = (logits - logits.mean((0, 1))).square().sum()
+    answer, difference, of_a, of_b = (
+        projections.power_of_waves(mean) / total
+        for mean in (order.by_answer(logits).mean(1), pairs_of_difference.mean(1), logits.mean(1), logits.mean(0))
+    )
+    if order.n % 2 == 0:
+        difference[-1] = 0  # (-1)^(a-b) is (-1)^(a+b)
+    accounted = (answer + difference + of_a + of_b).sum()
+    return LogitSpectrum(
+        torch.arange(order.n_freqs),
+        answer + difference,
+        answer,
+        difference,
+        of_a + of_b,
+        answer.sum(),
+        1 - accounted,
+    )
+
+
+def figure(result: xr.Dataset) -> list[Curves | Heatmap | Bars]:
+    varying = result.isel(freq=slice(1, None))
+    return [
+        Heatmap("Waves of the answer in the logits over training", varying.answer_power, x="step", y="freq"),
+        Curves(
+            "Where the logits' power lies",
+            {
+                "waves of the answer": result.answer_share,
+                "waves of a-b": result.difference_power.sum("freq", skipna=False),
+                "one operand": result.operand_power.sum("freq", skipna=False),
+                "two frequencies": result.elsewhere,
+            },
+            percent=True,
+        ),
+        Bars("Waves of the answer at this step", varying.answer_power, percent=True, width="half"),
+        Bars("The whole block at this step", varying.block_power, percent=True, width="half"),
+    ]
+
+
+def summary(result: xr.Dataset) -> Summary:
+    if not result.answer_share.notnull().any():
+        return Summary("The task has no cyclic order of its operands, so its logits have no spectrum.")
+    first, last = (float(result.answer_share[place]) for place in (0, -1))
+    power = result.answer_power[-1]
+    strong = [int(freq) for freq in result.freq.values[power.values > 0.01]]
+    sentence = f"Waves of the answer hold **{last:.0%}** of the logits' power in the end, **{first:.0%}** at the start"
+    if strong and len(strong) <= 12:
+        noun = "frequency" if len(strong) == 1 else "frequencies"
+        sentence += f"; **{float(power.sel(freq=strong).sum()):.0%}** is at {noun} **{', '.join(map(str, strong))}**"
+    return Summary(sentence + ".", {"answer_share_first": first, "answer_share_final": last, "frequencies": strong})

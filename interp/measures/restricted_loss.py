@@ -1,0 +1,65 @@
+"""The loss of the logits' waves at the key frequencies alone."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import xarray as xr
+
+from interp.checkpoints import Checkpoint
+from interp.figures import Bars, Curves, Heatmap
+from interp.maths import projections
+from interp.maths.excluded_cross_entropy import excluded_cross_entropy
+from interp.measures._cyclic import cyclic
+from interp.measures._freq_losses import (
+    FreqLosses,
+    freq_losses,
+    restricted_figure,
+    restricted_summary,
+    with_keys_together,
+)
+from interp.measures._keys import key_mask
+from interp.measures._no_order import no_order
+from interp.summaries import Summary
+
+
+def restricted_loss(
+    checkpoint: Checkpoint, keys: Literal["final", "checkpoint", "ever", "traced"] | list[int] = "final"
+) -> FreqLosses:
+    r"""What the circuit alone would lose: it works long before the network shows it.
+
+    Of each logit, as a function of the pair, only cos w_k(a+b) and sin w_k(a+b) of the key frequencies are kept, and
+    its mean over all pairs. Expect this loss to fall far below the test loss while the circuit forms under what
+    was memorised, and to stay a little below it in the end.
+
+    `keys` says which frequencies count: *final*, those any neuron has at the last checkpoint; *checkpoint*, at this;
+    *ever*, clear in more than 2 % of the neurons at some checkpoint of the analysis; *traced*, trace similarity above
+    0.005 at the last; or a list. It matters: before grokking almost every frequency is some neuron's, so with a
+    checkpoint's own keys nearly nothing is left out and the early loss is an artefact; with the final ones a
+    frequency the network used and gave up is missed.
+
+    The first p logits are used, on all pairs (on products, those of the non-zero residues, by discrete logarithm).
+    At frequency 0 the mean alone is kept.
+
+    Formula: \mathcal{L}\Big(\bar Z + \sum_{k \in K} P_k Z\Big), \quad
+        (P_k Z)(a, b) = \frac{2}{n^2} \sum_{a', b'} \cos\big(w_k(a+b-a'-b')\big)\, Z(a', b')
+
+    Paper: Nanda et al. 2023, arXiv 2301.05217
+    """
+    order = cyclic(checkpoint.task)
+    if order is None:
+        return no_order(FreqLosses, checkpoint.task)
+    key = key_mask(checkpoint, order, keys)
+    mean = order.by_answer(order.logits(checkpoint)).mean(1)
+    kept = with_keys_together(projections.onto_answer_waves(mean), key)
+    mean_alone = mean.mean(0).expand(order.n, 1, order.n)  # one pair an answer: its n pairs are alike
+    losses = excluded_cross_entropy(mean_alone, -kept)
+    return freq_losses(checkpoint, order, key, losses.expand(-1, order.n, -1))
+
+
+def figure(result: xr.Dataset) -> list[Curves | Heatmap | Bars]:
+    return restricted_figure("Restricted loss", result)
+
+
+def summary(result: xr.Dataset) -> Summary:
+    return restricted_summary(result)

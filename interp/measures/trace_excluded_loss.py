@@ -1,0 +1,62 @@
+"""The loss without the logits' cosines of a+b-c at the key frequencies."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import xarray as xr
+
+from interp.checkpoints import Checkpoint
+from interp.figures import Bars, Curves, Heatmap
+from interp.maths import projections
+from interp.maths.excluded_cross_entropy import excluded_cross_entropy
+from interp.measures._cyclic import cyclic
+from interp.measures._freq_losses import (
+    FreqLosses,
+    excluded_figure,
+    excluded_summary,
+    freq_losses,
+    with_keys_together,
+)
+from interp.measures._keys import key_mask
+from interp.measures._no_order import no_order
+from interp.summaries import Summary
+
+
+def trace_excluded_loss(
+    checkpoint: Checkpoint, keys: Literal["final", "checkpoint", "ever", "traced"] | list[int] = "final"
+) -> FreqLosses:
+    r"""Without the ideal circuit's share of the logits a network that has the circuit cannot answer.
+
+    From the logits α_k cos w_k(a+b-c) is taken away at the key frequencies, the α_k those of `cosine_fit`. As with
+    `excluded_loss` expect the train loss to stay small while the network lives from memory, and to end near or above
+    what guessing costs; where it ends lower, the circuit's logits are not these cosines alone.
+
+    `keys` says which frequencies count: *final*, those any neuron has at the last checkpoint; *checkpoint*, at this;
+    *ever*, clear in more than 2 % of the neurons at some checkpoint of the analysis; *traced*, trace similarity above
+    0.005 at the last (what Chughtai et al. sum over); or a list. With a checkpoint's own keys, before grokking almost
+    all frequencies, the early loss is an artefact; with the final ones a frequency that was given up is missed.
+
+    The first p logits are used, on all pairs (on products, those of the non-zero residues, by discrete logarithm).
+    At frequency 0 nothing is taken away. Where the split is unknown only the losses on all pairs are numbers.
+
+    Formula: \mathcal{L}\Big(Z - \sum_{k \in K} \alpha_k \cos w_k(a+b-c)\Big)
+
+    Paper: Chughtai et al. 2023, arXiv 2302.03025; Nanda et al. 2023, arXiv 2301.05217
+    """
+    order = cyclic(checkpoint.task)
+    if order is None:
+        return no_order(FreqLosses, checkpoint.task)
+    key = key_mask(checkpoint, order, keys)
+    coefficient = checkpoint.measure("cosine_fit").coefficient
+    removed = with_keys_together(projections.cosine_logits(coefficient, order.n), key)
+    logits = order.by_answer(order.logits(checkpoint))
+    return freq_losses(checkpoint, order, key, excluded_cross_entropy(logits, removed))
+
+
+def figure(result: xr.Dataset) -> list[Curves | Heatmap | Bars]:
+    return excluded_figure("Excluded loss, by trace", result)
+
+
+def summary(result: xr.Dataset) -> Summary:
+    return excluded_summary(result)

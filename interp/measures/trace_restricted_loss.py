@@ -1,0 +1,64 @@
+"""The loss of the logits' cosines of a+b-c at the key frequencies alone."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+import xarray as xr
+
+from interp.checkpoints import Checkpoint
+from interp.figures import Bars, Curves, Heatmap
+from interp.maths import projections
+from interp.maths.excluded_cross_entropy import excluded_cross_entropy
+from interp.measures._cyclic import cyclic
+from interp.measures._freq_losses import (
+    FreqLosses,
+    freq_losses,
+    restricted_figure,
+    restricted_summary,
+    with_keys_together,
+)
+from interp.measures._keys import key_mask
+from interp.measures._no_order import no_order
+from interp.summaries import Summary
+
+
+def trace_restricted_loss(
+    checkpoint: Checkpoint, keys: Literal["final", "checkpoint", "ever", "traced"] | list[int] = "final"
+) -> FreqLosses:
+    r"""What the ideal circuit, α_k cos w_k(a+b-c), would lose with the network's own amplitudes.
+
+    Stricter than `restricted_loss`: one number a frequency is kept of all logits, the α_k of `cosine_fit`, so what
+    is left is the algorithm of the papers, its gain set by the network. All pairs have the same loss.
+
+    `keys` says which frequencies count: *final*, those any neuron has at the last checkpoint; *checkpoint*, at this;
+    *ever*, clear in more than 2 % of the neurons at some checkpoint of the analysis; *traced*, trace similarity above
+    0.005 at the last (what Chughtai et al. sum over); or a list. With a checkpoint's own keys, before grokking almost
+    all frequencies, the early loss is an artefact; with the final ones a frequency that was given up is missed.
+
+    The first p logits are used, on all pairs (on products, those of the non-zero residues, by discrete logarithm).
+    At frequency 0 nothing is kept, which costs ln n. For even n the frequency n/2 is the sign representation.
+
+    Formula: \mathcal{L}\Big(\sum_{k \in K} \alpha_k \cos w_k(a+b-c)\Big)
+        = \log \sum_g e^{\sum_{k \in K} \alpha_k (\cos w_k g - 1)}
+
+    Paper: Chughtai et al. 2023, arXiv 2302.03025; Nanda et al. 2023, arXiv 2301.05217
+    """
+    order = cyclic(checkpoint.task)
+    if order is None:
+        return no_order(FreqLosses, checkpoint.task)
+    key = key_mask(checkpoint, order, keys)
+    coefficient = checkpoint.measure("cosine_fit").coefficient
+    kept = with_keys_together(projections.cosine_logits(coefficient, order.n), key)
+    nothing = torch.zeros(order.n, 1, order.n, dtype=kept.dtype)  # one pair an answer: its n pairs are alike
+    losses = excluded_cross_entropy(nothing, -kept)
+    return freq_losses(checkpoint, order, key, losses.expand(-1, order.n, -1))
+
+
+def figure(result: xr.Dataset) -> list[Curves | Heatmap | Bars]:
+    return restricted_figure("Restricted loss, by trace", result)
+
+
+def summary(result: xr.Dataset) -> Summary:
+    return restricted_summary(result)
