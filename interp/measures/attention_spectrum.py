@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import xarray as xr
 from jaxtyping import Float, Int
@@ -45,9 +46,10 @@ def attention_spectrum(checkpoint: Checkpoint) -> AttentionSpectrum:
 
     Of the first layer's attention at the last token, for each head: the scores and the pattern (that which acts,
     at the network's attention rate) as functions of one operand, averaged over the other, and their spectra; and from
-    the weights alone the QK circuit, W_E·W_K against the query of "=", or in a network of two tokens against that of
-    every b, and the OV circuit W_E·W_V·W_O·W_in of the first layer. Shares are of what varies: the constant is left
-    out. Where the query is that of b a frequency of the QK circuit has its eight waves over both operands.
+    the weights the QK circuit, W_E·W_K against the query, and the OV circuit W_E·W_V·W_O·W_in. Shares are of what
+    varies: the constant is left out. The query of "=" is one vector, and the QK circuit's spectrum is that of the
+    scores; in a network of two tokens there is a query W_E·W_Q for every b, and a frequency of the QK circuit has its
+    eight waves over both operands.
 
     Operands are in the order in which the task is cyclic; where there is none, and of MLPs, nothing is said.
 
@@ -66,12 +68,13 @@ def attention_spectrum(checkpoint: Checkpoint) -> AttentionSpectrum:
     scores = architecture.attention_scores(weights)[found.axis][:, found.axis]  # [a, b, head, pos]
     pattern = architecture.attention_pattern(scores)
     score, attended = _curves(scores), _curves(pattern)
+    score_share = _share(score, scores)
     return AttentionSpectrum(
         torch.arange(found.n_freqs),
         *(curve.T.float() for curve in (*score, *attended)),
-        score_share=_share(score),
-        pattern_share=_share(attended),
-        qk_share=_qk_share(architecture, weights, found),
+        score_share=score_share,
+        pattern_share=_share(attended, pattern),
+        qk_share=score_share if architecture.equals_sign else _qk_share(architecture, weights, found),
         ov_share=_ov_share(architecture, weights, found),
     )
 
@@ -81,23 +84,19 @@ def _curves(table: Float[Tensor, "a b head pos"]) -> Float[Tensor, "operand n he
     return torch.stack([table[..., 0].mean(dim=1), table[..., 1].mean(dim=0)])
 
 
-def _share(curves: Float[Tensor, "operand n head"]) -> Float[Tensor, "head freq"]:
-    """Of both operands' variance together."""
-    shares, variance = fourier.row_variance_explained(curves.movedim(1, 0).flatten(1))
-    power = (shares.nan_to_num() * variance).unflatten(1, curves.shape[::2]).sum(dim=1)  # [freq, head]
-    total = variance.unflatten(0, curves.shape[::2]).sum(dim=0)
-    return (power / total.where(total > 0, torch.nan)).T
+def _share(curves: Float[Tensor, "operand n head"], table: Float[Tensor, "a b head pos"]) -> Float[Tensor, "head freq"]:
+    """Of both operands' variance together; NaN where that is no more than the rounding of the table averaged."""
+    power = fourier.by_freq((fourier.basis(curves.shape[1]) @ curves).square().sum(dim=0))
+    power[0] = 0
+    total = power.sum(dim=0)
+    return (power / total.where(total > 1e-20 * table.square().mean(dim=(0, 1, 3)), torch.nan)).T
 
 
 def _qk_share(architecture: Transformer, weights: dict[str, Tensor], found: Cyclic) -> Float[Tensor, "head freq"]:
-    W_Q, W_K = weights["blocks.0.attn.W_Q"], weights["blocks.0.attn.W_K"]
-    embedding = architecture.operand_embeddings(weights)[:, found.axis]
-    keys = torch.einsum("opm,hmd->ophd", embedding, W_K)
-    if architecture.equals_sign:
-        query = torch.einsum("m,hmd->hd", weights["embed.W_E"][-1] + weights["pos_embed.W_pos"][-1], W_Q)
-        return _share(torch.einsum("ophd,hd->oph", keys, query))
-    table = torch.einsum("ahd,bhd->abh", keys[0], torch.einsum("bm,hmd->bhd", embedding[1], W_Q))
-    return fourier.variance_explained(table)[0].T
+    """Of the table of every residue as a key for every residue as a query."""
+    of_a, of_b = architecture.operand_embeddings(weights)[:, None, found.axis]
+    keys, queries = of_a @ weights["blocks.0.attn.W_K"], of_b @ weights["blocks.0.attn.W_Q"]  # [head, n, d_head]
+    return fourier.variance_explained(torch.einsum("had,hbd->abh", keys, queries))[0].T
 
 
 def _ov_share(architecture: Transformer, weights: dict[str, Tensor], found: Cyclic) -> Float[Tensor, "head freq"]:
@@ -138,7 +137,8 @@ def summary(result: xr.Dataset) -> Summary:
 
 def _largest(shares: xr.DataArray) -> list[tuple[int | None, float | None]]:
     """The frequency with the largest share for each head, and its share."""
+    freqs = shares.freq.values
     return [
-        (int(row.freq[int(row.argmax())]), float(row.max())) if bool(row.notnull().any()) else (None, None)
-        for row in (shares.isel(head=head) for head in range(shares.sizes["head"]))
+        (int(freqs[row.argmax()]), float(row.max())) if np.isfinite(row).any() else (None, None)
+        for row in shares.transpose("head", "freq").values
     ]

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from interp import devices
 from interp.checkpoints import Checkpoint
-from interp.figures import Bars, Curves, Heatmap
+from interp.figures import Curves, Heatmap
 from interp.maths import fourier
 from interp.measures._cyclic import cyclic
 from interp.summaries import Summary
@@ -32,7 +32,7 @@ class InverseParticipation:
 
 
 def inverse_participation(
-    checkpoint: Checkpoint, r: Annotated[float, Field(gt=1, allow_inf_nan=False)] = 2
+    checkpoint: Checkpoint, r: Annotated[float, Field(gt=1, allow_inf_nan=False)] = 2.0
 ) -> InverseParticipation:
     r"""A neuron's weights come to hold a single frequency.
 
@@ -64,12 +64,11 @@ def _ratio(rows: Float[Tensor, "side n neuron"], r: float) -> Float[Tensor, "sid
     return (squares / squares.sum(dim=0)).pow(r).sum(dim=0)
 
 
-def figure(result: xr.Dataset) -> list[Curves | Heatmap | Bars]:
+def figure(result: xr.Dataset) -> list[Curves | Heatmap]:
     return [
         Curves(
             "Inverse participation ratio",
             {f"from {side}" if side != "c" else "to c": result.mean_ipr.sel(side=side) for side in result.side.values},
-            percent=False,
         ),
         Heatmap("Inverse participation ratio of each neuron", result.ipr, x="neuron", y="side"),
     ]
@@ -78,12 +77,11 @@ def figure(result: xr.Dataset) -> list[Curves | Heatmap | Bars]:
 def summary(result: xr.Dataset) -> Summary:
     if not result.overall.notnull().any():
         return Summary("The task has no cyclic order, so the weights have no frequencies.")
-    first, last = float(result.overall[0]), float(result.overall[-1])
+    values = {"first": float(result.overall[0]), "final": float(result.overall[-1])} | {
+        f"final_{side}": float(result.mean_ipr[-1].sel(side=side)) for side in result.side.values
+    }
     return Summary(
-        f"The inverse participation ratio of the neurons' weights went from **{first:.2f}** to **{last:.2f}**.",
-        {
-            "first": first,
-            "final": last,
-            "final_by_side": dict(zip("abc", result.mean_ipr[-1].values.tolist(), strict=True)),
-        },
+        "The inverse participation ratio of the neurons' weights went from "
+        f"**{values['first']:.2f}** to **{values['final']:.2f}**.",
+        values,
     )

@@ -45,10 +45,11 @@ def phase_alignment(checkpoint: Checkpoint, bins: PositiveInt = 36) -> PhaseAlig
     Expect no order at first, and a peak at 0 in a network that multiplies waves: there the neurons' random phases
     cancel, and what is left votes for the right answer.
 
-    Each neuron that varies, at its own frequency (`neuron_spectrum`); φ_c from what it gives the logits (W_out·W_U, or an MLP's
-    W_U). φ_a and φ_b are read from "weights", an MLP's embeddings times its half of W_in or a transformer's W_E·W_in,
-    which attention by-passes; and from the "pre-activation" averaged over the other operand, which for an MLP is
-    the same. For differences φ_b counts negative.
+    Each neuron that varies, at its own frequency (`neuron_spectrum`). φ_c is that of what it gives the logits,
+    W_out·W_U or an MLP's W_U. φ_a and φ_b are read twice: from the "weights", an MLP's embeddings times its half of
+    W_in or a transformer's W_E·W_in; and from the "pre-activation", averaged over the other operand. For an MLP of one
+    layer the two are the same; in a transformer an operand reaches the neurons through attention, which W_E·W_in
+    leaves out, and only the second shows the peak. For differences φ_b counts negative.
 
     Formula: N_a(x) \sim \cos(w_k x + \varphi_a), \quad N_b(x) \sim \cos(w_k x + \varphi_b),
         \quad W_L(c) \sim \cos(w_k c + \varphi_c)
@@ -148,13 +149,11 @@ def summary(result: xr.Dataset) -> Summary:
         }
         for path in paths
     }
-    told = "; ".join(
-        f"from the {path} **{math.degrees(found['mean_alignment']):.0f}°** (agreement "
-        f"**{found['concentration']:.0%}**{_of_clear(found['clear_concentration'])})"
-        for path, found in values.items()
+    found = values[paths[-1]]
+    sentence = (
+        f"At the end φ_a + φ_b - φ_c, from the {paths[-1]}, is **{math.degrees(found['mean_alignment']):.0f}°**; "
+        f"the neurons agree to **{found['concentration']:.0%}**"
     )
-    return Summary(f"φ_a + φ_b - φ_c is at the end {told}.", values)
-
-
-def _of_clear(concentration: float) -> str:
-    return "" if math.isnan(concentration) else f"; of the clear neurons **{concentration:.0%}**"
+    if not math.isnan(found["clear_concentration"]):
+        sentence += f", the clear ones to **{found['clear_concentration']:.0%}**"
+    return Summary(sentence + ".", values)
