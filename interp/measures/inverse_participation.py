@@ -65,12 +65,13 @@ def _ratio(rows: Float[Tensor, "side n neuron"], r: float) -> Float[Tensor, "sid
 
 
 def figure(result: xr.Dataset) -> list[Curves | Heatmap]:
+    ways = {side: f"from {side}" if side != "c" else "to c" for side in result.side.values}
     return [
-        Curves(
-            "Inverse participation ratio",
-            {f"from {side}" if side != "c" else "to c": result.mean_ipr.sel(side=side) for side in result.side.values},
+        Curves("Inverse participation ratio", {way: result.mean_ipr.sel(side=side) for side, way in ways.items()}),
+        *(
+            Heatmap(f"Each neuron's, {way}", result.ipr.sel(side=side), x="step", y="neuron", width="third")
+            for side, way in ways.items()
         ),
-        Heatmap("Inverse participation ratio of each neuron", result.ipr, x="neuron", y="side"),
     ]
 
 

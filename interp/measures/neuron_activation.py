@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import xarray as xr
 from jaxtyping import Float, Int
@@ -66,8 +67,15 @@ def _clearest(spectrum: NeuronSpectrum, count: int) -> list[int]:
 
 
 def figure(result: xr.Dataset) -> list[Heatmap]:
-    last = result.isel(step=-1)
+    known = result.activation.notnull().any(["example", "a", "b"]).values
+    last = result.isel(step=int(np.flatnonzero(known)[-1]) if known.any() else -1)
     return [
-        Heatmap(f"Neuron {neuron}: frequency {int(freq)}", result.activation.sel(example=neuron), "b", "a", "third")
+        Heatmap(_title(int(neuron), int(freq)), result.activation.sel(example=neuron), x="b", y="a", width="third")
         for neuron, freq in zip(result.example.values, last.example_freq.values, strict=True)
     ]
+
+
+def _title(neuron: int, freq: int) -> str:
+    if neuron < 0:
+        return "No neuron has a frequency"
+    return f"Neuron {neuron}: frequency {freq}" if freq > 0 else f"Neuron {neuron}: never varies"
