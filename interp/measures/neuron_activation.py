@@ -41,6 +41,8 @@ def neuron_activation(
     neuron it explains best. Operands are in the order in which the task is cyclic; where there is none nothing is
     shown.
 
+    Formula: N_i(a, b) = \sigma(z_i(a, b)), \quad z_i \text{ its pre-activation}
+
     Paper: Nanda et al. 2023, arXiv 2301.05217
     """
     width = checkpoint.neurons.shape[1]

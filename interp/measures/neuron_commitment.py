@@ -37,6 +37,8 @@ def neuron_commitment(checkpoint: Checkpoint) -> NeuronCommitment:
     neurons were once committed to it, and fewer than half as many are at the last step; its neurons at its peak are
     then found again at the last step: with it still, committed to another, to none, or never varying any more.
 
+    Formula: \text{committed to } k: \quad \mathrm{FVE}_k > 0.85
+
     Paper: Nanda et al. 2023, arXiv 2301.05217
     """
     spectrum = checkpoint.measure("neuron_spectrum")
