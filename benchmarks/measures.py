@@ -1,8 +1,8 @@
 """What one checkpoint and a whole run cost: `python benchmarks/measures.py [RUN]`.
 
-First, in process time on one thread, for one checkpoint of the mainline network (p = 113): everything that is read off one
-forward pass, beside the same quantities computed as the formulas read, an array over all pairs for every frequency;
-then the interventions. Last, with two jobs, 200 checkpoints end to end: wall time and the memory of the largest process.
+First, in process time on one thread, for one checkpoint of the mainline network (p = 113): everything that is read off
+one forward pass, beside a part of the same computed as the formulas read, an array over all pairs for every frequency;
+then the interventions. Last, with two jobs, 200 checkpoints end to end: wall time, memory of the largest process.
 RUN is a trained mainline run; without one the network is untrained, which costs the same.
 """
 
@@ -54,7 +54,7 @@ P = 113
 
 
 def straightforward(checkpoint: Checkpoint) -> None:
-    """Frequencies of the neurons, restricted and excluded losses of both kinds, trace similarities: the published way."""
+    """Frequencies of the neurons, both kinds of restricted and excluded losses, trace similarities."""
     logits = checkpoint.logits[:, :P]
     train = checkpoint.task.train
     assert train is not None

@@ -40,6 +40,26 @@ def make_run(tmp_path: Path) -> Callable[..., Run]:
     return make
 
 
+@pytest.fixture
+def planted_mlp(make_run: Callable[..., Run]) -> Callable[..., Run]:
+    """`planted_mlp({step: (from_a, from_b, to_c)}, task, name=…)`: a run of MLPs whose neurons are
+    relu(from_a[a] + from_b[b]), and whose logits are neurons @ to_c; from_a and from_b [p, neuron], to_c [neuron, p].
+    """
+
+    def make(planted: Mapping[int, tuple[Any, Any, Any]], task: Mapping[str, Any], name: str = "run") -> Run:
+        weights = {}
+        for step, (from_a, from_b, to_c) in planted.items():
+            once = torch.eye(from_a.shape[1], dtype=torch.float64)
+            tables = {"embed_a.W_E": from_a, "embed_b.W_E": from_b, "unembed.W_U": to_c}
+            weights[step] = {key: table.double() for key, table in tables.items()} | {
+                "mlp.W_in": torch.cat([once, once])
+            }
+        width = next(iter(planted.values()))[0].shape[1]
+        return make_run(weights, {"modular_arithmetic": task}, {"mlp": {"d_model": width, "d_mlp": width}}, name)
+
+    return make
+
+
 def _array(value: Any) -> np.ndarray:
     return value.detach().numpy() if isinstance(value, torch.Tensor) else np.asarray(value)
 

@@ -42,17 +42,45 @@ def pair_power(table: Float[Tensor, "a b neuron"]) -> Float[Tensor, "freq neuron
 
     Entry 0 is the square of the mean times n². Sums over what mixes two frequencies are left out.
     """
-    n = len(table)
+    n, width = len(table), table.shape[-1]
     F = basis(n).to(table)
-    freq = freq_of_row(n)
-    along_a = torch.einsum("fa,abn->fbn", F, table)
-    power = table.new_zeros(n // 2 + 1, table.shape[-1])
-    constant = F[0]
-    alone_b = torch.einsum("fb,bn->fn", F, along_a[0])  # (1, f): constant in a
-    alone_a = torch.einsum("fbn,b->fn", along_a, constant)  # (f, 1): constant in b
-    power += by_freq(alone_b.square()) + by_freq(alone_a.square())
-    power[0] = alone_a[0].square()
-    for k in range(1, n // 2 + 1):
-        rows = freq == k
-        power[k] += torch.einsum("gb,fbn->fgn", F[rows], along_a[rows]).square().sum((0, 1))
+    along_a = (F @ table.reshape(n, n * width)).view(n, n, width)
+    power = by_freq((F @ along_a[0]).square()) + by_freq((F[0] @ along_a).square())  # constant in a, constant in b
+    power[0] /= 2  # which the square of the mean is twice
+    with_sine = (n - 1) // 2
+    rows = slice(1, 2 * with_sine + 1)
+    both = F[rows].view(with_sine, 1, 2, n) @ along_a[rows].view(with_sine, 2, n, width)  # [freq, f, g, neuron]
+    power[1 : with_sine + 1] += both.square().sum((1, 2))
+    if n % 2 == 0:
+        power[-1] += (F[-1] @ along_a[-1]).square()
     return power
+
+
+def variance_explained(
+    table: Float[Tensor, "a b neuron"],
+) -> tuple[Float[Tensor, "freq neuron"], Float[Tensor, " neuron"]]:
+    """The share of the variance of functions of two cyclic operands at each frequency, by `pair_power`; the variance.
+
+    Where a function varies by no more than the rounding of a constant its shares are NaN and its variance is 0.
+    """
+    centred, variance = _centred(table.flatten(0, 1))
+    power = pair_power(centred.view_as(table))
+    power[0] = 0
+    return power / (len(table) ** 2 * variance).where(variance > 0, torch.nan), variance
+
+
+def row_variance_explained(
+    rows: Float[Tensor, "n neuron"],
+) -> tuple[Float[Tensor, "freq neuron"], Float[Tensor, " neuron"]]:
+    """As `variance_explained`, of functions of one cyclic operand; here the shares sum to 1."""
+    centred, variance = _centred(rows)
+    power = by_freq((basis(len(rows)).to(rows) @ centred).square())
+    power[0] = 0
+    return power / (len(rows) * variance).where(variance > 0, torch.nan), variance
+
+
+def _centred(values: Float[Tensor, "place neuron"]) -> tuple[Float[Tensor, "place neuron"], Float[Tensor, " neuron"]]:
+    mean = values.mean(dim=0)
+    centred = values - mean
+    variance = centred.square().mean(dim=0)
+    return centred, variance.where(variance > 1e-20 * (variance + mean.square()), 0.0)

@@ -12,11 +12,7 @@ from torch import Tensor
 
 from interp.checkpoints import Checkpoint
 from interp.figures import Bars, Curves, Heatmap
-from interp.maths import fourier
 from interp.summaries import Summary
-
-CLEAR = 0.85
-"""The share of a neuron's variance above which Nanda et al. count it to its frequency's cluster."""
 
 
 @dataclass(frozen=True)
@@ -47,22 +43,13 @@ def key_freqs(checkpoint: Checkpoint) -> KeyFreqs:
 
     Paper: Nanda et al. 2023, arXiv 2301.05217
     """
-    task = checkpoint.task
-    axis = task.fourier_axis
-    n = task.p if axis is None else len(axis)
-    freq = torch.arange(n // 2 + 1)
-    if axis is None:
-        unknown = torch.full((len(freq),), torch.nan, dtype=torch.float64)
-        return KeyFreqs(freq, torch.zeros(len(freq), dtype=torch.bool), unknown, unknown, unknown[0])
-    table = task.table(checkpoint.neurons.cpu())[axis][:, axis]  # [a, b, neuron]
-    centred = table - table.mean(dim=(0, 1))
-    total = centred.square().sum(dim=(0, 1))
-    active = total > 1e-20 * table.square().sum(dim=(0, 1))  # more than the rounding of a constant
-    explained = (fourier.pair_power(centred)[1:] / total)[:, active]  # [freq, neuron]
-    share, own = explained.max(dim=0)
-    neurons = torch.bincount(own + 1, minlength=len(freq)).double()
-    clear = torch.bincount(own[share > CLEAR] + 1, minlength=len(freq)).double()
-    return KeyFreqs(freq, neurons > 0, neurons, clear, clear.sum() / len(total))
+    spectrum = checkpoint.measure("neuron_spectrum")
+    if spectrum.cluster_size.isnan().all():
+        unknown = spectrum.cluster_size
+        return KeyFreqs(spectrum.freq, torch.zeros(len(unknown), dtype=torch.bool), unknown, unknown, unknown[0])
+    own = spectrum.own_freq[spectrum.own_freq > 0]
+    neurons = torch.bincount(own, minlength=len(spectrum.freq)).double()
+    return KeyFreqs(spectrum.freq, neurons > 0, neurons, spectrum.cluster_size, spectrum.clear_share)
 
 
 @dataclass(frozen=True)

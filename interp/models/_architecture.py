@@ -74,5 +74,16 @@ class Architecture(ABC):
         """W_E's rows for the residues 0…p-1; two operands' separate embeddings side by side."""
 
     @abstractmethod
+    def neuron_inputs(self, weights: Weights) -> Float[Tensor, "operand p neuron"] | None:
+        """What each residue, as a and as b, gives the neurons of the last hidden layer through weights alone.
+
+        For transformers the embedding times W_in, past the attention. None where a nonlinearity lies between.
+        """
+
+    @abstractmethod
+    def neuron_logits(self, weights: Weights) -> Float[Tensor, "neuron p"]:
+        """What each neuron of the last hidden layer gives the logits of the residues 0…p-1 (W_L)."""
+
+    @abstractmethod
     def hooked(self, weights: Weights) -> HookedModel:
         """The network as a TransformerLens hooked module that holds `weights`."""

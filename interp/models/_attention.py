@@ -43,7 +43,7 @@ def from_equals(
     value_of = W_V.permute(1, 0, 2).flatten(1)  # [d_model, head * d_head]
     values = (relative @ value_of).unflatten(2, (n_heads, -1))  # [operand, p, head, d_head]
     at_a, at_b = rows(scores[0], a), rows(scores[1], b)  # [pair, head]
-    pattern = _mixed(torch.stack([at_a, at_b, torch.zeros_like(at_a)]).softmax(dim=0), attention_rate)
+    pattern = mixed(torch.stack([at_a, at_b, torch.zeros_like(at_a)]).softmax(dim=0), attention_rate)
     z = pattern[0, ..., None] * rows(values[0], a) + pattern[1, ..., None] * rows(values[1], b)
     z_constant = _times_pattern_sum(plus(equals @ value_of, _b_V(weights)), attention_rate, n_ctx=3)
     return Attended(pattern.permute(1, 2, 0), z.flatten(1), z_constant)
@@ -66,11 +66,33 @@ def from_b(
     values = torch.einsum("opm,hmd->ophd", operands, W_V)
     scores = torch.einsum("ahd,bhd->abh", keys[0], query) - torch.einsum("bhd,bhd->bh", keys[1], query)
     at_a = rows(scores.flatten(0, 1), a * p + b)  # [pair, head]
-    pattern = _mixed(torch.stack([at_a, torch.zeros_like(at_a)]).softmax(dim=0), attention_rate)
+    pattern = mixed(torch.stack([at_a, torch.zeros_like(at_a)]).softmax(dim=0), attention_rate)
     z = pattern[0, ..., None] * rows(values[0], a) + pattern[1, ..., None] * rows(values[1], b)
     b_V = _b_V(weights)
     z_constant = z.new_zeros(W_Q.shape[0] * W_Q.shape[-1]) if b_V is None else b_V
     return Attended(pattern.permute(1, 2, 0), z.flatten(1), _times_pattern_sum(z_constant, attention_rate, n_ctx=2))
+
+
+def scores(
+    operands: Float[Tensor, "operand p d_model"],
+    last: Float[Tensor, " d_model"] | Float[Tensor, "p d_model"],
+    weights: Weights,
+    equals_sign: bool,
+) -> Float[Tensor, "a b head pos"]:
+    """What the last position sees of each, before the softmax, given the residual stream at a and at b, and at the
+    last position: "=", or b."""
+    p = operands.shape[1]
+    W_Q, W_K = (weights[f"blocks.0.attn.W_{letter}"] for letter in "QK")
+    b_K = weights.get("blocks.0.attn.b_K")
+    query = _with_biases(torch.einsum("...m,hmd->...hd", last, W_Q), weights).expand(p, -1, -1) / math.sqrt(
+        W_Q.shape[-1]
+    )
+    keys = plus(torch.einsum("...m,hmd->...hd", operands, W_K), b_K)
+    seen = [torch.einsum("ahd,bhd->abh", keys[0], query), torch.einsum("bhd,bhd->bh", keys[1], query).expand(p, -1, -1)]
+    if equals_sign:
+        of_equals = plus(torch.einsum("m,hmd->hd", last, W_K), b_K)
+        seen.append(torch.einsum("hd,bhd->bh", of_equals, query).expand(p, -1, -1))
+    return torch.stack(seen, dim=-1)
 
 
 def _with_biases(query: Float[Tensor, "... head d_head"], weights: Weights) -> Float[Tensor, "... head d_head"]:
@@ -85,7 +107,7 @@ def _b_V(weights: Weights) -> Float[Tensor, " z"] | None:
     return None if b_V is None else b_V.flatten()
 
 
-def _mixed(softmax: Float[Tensor, "..."], attention_rate: float) -> Float[Tensor, "..."]:
+def mixed(softmax: Float[Tensor, "..."], attention_rate: float) -> Float[Tensor, "..."]:
     """α·softmax + (1 - α), the pattern of Zhong et al. 2023."""
     return softmax if attention_rate == 1 else attention_rate * softmax + (1 - attention_rate)
 

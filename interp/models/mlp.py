@@ -114,9 +114,8 @@ class MLP(Architecture):
     def last_position(self, weights: Weights, pairs: Int[Tensor, "pair 2"]) -> dict[str, Float[Tensor, "pair ..."]]:
         """The first layer adds up a table over a and one over b; the second takes every pair for itself."""
         a, b = pairs.unbind(1)
-        W_in, (E_a, E_b) = weights["mlp.W_in"], (weights[name] for name in self.embeddings)
-        W_a, W_b = (W_in, W_in) if self.combine == "added" else W_in.split(self.d_model)
-        pre = plus(rows(E_a @ W_a, a) + rows(E_b @ W_b, b), weights.get("mlp.b_in"))
+        from_a, from_b = self._first_layer_inputs(weights)
+        pre = plus(rows(from_a, a) + rows(from_b, b), weights.get("mlp.b_in"))
         post = ACTIVATIONS[self.act_fn](pre)
         activations = {"mlp.hook_pre": pre, "mlp.hook_post": post}
         if self.n_layers == 2:
@@ -124,6 +123,17 @@ class MLP(Architecture):
             post = ACTIVATIONS[self.act_fn](pre)
             activations |= {"mlp2.hook_pre": pre, "mlp2.hook_post": post}
         return activations | {"logits": affine(post, weights["unembed.W_U"], weights.get("unembed.b_U"))}
+
+    def _first_layer_inputs(self, weights: Weights) -> tuple[Float[Tensor, "p neuron"], Float[Tensor, "p neuron"]]:
+        W_in, (E_a, E_b) = weights["mlp.W_in"], (weights[name] for name in self.embeddings)
+        W_a, W_b = (W_in, W_in) if self.combine == "added" else W_in.split(self.d_model)
+        return E_a @ W_a, E_b @ W_b
+
+    def neuron_inputs(self, weights: Weights) -> Float[Tensor, "operand p neuron"] | None:
+        return torch.stack(self._first_layer_inputs(weights)) if self.n_layers == 1 else None
+
+    def neuron_logits(self, weights: Weights) -> Float[Tensor, "neuron p"]:
+        return weights["unembed.W_U"]
 
     def hooked(self, weights: Weights) -> HookedMLP:
         from interp.models._hooked_mlp import HookedMLP

@@ -248,16 +248,34 @@ class Transformer(Architecture):
             return _attention.from_equals(operands, self._resid_pre(weights), weights, pairs, self.attention_rate)
         return _attention.from_b(operands, weights, pairs, self.attention_rate)
 
+    def attention_scores(self, weights: Weights) -> Float[Tensor, "a b head pos"]:
+        """The first layer's scores at the last position, before the softmax, for every pair of residues."""
+        return _attention.scores(self._operands(weights), self._resid_pre(weights), weights, self.equals_sign)
+
+    def attention_pattern(self, scores: Float[Tensor, "... pos"]) -> Float[Tensor, "... pos"]:
+        """The pattern that acts: of the scores' softmax, at the attention rate."""
+        return _attention.mixed(scores.softmax(dim=-1), self.attention_rate)
+
+    def operand_embeddings(self, weights: Weights) -> Float[Tensor, "operand p d_model"]:
+        """W_E's rows for a and for b, without positions."""
+        p, first, W_E = self.task.p, self._first_token_of_b, weights["embed.W_E"]
+        return torch.stack([W_E[:p], W_E[first : first + p]])
+
     def _operands(self, weights: Weights) -> Float[Tensor, "operand p d_model"]:
         """The residual stream at a and at b before attention, for every residue."""
-        p, first, W_E, W_pos = self.task.p, self._first_token_of_b, weights["embed.W_E"], weights["pos_embed.W_pos"]
-        return torch.stack([W_E[:p] + W_pos[0], W_E[first : first + p] + W_pos[1]])
+        return self.operand_embeddings(weights) + weights["pos_embed.W_pos"][:2, None]
 
     def _resid_pre(self, weights: Weights) -> Float[Tensor, " d_model"] | Float[Tensor, "p d_model"]:
         """The residual stream at the last position before attention: one vector at "=", a row for each residue at b."""
         if self.equals_sign:
             return weights["embed.W_E"][self.d_vocab - 1] + weights["pos_embed.W_pos"][2]
         return self._operands(weights)[1]
+
+    def neuron_inputs(self, weights: Weights) -> Float[Tensor, "operand p neuron"] | None:
+        return self.operand_embeddings(weights) @ weights[f"blocks.{self.n_layers - 1}.mlp.W_in"]
+
+    def neuron_logits(self, weights: Weights) -> Float[Tensor, "neuron p"]:
+        return weights[f"blocks.{self.n_layers - 1}.mlp.W_out"] @ weights["unembed.W_U"][:, : self.task.p]
 
     def hooked(self, weights: Weights) -> HookedTransformer:
         from interp.models._hooked_transformer import HookedTransformer

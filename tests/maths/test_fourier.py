@@ -77,3 +77,37 @@ def test_pair_power_leaves_out_what_mixes_two_frequencies():
     n = 11
     wave = torch.outer(fourier.basis(n)[1], fourier.basis(n)[3])[..., None]  # cos 1 in a, cos 2 in b
     assert fourier.pair_power(wave).abs().max() < 1e-24
+
+
+@pytest.mark.parametrize("n", [7, 8])
+def test_variance_explained_is_pair_power_over_the_variance_whatever_the_mean(n):
+    table = torch.randn(n, n, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(n))
+    explained, variance = fourier.variance_explained(table + 5)
+    expected = table.numpy().var(axis=(0, 1))
+    assert np.allclose(variance, expected)
+    assert (explained[0] == 0).all()
+    for neuron in range(3):
+        power = full_power(table[..., neuron].numpy())
+        shares = [(power[k, 0] + power[0, k] + power[k, k]) / (n**2 * expected[neuron]) for k in range(1, n // 2 + 1)]
+        assert np.allclose(explained[1:, neuron], shares)
+
+
+@pytest.mark.parametrize("n", [7, 8])
+def test_the_shares_of_a_row_s_variance_are_those_of_the_fast_fourier_transform_and_sum_to_one(n):
+    rows = torch.randn(n, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(n))
+    explained, variance = fourier.row_variance_explained(rows - 2)
+    spectrum = np.abs(np.fft.fft(rows.numpy(), axis=0)) ** 2
+    folded = [spectrum[k] if 2 * k == n else 2 * spectrum[k] for k in range(1, n // 2 + 1)]
+    assert np.allclose(explained[1:], folded / spectrum[1:].sum(axis=0))
+    assert np.allclose(explained.sum(dim=0), 1)
+    assert np.allclose(variance, rows.numpy().var(axis=0))
+
+
+@pytest.mark.parametrize("constant", [0.0, 1.0, 0.8085729479789734 / 3])
+def test_what_never_varies_has_no_shares(constant):
+    for explained, variance in (
+        fourier.variance_explained(torch.full((7, 7, 1), constant, dtype=torch.float64)),
+        fourier.row_variance_explained(torch.full((7, 1), constant, dtype=torch.float64)),
+    ):
+        assert explained.isnan().all()
+        assert variance.item() == 0

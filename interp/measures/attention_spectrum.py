@@ -1,0 +1,144 @@
+"""What attention depends on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import xarray as xr
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from interp import devices
+from interp.checkpoints import Checkpoint
+from interp.figures import Bars, Heatmap
+from interp.maths import fourier
+from interp.measures._cyclic import Cyclic, cyclic
+from interp.models.transformer import Transformer
+from interp.summaries import Summary
+
+
+@dataclass(frozen=True)
+class AttentionSpectrum:
+    freq: Int[Tensor, " freq"]
+    """Frequency"""
+    score_a: Float[Tensor, "head a"]
+    """Score of a as the last token sees it, over a, averaged over b"""
+    score_b: Float[Tensor, "head b"]
+    """Score of b as the last token sees it, over b, averaged over a"""
+    pattern_a: Float[Tensor, "head a"]
+    """Attention of the last token to a, over a, averaged over b"""
+    pattern_b: Float[Tensor, "head b"]
+    """Attention of the last token to b, over b, averaged over a"""
+    score_share: Float[Tensor, "head freq"]
+    """Share of the variance of the scores at each frequency, a and b together"""
+    pattern_share: Float[Tensor, "head freq"]
+    """Share of the variance of the attention at each frequency, a and b together"""
+    qk_share: Float[Tensor, "head freq"]
+    """Share of the QK circuit's variance over the residues at each frequency"""
+    ov_share: Float[Tensor, "head freq"]
+    """Share of the OV circuit's variance over the residues at each frequency, as far as the neurons"""
+
+
+def attention_spectrum(checkpoint: Checkpoint) -> AttentionSpectrum:
+    r"""Each head attends to the operands by waves of a few frequencies, and moves waves of the same ones.
+
+    Of the first layer's attention at the last token, for each head: the scores and the pattern (that which acts,
+    at the network's attention rate) as functions of one operand, averaged over the other, and their spectra; and from
+    the weights the QK circuit, W_E·W_K against the query, and the OV circuit W_E·W_V·W_O·W_in. Shares are of what
+    varies: the constant is left out. The query of "=" is one vector, and the QK circuit's spectrum is that of the
+    scores; in a network of two tokens there is a query W_E·W_Q for every b, and a frequency of the QK circuit has its
+    eight waves over both operands.
+
+    Operands are in the order in which the task is cyclic; where there is none, and of MLPs, nothing is said.
+
+    Formula: \mathrm{QK}_h = W_E W_K^h (W_Q^h)^\top r_{=}, \quad \mathrm{OV}_h = W_E W_V^h W_O^h W_{in}
+
+    Paper: Nanda et al. 2023, arXiv 2301.05217
+    """
+    architecture, found = checkpoint.run.architecture, cyclic(checkpoint.task)
+    if found is None or not isinstance(architecture, Transformer):
+        n = checkpoint.task.p if found is None else found.n
+        heads = architecture.n_heads if isinstance(architecture, Transformer) else 1
+        curve = torch.full((heads, n), torch.nan)
+        share = torch.full((heads, n // 2 + 1), torch.nan, dtype=torch.float64)
+        return AttentionSpectrum(torch.arange(n // 2 + 1), *[curve] * 4, *[share] * 4)
+    weights = {name: devices.float64(weight).cpu() for name, weight in checkpoint.weights.items()}
+    scores = architecture.attention_scores(weights)[found.axis][:, found.axis]  # [a, b, head, pos]
+    pattern = architecture.attention_pattern(scores)
+    score, attended = _curves(scores), _curves(pattern)
+    score_share = _share(score, scores)
+    return AttentionSpectrum(
+        torch.arange(found.n_freqs),
+        *(curve.T.float() for curve in (*score, *attended)),
+        score_share=score_share,
+        pattern_share=_share(attended, pattern),
+        qk_share=score_share if architecture.equals_sign else _qk_share(architecture, weights, found),
+        ov_share=_ov_share(architecture, weights, found),
+    )
+
+
+def _curves(table: Float[Tensor, "a b head pos"]) -> Float[Tensor, "operand n head"]:
+    """At a over a, averaged over b; and at b over b, averaged over a."""
+    return torch.stack([table[..., 0].mean(dim=1), table[..., 1].mean(dim=0)])
+
+
+def _share(curves: Float[Tensor, "operand n head"], table: Float[Tensor, "a b head pos"]) -> Float[Tensor, "head freq"]:
+    """Of both operands' variance together; NaN where that is no more than the rounding of the table averaged."""
+    power = fourier.by_freq((fourier.basis(curves.shape[1]) @ curves).square().sum(dim=0))
+    power[0] = 0
+    total = power.sum(dim=0)
+    return (power / total.where(total > 1e-20 * table.square().mean(dim=(0, 1, 3)), torch.nan)).T
+
+
+def _qk_share(architecture: Transformer, weights: dict[str, Tensor], found: Cyclic) -> Float[Tensor, "head freq"]:
+    """Of the table of every residue as a key for every residue as a query."""
+    of_a, of_b = architecture.operand_embeddings(weights)[:, None, found.axis]
+    keys, queries = of_a @ weights["blocks.0.attn.W_K"], of_b @ weights["blocks.0.attn.W_Q"]  # [head, n, d_head]
+    return fourier.variance_explained(torch.einsum("had,hbd->abh", keys, queries))[0].T
+
+
+def _ov_share(architecture: Transformer, weights: dict[str, Tensor], found: Cyclic) -> Float[Tensor, "head freq"]:
+    W_V, W_O = weights["blocks.0.attn.W_V"], weights["blocks.0.attn.W_O"]
+    moved = architecture.operand_embeddings(weights)[:, None, found.axis] @ W_V @ W_O @ weights["blocks.0.mlp.W_in"]
+    power = fourier.by_freq((fourier.basis(found.n) @ moved).square().sum(dim=(0, 3)).T)[1:]  # [freq, head]
+    share = power / power.sum(dim=0)
+    return torch.nn.functional.pad(share.T, (1, 0))
+
+
+def figure(result: xr.Dataset) -> list[Heatmap | Bars]:
+    varying = result.isel(freq=slice(1, None))
+    return [
+        Heatmap("Attention to a", result.pattern_a, x="a", y="head", width="half"),
+        Heatmap("Attention to b", result.pattern_b, x="b", y="head", width="half"),
+        Heatmap("Spectrum of the attention", varying.pattern_share, x="freq", y="head", width="half"),
+        Heatmap("Spectrum of the scores", varying.score_share, x="freq", y="head", width="half"),
+        Heatmap("Spectrum of the QK circuit", varying.qk_share, x="freq", y="head", width="half"),
+        Heatmap("Spectrum of the OV circuit", varying.ov_share, x="freq", y="head", width="half"),
+    ]
+
+
+def summary(result: xr.Dataset) -> Summary:
+    if not result.ov_share.notnull().any():
+        return Summary("There is no attention here, or the task has no cyclic order of its operands.")
+    last = result.isel(step=-1)
+    values = {name: _largest(last[name]) for name in ("pattern_share", "qk_share", "ov_share")}
+    heads = range(result.sizes["head"])
+    attended = [
+        f"head {head} by frequency **{freq}** ({share:.0%})"
+        for head, (freq, share) in zip(heads, values["pattern_share"], strict=True)
+        if freq is not None
+    ]
+    if not attended:
+        return Summary("The attention does not depend on the operands.", values)
+    return Summary("Attention depends on the operands most: " + ", ".join(attended[:8]) + ".", values)
+
+
+def _largest(shares: xr.DataArray) -> list[tuple[int | None, float | None]]:
+    """The frequency with the largest share for each head, and its share."""
+    freqs = shares.freq.values
+    return [
+        (int(freqs[row.argmax()]), float(row.max())) if np.isfinite(row).any() else (None, None)
+        for row in shares.transpose("head", "freq").values
+    ]

@@ -1,0 +1,88 @@
+"""How few frequencies a neuron's weights hold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import torch
+import xarray as xr
+from jaxtyping import Float
+from pydantic import Field
+from torch import Tensor
+
+from interp import devices
+from interp.checkpoints import Checkpoint
+from interp.figures import Curves, Heatmap
+from interp.maths import fourier
+from interp.measures._cyclic import cyclic
+from interp.summaries import Summary
+
+
+@dataclass(frozen=True)
+class InverseParticipation:
+    side: tuple[str, ...]
+    """Whose weights"""
+    ipr: Float[Tensor, "side neuron"]
+    """Inverse participation ratio of each neuron's weights over the residues"""
+    mean_ipr: Float[Tensor, " side"]
+    """Its mean over the neurons"""
+    overall: Float[Tensor, ""]
+    """Its mean over neurons and sides"""
+
+
+def inverse_participation(
+    checkpoint: Checkpoint, r: Annotated[float, Field(gt=1, allow_inf_nan=False)] = 2.0
+) -> InverseParticipation:
+    r"""A neuron's weights come to hold a single frequency.
+
+    The ratio is 1 where all amplitude lies at one frequency, whatever its phase, and one over the number of
+    frequencies where all hold the same. Expect a slow growth, a sharp one at grokking, and saturation.
+
+    A neuron's weights from a, from b and to the answers, as functions of the residue in cyclic order: for an MLP its
+    embeddings times its half of W_in, and W_U; for a transformer W_E·W_in, and W_out·W_U. cos and sin of a frequency
+    are one amplitude, and the constant is one. Where a layer lies between the residues and the neurons nothing is
+    said of a and b.
+
+    Formula: \mathrm{IPR}_r = \sum_k \left( \lvert \tilde w_k \rvert^2 \,/\,
+        \textstyle\sum_l \lvert \tilde w_l \rvert^2 \right)^r
+
+    Paper: Gromov 2023, arXiv 2301.02679
+    """
+    weights = {name: devices.float64(weight) for name, weight in checkpoint.weights.items()}
+    architecture, found = checkpoint.run.architecture, cyclic(checkpoint.task)
+    logits = architecture.neuron_logits(weights).T[None]
+    inputs = architecture.neuron_inputs(weights)
+    inputs = torch.full_like(logits, torch.nan).expand(2, -1, -1) if inputs is None else inputs
+    rows = torch.cat([inputs, logits]).cpu()  # [side, residue, neuron]
+    ipr = torch.full_like(rows[:, 0], torch.nan) if found is None else _ratio(rows[:, found.axis], r)
+    return InverseParticipation(("a", "b", "c"), ipr, ipr.nanmean(dim=1), ipr.nanmean())
+
+
+def _ratio(rows: Float[Tensor, "side n neuron"], r: float) -> Float[Tensor, "side neuron"]:
+    squares = fourier.by_freq((fourier.basis(rows.shape[1]) @ rows).square().movedim(1, 0))
+    return (squares / squares.sum(dim=0)).pow(r).sum(dim=0)
+
+
+def figure(result: xr.Dataset) -> list[Curves | Heatmap]:
+    ways = {side: f"from {side}" if side != "c" else "to c" for side in result.side.values}
+    return [
+        Curves("Inverse participation ratio", {way: result.mean_ipr.sel(side=side) for side, way in ways.items()}),
+        *(
+            Heatmap(f"Each neuron's, {way}", result.ipr.sel(side=side), x="step", y="neuron", width="third")
+            for side, way in ways.items()
+        ),
+    ]
+
+
+def summary(result: xr.Dataset) -> Summary:
+    if not result.overall.notnull().any():
+        return Summary("The task has no cyclic order, so the weights have no frequencies.")
+    values = {"first": float(result.overall[0]), "final": float(result.overall[-1])} | {
+        f"final_{side}": float(result.mean_ipr[-1].sel(side=side)) for side in result.side.values
+    }
+    return Summary(
+        "The inverse participation ratio of the neurons' weights went from "
+        f"**{values['first']:.2f}** to **{values['final']:.2f}**.",
+        values,
+    )

@@ -1,0 +1,83 @@
+"""The activations of a few neurons on all pairs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import xarray as xr
+from jaxtyping import Float, Int
+from pydantic import PositiveInt
+from torch import Tensor
+
+from interp.checkpoints import Checkpoint
+from interp.errors import InterpError
+from interp.figures import Heatmap
+from interp.measures._cyclic import cyclic
+from interp.measures.neuron_spectrum import NeuronSpectrum
+
+
+@dataclass(frozen=True)
+class NeuronActivation:
+    example: Int[Tensor, " example"]
+    """Neuron"""
+    example_freq: Int[Tensor, " example"]
+    """Its own frequency at this step; -1 where it has none"""
+    example_share: Float[Tensor, " example"]
+    """Share of its variance that this frequency explains"""
+    activation: Float[Tensor, "example a b"]
+    """Activation on each pair"""
+
+
+def neuron_activation(
+    checkpoint: Checkpoint, count: PositiveInt = 6, neurons: list[int] | None = None
+) -> NeuronActivation:
+    r"""A neuron of the circuit is a wave over both operands, its stripes as many as its frequency.
+
+    Expect noise at first, and stripes or a chequered pattern of one frequency once the circuit has formed.
+
+    Shown are `neurons`, or for each of the `count` frequencies with most clear neurons at the last checkpoint the
+    neuron it explains best. Operands are in the order in which the task is cyclic; where there is none nothing is
+    shown.
+
+    Formula: N_i(a, b) = \sigma(z_i(a, b)), \quad z_i \text{ its pre-activation}
+
+    Paper: Nanda et al. 2023, arXiv 2301.05217
+    """
+    width = checkpoint.neurons.shape[1]
+    if wrong := [neuron for neuron in neurons or [] if not 0 <= neuron < width]:
+        raise InterpError(f"neuron_activation: neurons has {wrong[0]}; the neurons here are 0 to {width - 1}")
+    found = cyclic(checkpoint.task)
+    shown = neurons or _clearest(checkpoint.run.final.measure("neuron_spectrum"), count)
+    if found is None or not shown:
+        blank = torch.full((1, checkpoint.task.p, checkpoint.task.p), torch.nan)
+        return NeuronActivation(torch.tensor([-1]), torch.tensor([-1]), blank[:, 0, 0], blank)
+    spectrum = checkpoint.measure("neuron_spectrum")
+    table = found.table(checkpoint.neurons[:, shown])
+    return NeuronActivation(
+        torch.tensor(shown), spectrum.own_freq[shown], spectrum.own_share[shown], table.movedim(-1, 0).float()
+    )
+
+
+def _clearest(spectrum: NeuronSpectrum, count: int) -> list[int]:
+    """Of each of the `count` strongest frequencies the neuron that it explains best."""
+    own, share = spectrum.own_freq, spectrum.own_share.nan_to_num(-1)
+    freqs = own[own > 0].unique().tolist()
+    strongest = sorted(freqs, key=lambda freq: (-float(spectrum.cluster_size[freq]), -int((own == freq).sum()), freq))
+    return [int(share.where(own == freq, -1.0).argmax()) for freq in strongest[:count]]
+
+
+def figure(result: xr.Dataset) -> list[Heatmap]:
+    known = result.activation.notnull().any(["example", "a", "b"]).values
+    last = result.isel(step=int(np.flatnonzero(known)[-1]) if known.any() else -1)
+    return [
+        Heatmap(_title(int(neuron), int(freq)), result.activation.sel(example=neuron), x="b", y="a", width="third")
+        for neuron, freq in zip(result.example.values, last.example_freq.values, strict=True)
+    ]
+
+
+def _title(neuron: int, freq: int) -> str:
+    if neuron < 0:
+        return "No neuron has a frequency"
+    return f"Neuron {neuron}: frequency {freq}" if freq > 0 else f"Neuron {neuron}: never varies"

@@ -1,0 +1,183 @@
+"""Which frequency each neuron is committed to, over training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from interp.checkpoints import Checkpoint
+from interp.figures import Bars, Curves, Heatmap
+from interp.measures.neuron_spectrum import CLEAR
+from interp.summaries import Summary
+
+
+@dataclass(frozen=True)
+class NeuronCommitment:
+    freq: Int[Tensor, " freq"]
+    """Frequency"""
+    committed_to: Int[Tensor, " neuron"]
+    """Frequency that explains more than 85 % of the neuron; -1 where none does"""
+    active: Bool[Tensor, " neuron"]
+    """The neuron varies over the pairs"""
+    neurons: Float[Tensor, " freq"]
+    """Neurons committed to this frequency"""
+    committed_share: Float[Tensor, ""]
+    """Share of all neurons that are committed"""
+
+
+def neuron_commitment(checkpoint: Checkpoint) -> NeuronCommitment:
+    r"""Neurons commit to a frequency one by one; some switch, and whole frequencies are given up.
+
+    A neuron is committed to a frequency that explains more than 85 % of its variance over all pairs. It has settled
+    at the step from which its frequency never changes again. A frequency rose and fell if more than 2 % of the
+    neurons were once committed to it, and fewer than half as many are at the last step; its neurons at its peak are
+    then found again at the last step: with it still, committed to another, to none, or never varying any more.
+
+    Formula: \text{committed to } k: \quad \mathrm{FVE}_k > 0.85
+
+    Paper: Nanda et al. 2023, arXiv 2301.05217
+    """
+    spectrum = checkpoint.measure("neuron_spectrum")
+    return NeuronCommitment(
+        freq=spectrum.freq,
+        committed_to=spectrum.own_freq.where(spectrum.own_share > CLEAR, -1),
+        active=spectrum.own_freq > 0,
+        neurons=spectrum.cluster_size,
+        committed_share=spectrum.clear_share,
+    )
+
+
+@dataclass(frozen=True)
+class Commitments:
+    settled_step: Int[np.ndarray, " neuron"]
+    """Step from which its frequency never changes; -1 where it is committed to none at the last step"""
+    switches: Int[np.ndarray, " neuron"]
+    """How often it committed to another frequency than the one before"""
+    peak_step: Int[np.ndarray, " freq"]
+    """Step at which most neurons were committed to this frequency"""
+    peak_neurons: Int[np.ndarray, " freq"]
+    """Neurons committed to it then"""
+    rose_and_fell: Bool[np.ndarray, " freq"]
+    """Once had more than 2 % of the neurons, and at the last step fewer than half as many as at its peak"""
+    stayed: Int[np.ndarray, " freq"]
+    """Of its neurons at its peak, those committed to it at the last step"""
+    joined_another: Int[np.ndarray, " freq"]
+    """Of its neurons at its peak, those committed to another frequency at the last step"""
+    uncommitted: Int[np.ndarray, " freq"]
+    """Of its neurons at its peak, those that vary, and are committed to none, at the last step"""
+    dead: Int[np.ndarray, " freq"]
+    """Of its neurons at its peak, those that do not vary at the last step"""
+
+
+def over_run(result: xr.Dataset) -> Commitments:
+    finite = result.dropna("step", subset=["committed_share"])
+    if not finite.sizes["step"]:
+        finite = result.isel(step=[-1]).assign(committed_to=result.committed_to.isel(step=[-1]) * 0 - 1)
+    steps, committed, active = finite.step.values, finite.committed_to.values, finite.active.values[-1]
+    freqs = result.freq.values
+    neurons = (committed[:, :, None] == freqs).sum(axis=1)  # [step, freq]
+    peak, most = neurons.argmax(axis=0), neurons.max(axis=0)
+    of_peak = committed[peak] == freqs[:, None]  # [freq, neuron]
+    last = committed[-1]
+    same = last == freqs[:, None]
+    return Commitments(
+        settled_step=np.where(last > 0, steps[_first_of_last_run(committed)], -1),
+        switches=_switches(committed),
+        peak_step=steps[peak],
+        peak_neurons=most,
+        rose_and_fell=(most > 0.02 * committed.shape[1]) & (2 * neurons[-1] < most),
+        stayed=(of_peak & same).sum(axis=1),
+        joined_another=(of_peak & ~same & (last > 0)).sum(axis=1),
+        uncommitted=(of_peak & (last < 0) & active).sum(axis=1),
+        dead=(of_peak & (last < 0) & ~active).sum(axis=1),
+    )
+
+
+def _first_of_last_run(committed: Int[np.ndarray, "step neuron"]) -> Int[np.ndarray, " neuron"]:
+    """The place from which each column is what it is at the end."""
+    differs = committed != committed[-1]
+    return np.where(differs.any(axis=0), len(committed) - differs[::-1].argmax(axis=0), 0)
+
+
+def _switches(committed: Int[np.ndarray, "step neuron"]) -> Int[np.ndarray, " neuron"]:
+    """How often each column changes from one frequency to another, whatever lies between."""
+    before, count = committed[0], np.zeros(committed.shape[1], np.int64)
+    for now in committed[1:]:
+        count += (now > 0) & (before > 0) & (now != before)
+        before = np.where(now > 0, now, before)
+    return count
+
+
+def figure(result: xr.Dataset) -> list[Heatmap | Bars | Curves]:
+    varying = result.isel(freq=slice(1, None))
+    top = result.peak_neurons.values.argsort(kind="stable")[::-1][:6]
+    shown = [int(place) for place in sorted(top) if result.peak_neurons[place] > 0]
+    by_end = np.lexsort((result.settled_step.values, result.committed_to.values[-1]))
+    axis = "neuron, sorted by its last frequency"
+    frequency = result.committed_to.where(result.committed_to > 0).isel(neuron=by_end).rename(neuron=axis)
+    panels: list[Heatmap | Bars | Curves] = [
+        Heatmap("Frequency of each neuron over training", frequency, x="step", y=axis)
+    ]
+    if shown:
+        panels.append(
+            Curves(
+                "Neurons committed to a frequency",
+                {f"freq {int(result.freq[place])}": result.neurons.isel(freq=place) for place in shown},
+                width="half",
+            )
+        )
+    return [
+        *panels,
+        Curves("Committed neurons", {"all": result.committed_share}, percent=True, width="half"),
+        Bars(
+            "Most neurons ever committed",
+            varying.peak_neurons,
+            highlight={"accent": varying.neurons.isel(step=-1) > 0, "abandoned": varying.rose_and_fell},
+        ),
+    ]
+
+
+def summary(result: xr.Dataset) -> Summary:
+    if not result.committed_share.notnull().any():
+        return Summary("The task has no cyclic order of its operands, so its neurons commit to no frequency.")
+    settled = result.settled_step.values[result.settled_step.values >= 0]
+    fallen = result.isel(freq=result.rose_and_fell.values).sortby("peak_neurons", ascending=False)
+    values = {
+        "committed_share": float(result.committed_share[-1]),
+        "half_settled_step": int(np.quantile(settled, 0.5, method="lower")) if len(settled) else None,
+        "switched": int((result.switches > 0).sum()),
+        "rose_and_fell": {
+            int(freq): {
+                name: int(fallen[name].sel(freq=freq))
+                for name in ("peak_step", "peak_neurons", "stayed", "joined_another", "uncommitted", "dead")
+            }
+            for freq in fallen.freq.values
+        },
+    }
+    sentence = f"**{values['committed_share']:.0%}** of the neurons are committed to a frequency at the end"
+    if len(settled):
+        sentence += f", half of them for good by **step {values['half_settled_step']:,}**"
+    sentence += f"; **{values['switched']}** switched on the way."
+    for freq, told in list(values["rose_and_fell"].items())[:3]:
+        sentence += (
+            f" Frequency {freq} had **{told['peak_neurons']} neurons** at step {told['peak_step']:,}, and "
+            + _what_became(told)
+        )
+    return Summary(sentence, values)
+
+
+def _what_became(told: dict[str, int]) -> str:
+    committed = told["stayed"] + told["joined_another"]
+    if not committed:
+        return "none of them is committed at the end."
+    parts = {
+        "are with it still": told["stayed"],
+        "joined another": told["joined_another"],
+        "are committed to none": told["uncommitted"],
+        "never vary any more": told["dead"],
+    }
+    return "of these " + ", ".join(f"{count} {fate}" for fate, count in parts.items() if count) + " at the end."

@@ -1,0 +1,110 @@
+"""The frequencies of what the neurons give the logits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import xarray as xr
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from interp import devices
+from interp.checkpoints import Checkpoint
+from interp.errors import InterpError
+from interp.figures import Bars, Curves, Heatmap
+from interp.maths import fourier
+from interp.measures._cyclic import cyclic
+from interp.summaries import Summary
+
+
+@dataclass(frozen=True)
+class NeuronLogitSpectrum:
+    freq: Int[Tensor, " freq"]
+    """Frequency"""
+    key: Bool[Tensor, " freq"]
+    """Key frequency, left out of the residual"""
+    power: Float[Tensor, " freq"]
+    """Share of ‖W_L‖² at each frequency; at 0 the mean over the answers"""
+    residual: Float[Tensor, ""]
+    """Share of ‖W_L‖² outside the key frequencies"""
+    variance_explained: Float[Tensor, "neuron freq"]
+    """Share of the variance over the answers of what a neuron gives the logits, at one frequency"""
+    own_freq: Int[Tensor, " neuron"]
+    """Frequency that explains most of what the neuron gives the logits; -1 where it gives all alike"""
+    own_share: Float[Tensor, " neuron"]
+    """Share that its own frequency explains"""
+    neurons: Float[Tensor, " freq"]
+    """Neurons whose own frequency this is"""
+
+
+def neuron_logit_spectrum(checkpoint: Checkpoint, freqs: list[int] | None = None) -> NeuronLogitSpectrum:
+    r"""The map from neurons to logits has waves over the answers at the key frequencies, and next to nothing else.
+
+    Expect the residual, what the key frequencies leave of W_L, to fall from nearly 1 to below a hundredth.
+
+    W_L = W_out·W_U (the W_U of an MLP), the columns of the first p logits, in the order in which the task is cyclic.
+    Key are `freqs`, or the key frequencies of the last checkpoint (`key_freqs`).
+
+    Formula: \mathrm{residual} = 1 - \sum_{k \in K} \lVert P_k W_L \rVert_F^2 \,/\, \lVert W_L \rVert_F^2
+
+    Paper: Nanda et al. 2023, arXiv 2301.05217
+    """
+    weights = {name: devices.float64(weight) for name, weight in checkpoint.weights.items()}
+    W_L = checkpoint.run.architecture.neuron_logits(weights).cpu()
+    found = cyclic(checkpoint.task)
+    n_freqs = checkpoint.task.p // 2 + 1 if found is None else found.n_freqs
+    if wrong := [freq for freq in freqs or [] if not 1 <= freq < n_freqs]:
+        raise InterpError(f"neuron_logit_spectrum: freqs has {wrong[0]}; the frequencies here are 1 to {n_freqs - 1}")
+    freq = torch.arange(n_freqs)
+    if found is None:
+        unknown = torch.full((len(W_L), n_freqs), torch.nan, dtype=torch.float64)
+        no_freq = torch.full((len(W_L),), -1)
+        nothing = torch.zeros(n_freqs, dtype=torch.bool)
+        return NeuronLogitSpectrum(
+            freq, nothing, unknown[0], unknown[0, 0], unknown.float(), no_freq, unknown[:, 0], unknown[0]
+        )
+    key = torch.isin(freq, torch.tensor(freqs)) if freqs else checkpoint.run.final.measure("key_freqs").key
+    rows = W_L[:, found.axis].T  # [c, neuron]
+    power = fourier.by_freq((fourier.basis(found.n) @ rows).square())
+    explained, variance = fourier.row_variance_explained(rows)
+    share, own = explained.nan_to_num(-1).max(dim=0)
+    own = own.where(variance > 0, -1)
+    total = power.sum()
+    return NeuronLogitSpectrum(
+        freq=freq,
+        key=key,
+        power=power.sum(dim=1) / total,
+        residual=1 - power[key].sum() / total,
+        variance_explained=explained.T.float(),
+        own_freq=own,
+        own_share=share.where(variance > 0, torch.nan),
+        neurons=torch.bincount(own[own >= 0], minlength=n_freqs).double(),
+    )
+
+
+def figure(result: xr.Dataset) -> list[Heatmap | Bars | Curves]:
+    varying = result.isel(freq=slice(1, None))
+    return [
+        Heatmap("Spectrum of W_L over training", varying.power, x="step", y="freq"),
+        Bars(
+            "Spectrum of W_L at this step",
+            varying.power,
+            highlight={"accent": varying.key.isel(step=-1)},
+            percent=True,
+            width="half",
+        ),
+        Curves("W_L outside the key frequencies", {"all": result.residual}, log=True, width="half"),
+    ]
+
+
+def summary(result: xr.Dataset) -> Summary:
+    if not result.residual.notnull().any():
+        return Summary("The task has no cyclic order of its answers, so W_L has no spectrum.")
+    keys = [int(freq) for freq in result.freq.values[result.key[-1].values]]
+    residual = float(result.residual[-1])
+    listed = ", ".join(map(str, keys)) if len(keys) <= 8 else f"({len(keys)} of {result.sizes['freq'] - 1})"
+    return Summary(
+        f"Outside the key frequencies {listed} lies **{residual:.2%}** of the map from neurons to logits.",
+        {"key_freqs": keys, "residual": residual},
+    )

@@ -1,0 +1,148 @@
+"""The frequencies of the neurons' activations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import xarray as xr
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from interp.checkpoints import Checkpoint
+from interp.figures import Bars, Curves, Heatmap
+from interp.maths import fourier
+from interp.measures._cyclic import cyclic
+from interp.summaries import Summary
+
+CLEAR = 0.85
+"""The share of a neuron's variance above which Nanda et al. count it to its frequency's cluster."""
+
+
+@dataclass(frozen=True)
+class NeuronSpectrum:
+    freq: Int[Tensor, " freq"]
+    """Frequency"""
+    variance_explained: Float[Tensor, "neuron freq"]
+    """Share of each neuron's variance that one frequency explains"""
+    own_freq: Int[Tensor, " neuron"]
+    """Frequency that explains most of the neuron; -1 where it never varies"""
+    own_share: Float[Tensor, " neuron"]
+    """Share of the neuron's variance that its own frequency explains"""
+    cluster_size: Float[Tensor, " freq"]
+    """Neurons that this frequency explains to more than 85 %"""
+    clear_share: Float[Tensor, ""]
+    """Share of all neurons that one frequency explains to more than 85 %"""
+    clear_variance: Float[Tensor, ""]
+    """Share of all activations' variance that those neurons hold"""
+    own_variance: Float[Tensor, ""]
+    """Share of all activations' variance that each neuron's own frequency explains"""
+
+
+def neuron_spectrum(checkpoint: Checkpoint) -> NeuronSpectrum:
+    r"""Each neuron fires in waves of one frequency, and neurons of one frequency form a cluster.
+
+    Expect neurons that mix many frequencies at initialisation, and in a trained network most of them, holding
+    nearly all of the activations' variance, explained by one frequency each.
+
+    A neuron's activations on all pairs are centred and written as waves in both operands; a frequency explains
+    the part that its eight waves carry. Operands are taken in the order in which the task is cyclic (for
+    products, by discrete logarithm, without 0); where there is none nothing is said.
+
+    Formula: \mathrm{FVE}_k = \frac{1}{\lVert N \rVert^2} \sum_{(f,g) \neq (1,1)} \langle N, f \otimes g \rangle^2,
+        \quad f, g \in \{1, \cos w_k, \sin w_k\}
+
+    Paper: Nanda et al. 2023, arXiv 2301.05217
+    """
+    found = cyclic(checkpoint.task)
+    if found is None:
+        return _nothing(checkpoint.task.p, checkpoint.neurons.shape[1])
+    explained, variance = fourier.variance_explained(found.table(checkpoint.neurons))
+    share, own = explained.nan_to_num(-1).max(dim=0)
+    own = own.where(variance > 0, -1)
+    share = share.where(variance > 0, torch.nan)
+    clear = share > CLEAR
+    everything = variance.sum()
+    return NeuronSpectrum(
+        freq=torch.arange(found.n_freqs),
+        variance_explained=explained.T.float(),
+        own_freq=own,
+        own_share=share,
+        cluster_size=torch.bincount(own[clear], minlength=found.n_freqs).double(),
+        clear_share=clear.double().mean(),
+        clear_variance=variance[clear].sum() / everything,
+        own_variance=(share * variance).nansum() / everything,
+    )
+
+
+def _nothing(p: int, n_neurons: int) -> NeuronSpectrum:
+    freq = torch.arange(p // 2 + 1)
+    unknown = torch.full((n_neurons, len(freq)), torch.nan, dtype=torch.float64)
+    number = unknown[0, 0]
+    return NeuronSpectrum(
+        freq,
+        unknown.float(),
+        torch.full((n_neurons,), -1),
+        unknown[:, 0],
+        unknown[0],
+        number,
+        number,
+        number,
+    )
+
+
+@dataclass(frozen=True)
+class Order:
+    order: Int[np.ndarray, " neuron"]
+    """Neurons sorted by their own frequency at the last step, the clearest of each first"""
+
+
+def over_run(result: xr.Dataset) -> Order:
+    finite = result.dropna("step", subset=["clear_share"])
+    last = (finite if finite.sizes["step"] else result).isel(step=-1)
+    return Order(np.lexsort((-last.own_share.fillna(0).values, last.own_freq.values)))
+
+
+def figure(result: xr.Dataset) -> list[Heatmap | Bars | Curves]:
+    varying = result.isel(freq=slice(1, None))
+    in_order = varying.variance_explained.isel(neuron=result.order.values)
+    return [
+        Heatmap(
+            "Neurons by frequency",
+            in_order.rename(neuron="neuron, sorted by its last frequency"),
+            x="neuron, sorted by its last frequency",
+            y="freq",
+        ),
+        Bars("Clusters at this step", varying.cluster_size, width="half"),
+        Curves(
+            "Explained by one frequency",
+            {
+                "neurons, above 85 %": result.clear_share,
+                "their variance": result.clear_variance,
+                "variance, all neurons": result.own_variance,
+            },
+            percent=True,
+            width="half",
+        ),
+    ]
+
+
+def summary(result: xr.Dataset) -> Summary:
+    if not result.own_share.notnull().any():
+        return Summary("No neuron has a frequency: the task has no cyclic order of its operands, or none ever varies.")
+    last = result.isel(step=-1)
+    sizes = {int(freq): int(size) for freq, size in zip(last.freq, last.cluster_size, strict=True) if size > 0}
+    values = {
+        "clusters": sizes,
+        "clear_share": float(last.clear_share),
+        "clear_variance": float(last.clear_variance),
+        "own_variance": float(last.own_variance),
+    }
+    sentence = (
+        f"One frequency explains more than 85 % of **{values['clear_share']:.1%}** of the neurons, which hold "
+        f"**{values['clear_variance']:.1%}** of the activations' variance"
+    )
+    if 0 < len(sizes) <= 12:
+        sentence += ": " + ", ".join(f"**{size}** at frequency {freq}" for freq, size in sizes.items())
+    return Summary(sentence + ".", values)

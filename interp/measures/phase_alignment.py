@@ -1,0 +1,159 @@
+"""Whether a neuron's phases add up."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import xarray as xr
+from jaxtyping import Float, Int
+from pydantic import PositiveInt
+from torch import Tensor
+
+from interp import devices
+from interp.checkpoints import Checkpoint
+from interp.figures import Bars, Curves
+from interp.measures._cyclic import Cyclic, cyclic
+from interp.measures.neuron_spectrum import CLEAR
+from interp.summaries import Summary
+
+
+@dataclass(frozen=True)
+class PhaseAlignment:
+    path: tuple[str, ...]
+    """How the operands' phases were read"""
+    phase: Float[Tensor, " phase"]
+    """φ_a + φ_b - φ_c [degrees]"""
+    alignment: Float[Tensor, "path neuron"]
+    """φ_a + φ_b - φ_c of each neuron at its own frequency [radians]"""
+    neurons: Float[Tensor, "path phase"]
+    """Neurons with this φ_a + φ_b - φ_c"""
+    mean_alignment: Float[Tensor, " path"]
+    """Circular mean over the neurons [radians]"""
+    concentration: Float[Tensor, " path"]
+    """Length of the neurons' mean unit vector: 1 where all agree, 0 where they are spread evenly"""
+    clear_mean_alignment: Float[Tensor, " path"]
+    """Circular mean over the neurons that their own frequency explains to more than 85 % [radians]"""
+    clear_concentration: Float[Tensor, " path"]
+    """Length of the mean unit vector of those neurons"""
+
+
+def phase_alignment(checkpoint: Checkpoint, bins: PositiveInt = 36) -> PhaseAlignment:
+    r"""A neuron that fires for cos(w_k a + φ_a) and cos(w_k b + φ_b) votes for cos(w_k c + φ_a + φ_b).
+
+    Expect no order at first, and a peak at 0 in a network that multiplies waves: there the neurons' random phases
+    cancel, and what is left votes for the right answer.
+
+    Each neuron that varies, at its own frequency (`neuron_spectrum`). φ_c is that of what it gives the logits,
+    W_out·W_U or an MLP's W_U. φ_a and φ_b are read twice: from the "weights", an MLP's embeddings times its half of
+    W_in or a transformer's W_E·W_in; and from the "pre-activation", averaged over the other operand. For an MLP of one
+    layer the two are the same; in a transformer an operand reaches the neurons through attention, which W_E·W_in
+    leaves out, and only the second shows the peak. For differences φ_b counts negative.
+
+    Formula: N_a(x) \sim \cos(w_k x + \varphi_a), \quad N_b(x) \sim \cos(w_k x + \varphi_b),
+        \quad W_L(c) \sim \cos(w_k c + \varphi_c)
+
+    Paper: Gromov 2023, arXiv 2301.02679
+    """
+    found = cyclic(checkpoint.task)
+    angles = torch.full((2, checkpoint.neurons.shape[1]), torch.nan, dtype=torch.float64)
+    clear = torch.zeros(angles.shape[1], dtype=torch.bool)
+    if found is not None:
+        spectrum = checkpoint.measure("neuron_spectrum")
+        own, clear = spectrum.own_freq, spectrum.own_share > CLEAR
+        weights = {name: devices.float64(weight) for name, weight in checkpoint.weights.items()}
+        phi_c = _phases(checkpoint.run.architecture.neuron_logits(weights).T.cpu()[found.axis], own)
+        inputs = checkpoint.run.architecture.neuron_inputs(weights)
+        by_path = [None if inputs is None else inputs.cpu()[:, found.axis], _mean_inputs(checkpoint, found)]
+        for path, rows in enumerate(by_path):
+            if rows is not None:
+                angles[path] = _wrapped(_phases(rows[0], own) + found.sign * _phases(rows[1], own) - phi_c)
+    width = 2 * math.pi / bins
+    places = torch.arange(bins) - bins // 2
+    counts = [
+        torch.bincount((angle[angle.isfinite()] / width).round().long() % bins, minlength=bins)[places % bins]
+        for angle in angles
+    ]
+    mean_alignment, concentration = _circular_mean(angles)
+    clear_mean_alignment, clear_concentration = _circular_mean(angles[:, clear])
+    return PhaseAlignment(
+        path=("weights", "pre-activation"),
+        phase=places.double() * 360 / bins,
+        alignment=angles,
+        neurons=torch.stack(counts).double().where(concentration[:, None].isfinite(), torch.nan),
+        mean_alignment=mean_alignment,
+        concentration=concentration,
+        clear_mean_alignment=clear_mean_alignment,
+        clear_concentration=clear_concentration,
+    )
+
+
+def _circular_mean(angles: Float[Tensor, "path neuron"]) -> tuple[Float[Tensor, " path"], Float[Tensor, " path"]]:
+    """Direction and length of the mean unit vector of those that are known; NaN where none is."""
+    known = angles.isfinite()
+    vector = torch.polar(known.double(), angles.nan_to_num()).sum(dim=1) / known.sum(dim=1)
+    return vector.angle(), vector.abs()
+
+
+def _mean_inputs(checkpoint: Checkpoint, found: Cyclic) -> Float[Tensor, "operand n neuron"]:
+    """The pre-activations as functions of a, averaged over b, and of b, averaged over a."""
+    hook = checkpoint.run.architecture.neurons.replace("hook_post", "hook_pre")
+    table = found.table(checkpoint.last_position[hook])
+    return torch.stack([table.mean(dim=1), table.mean(dim=0)])
+
+
+def _phases(rows: Float[Tensor, "n neuron"], freqs: Int[Tensor, " neuron"]) -> Float[Tensor, " neuron"]:
+    """φ of the wave cos(w_k x + φ) that each column has at its frequency; NaN where it has none."""
+    n = len(rows)
+    angle = 2 * math.pi * ((torch.arange(n)[:, None] * freqs) % n).double() / n
+    cosine, sine = (rows * angle.cos()).sum(dim=0), (rows * angle.sin()).sum(dim=0)
+    there = (freqs > 0) & (torch.hypot(cosine, sine) > 1e-10 * rows.abs().sum(dim=0))
+    return torch.atan2(-sine, cosine).where(there, torch.nan)
+
+
+def _wrapped(angle: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    """Into -π…π."""
+    return torch.atan2(angle.sin(), angle.cos())
+
+
+def figure(result: xr.Dataset) -> list[Bars | Curves]:
+    return [
+        *(
+            Bars(f"φ_a + φ_b - φ_c, from the {path}", result.neurons.sel(path=path), width="half")
+            for path in _told(result)
+        ),
+        Curves(
+            "Agreement of the phases",
+            {f"{path}": result.concentration.sel(path=path) for path in _told(result)}
+            | {f"{path}, clear neurons": result.clear_concentration.sel(path=path) for path in _told(result)},
+            percent=True,
+        ),
+    ]
+
+
+def _told(result: xr.Dataset) -> list[str]:
+    """The paths of which there are numbers; all where there are none."""
+    known = result.concentration.notnull().any("step")
+    return [str(path) for path in result.path.values[known.values]] or [str(path) for path in result.path.values]
+
+
+def summary(result: xr.Dataset) -> Summary:
+    if not result.concentration[-1].notnull().any():
+        return Summary("The neurons have no phases: the task has no cyclic order, or none ever varies.")
+    paths = [path for path in _told(result) if bool(result.concentration.sel(path=path)[-1].notnull())]
+    values = {
+        path: {
+            name: float(result[name].sel(path=path)[-1])
+            for name in ("mean_alignment", "concentration", "clear_mean_alignment", "clear_concentration")
+        }
+        for path in paths
+    }
+    found = values[paths[-1]]
+    sentence = (
+        f"At the end φ_a + φ_b - φ_c, from the {paths[-1]}, is **{math.degrees(found['mean_alignment']):.0f}°**; "
+        f"the neurons agree to **{found['concentration']:.0%}**"
+    )
+    if not math.isnan(found["clear_concentration"]):
+        sentence += f", the clear ones to **{found['clear_concentration']:.0%}**"
+    return Summary(sentence + ".", values)
