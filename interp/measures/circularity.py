@@ -50,6 +50,8 @@ def circularity(checkpoint: Checkpoint, rows: Literal["residues", "all"] = "resi
         components = _components(devices.float64(checkpoint.weights["embed.W_E"]))[axis]
     else:
         components = _components(checkpoint.embedding[axis])
+    if not components.numel():
+        return Circularity(torch.tensor(torch.nan, dtype=torch.float64))
     power = torch.fft.rfft(components, dim=0)[1:].abs().square() * 2 / order.n  # [freq, component]
     if order.n % 2 == 0:
         power[-1] /= 2  # the wave (-1)^t has one direction, not two
@@ -70,6 +72,6 @@ def figure(result: xr.Dataset) -> list[Curves]:
 def summary(result: xr.Dataset) -> Summary:
     found = result.circularity.dropna("step")
     if not found.size:
-        return Summary("The task has no cyclic order of its operands, so its embedding has no circles.")
+        return Summary("The embedding has no circles: it is constant, or the task has no cyclic order of its operands.")
     values = {"first": float(found[0]), "final": float(found[-1])}
     return Summary(f"The circularity of the embedding ends at **{values['final']:.3f}**.", values)

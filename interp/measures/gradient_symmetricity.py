@@ -64,7 +64,8 @@ def gradient_symmetricity(
     moved = (gradient.abs().amax(dim=2) > 0).all(dim=1)
     unit = gradient[moved] / gradient[moved].abs().amax(dim=2, keepdim=True)
     cosine = cosine_similarity(unit[:, 0], unit[:, 1], dim=1, eps=0)
-    return GradientSymmetricity(cosine.mean(), cosine.std() / len(cosine) ** 0.5, seed)
+    spread = cosine.std() if len(cosine) > 1 else cosine.new_tensor(torch.nan)
+    return GradientSymmetricity(cosine.mean(), spread / max(len(cosine), 1) ** 0.5, seed)
 
 
 def _triples(task: Task, n_triples: int, seed: int) -> tuple[Int[Tensor, "triple 2"], Int[Tensor, " triple"]]:

@@ -86,6 +86,9 @@ def recorded(run: Run) -> Recorded:
 
     Formula: \lvert x - r \rvert \le 10^{-4} \lvert r \rvert + 5 \cdot 10^{-8}, \quad
         \lvert x - d \rvert \le 10^{-6} \lvert d \rvert + 10^{-9}
+
+    Paper: Nanda et al. 2023, arXiv 2301.05217; Chughtai et al. 2023, arXiv 2302.03025; Zhong et al. 2023,
+        arXiv 2306.17844
     """
     rows = list(_rows(_metrics(run), run.final))
     statuses = tuple(dict.fromkeys(row.status for row in rows))
