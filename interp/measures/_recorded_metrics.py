@@ -76,9 +76,17 @@ METRICS = {
 """Theirs -> ours. {rep} stands for freq_1, freq_2, … and, for even n, sign, which is frequency n/2."""
 
 
+REP = re.compile(r"_(sign|freq_\d{1,9})_rep")
+
+
+def is_of_rep(name: str) -> bool:
+    """Whether a metric is one of many alike, one for each representation."""
+    return REP.search(name) is not None
+
+
 def find(name: str) -> Found | None:
     """The metric that a release calls `name`; None where no measure gives it."""
-    rep = re.search(r"_(sign|freq_\d{1,9})_rep", name)
+    rep = REP.search(name)
     general = name if rep is None else f"{name[: rep.start()]}_{{rep}}_rep{name[rep.end() :]}"
     metric = METRICS.get(general)
     return None if metric is None else Found(metric, rep[1] if rep else None)

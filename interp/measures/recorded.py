@@ -159,22 +159,22 @@ def _gold_names(path: Path) -> Iterable[str]:
 
 
 def figure(result: xr.Dataset) -> list[Table]:
-    if not result.sizes["metric"]:
+    """What differs comes first, then what is of the whole network, then what is of each representation."""
+    names, agrees = result.metric.values.tolist(), result.agrees.values.tolist()
+    order = sorted(range(len(names)), key=lambda place: (agrees[place], _recorded_metrics.is_of_rep(names[place])))
+    if not order:
         return []
-    status = xr.DataArray(
-        [str(result.status.values[place]).replace("_", " ") for place in result.has_status.values.argmax(axis=1)],
-        dims="metric",
-    )
-    rows = result.assign(how=status)
+    rows = result.isel(metric=order)
+    status = [str(rows.status.values[place]).replace("_", " ") for place in rows.has_status.values.argmax(axis=1)]
     columns = {
         "ours": rows.ours,
         "recorded": rows.recorded,
         "difference": _short(rows.difference),
         "derived again": rows.rederived,
         "difference from it": _short(rows.rederived_difference),
-        "the recorded value": rows.how,
+        "the recorded value": xr.DataArray(status, dims="metric"),
     }
-    return [Table("Ours and recorded", columns, highlight={"accent": ~result.agrees})]
+    return [Table("Ours and recorded", columns, highlight={"accent": ~rows.agrees})]
 
 
 def _short(difference: xr.DataArray) -> xr.DataArray:
