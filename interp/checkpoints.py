@@ -444,12 +444,24 @@ class Run:
                 return _digest_of(list(held.asked or held.steps))
             case ("recipe", _, _):
                 return self.recipe_digest
+            case ("beside", _, name):
+                return _digest_of(self._content_beside(name))
         kind, _, name = question.partition("/")
         return lookup.current_digest(kind, name)
 
     def _digest_of_first(self, steps: list[int]) -> str:
         step = self._first_readable(steps)
         return "" if step is None else self.digest(step)
+
+    def beside(self, name: str) -> bytes | None:
+        """The content of the file `name` in the run's folder, or beside the file that the run is; None without one."""
+        content = self._content_beside(name)
+        fingerprints.note(f"beside {name}", _digest_of(content))
+        return content
+
+    def _content_beside(self, name: str) -> bytes | None:
+        file = self.path / name if self.path.is_dir() else self.path.with_name(name)
+        return file.read_bytes() if file.is_file() else None
 
     def measure(self, name: str, **options: Any) -> xr.Dataset:
         """A measure over the whole run, computed once and remembered until its checkpoints change."""

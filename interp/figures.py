@@ -231,7 +231,55 @@ class Points:
         return _moving(self.title, [trace], layout, x, movers, choice=choice, width=self.width, height=380)
 
 
-AnyPanel = Curves | Heatmap | Bars | Points
+@dataclass(frozen=True)
+class Table:
+    """Arrays over one axis beside one another, a row per place of it, for numbers that are read and compared.
+
+    Numbers have `digits` significant digits; where there is none the cell is empty. `highlight` colours the rows where
+    its mask is True.
+    """
+
+    title: str
+    columns: Mapping[str, xr.DataArray]  # heading -> [axis], numbers or text
+    highlight: Mapping[str, xr.DataArray] | None = None  # colour role -> [axis]
+    digits: int = 7
+    width: str = "full"
+
+    def draw(self) -> Drawing:
+        first = next(iter(self.columns.values()))
+        axis = str(first.dims[0])
+        rows = first.sizes[axis]
+        colours = ["role:ink"] * rows
+        for role, mask in (self.highlight or {}).items():
+            colours = [f"role:{role}" if marked else colour for marked, colour in zip(mask, colours, strict=True)]
+        look = {"line": {"color": "role:grid"}, "fill": {"color": "role:paper"}, "height": ROW_HEIGHT}
+        cells = [[str(label) for label in _labels(first[axis])]]
+        cells += [[_cell(value, self.digits) for value in array.values] for array in self.columns.values()]
+        numeric = [array.dtype.kind in "fiu" for array in self.columns.values()]
+        align = ["left", *("right" if number else "left" for number in numeric)]
+        trace = {
+            "type": "table",
+            "header": {"values": [_nice(axis), *self.columns], "align": align, "font": {"color": "role:muted"}, **look},
+            "cells": {"values": cells, "align": align, "font": {"color": [colours]}, **look},
+            "columnwidth": [2.2, *(1.0 if number else 1.4 for number in numeric)],
+        }
+        margin = {"l": 0, "r": 0, "t": 0, "b": 0}
+        height = min(ROW_HEIGHT * (rows + 1) + 12, MOST_TABLE_HEIGHT)
+        return _still(self.title, [trace], {"margin": margin}, width=self.width, height=height)
+
+
+ROW_HEIGHT = 24
+MOST_TABLE_HEIGHT = 560
+"""Longer tables scroll."""
+
+
+def _cell(value: Any, digits: int) -> str:
+    if isinstance(value, float | np.floating):
+        return f"{value:.{digits}g}" if np.isfinite(value) else ""
+    return str(value)
+
+
+AnyPanel = Curves | Heatmap | Bars | Points | Table
 
 
 def default(result: xr.Dataset) -> list[AnyPanel]:

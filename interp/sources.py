@@ -65,6 +65,7 @@ def sources(document: Document) -> tuple[Source, ...]:
         document.problem(("runs",), "an analysis needs 'runs', a list of folders (or give --run PATH)")
         return ()
     found: list[Source] = []
+    told: set[str] = set()
     for place, item in enumerate(runs):
         path, importer = (item.get("path"), item.get("importer")) if isinstance(item, dict) else (item, None)
         for key in item if isinstance(item, dict) else ():
@@ -81,7 +82,9 @@ def sources(document: Document) -> tuple[Source, ...]:
             continue
         unset = re.findall(r"\$\{?(\w+)\}?", os.path.expandvars(path))
         if unset:
-            document.problem(("runs", place), f"{path}: the variable {unset[0]} is not set")
+            if unset[0] not in told:  # one missing variable is one mistake, however many runs it leads to
+                document.problem(("runs", place), f"{path}: the variable {unset[0]} is not set")
+            told.add(unset[0])
             continue
         matches = _expanded(path)
         if not matches:

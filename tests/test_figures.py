@@ -11,7 +11,7 @@ import xarray as xr
 from interp import colours, figures, notebook
 from interp.colours import COLOURS, SCALES
 from interp.errors import InterpError
-from interp.figures import Bars, Curves, Heatmap, Points
+from interp.figures import Bars, Curves, Heatmap, Points, Table
 
 SIZES = {"step": 4, "freq": 12, "head": 3, "a": 5, "b": 6, "neuron": 9, "eigenvalue": 2}
 STEPS = [0, 10, 20, 50]
@@ -38,6 +38,7 @@ PANELS = {
     "still bars": Bars("SB", array("freq")),
     "points": Points("P", array("step", "neuron"), array("step", "neuron")),
     "chosen points": Points("CP", array("step", "head", "neuron"), array("step", "head", "neuron"), choice="head"),
+    "table": Table("TA", {"power": array("freq"), "doubled": 2 * array("freq")}, highlight={"accent": mask("freq", 3)}),
 }
 every_panel = pytest.mark.parametrize("panel", PANELS.values(), ids=PANELS)
 
@@ -194,6 +195,21 @@ def test_bars_below_zero_are_within_the_picture(low):
     assert top >= max(0, panel.array.values.max())
 
 
+def test_a_table_has_a_row_for_each_place_and_a_column_for_each_array():
+    words = xr.DataArray([f"word {place}" for place in range(12)], dims="freq")
+    values = array("freq") / 3
+    values[5] = np.nan
+    drawing = Table("T", {"value": values, "word": words}, highlight={"accent": mask("freq", 2)}, digits=3).draw()
+    (trace,) = drawing.figure["data"]
+    labels, numbers, texts = trace["cells"]["values"]
+    assert trace["header"]["values"] == ["frequency", "value", "word"]
+    assert labels == [str(100 + place) for place in range(12)]
+    assert numbers[:3] == ["0.333", "0.667", "1"]
+    assert numbers[5] == ""
+    assert texts == words.values.tolist()
+    assert [place for place, colour in enumerate(trace["cells"]["font"]["color"][0]) if colour == "role:accent"] == [2]
+
+
 def numbers_in(value):
     if isinstance(value, dict):
         return [number for part in value.values() for number in numbers_in(part)]
@@ -214,7 +230,7 @@ def test_values_that_are_not_finite_spoil_no_axis_and_no_colour_scale(panel, odd
     arrays = {
         name: spoiled(value) if isinstance(value, xr.DataArray) else {key: spoiled(one) for key, one in value.items()}
         for name, value in vars(panel).items()
-        if name in ("array", "arrays", "x", "y") and not isinstance(value, str)
+        if name in ("array", "arrays", "columns", "x", "y") and not isinstance(value, str)
     }
     drawing = type(panel)(**(vars(panel) | arrays)).draw()
     limits = [*numbers_in(drawing.figure["layout"])]

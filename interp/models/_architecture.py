@@ -70,6 +70,16 @@ class Architecture(ABC):
         return self.last_position(weights, pairs)["logits"]
 
     @abstractmethod
+    def operands(self, weights: Weights, pairs: Int[Tensor, "pair 2"]) -> Float[Tensor, "pair operand d_model"]:
+        """The embeddings of a and b as each pair has them, before positions are added."""
+
+    @abstractmethod
+    def logits_of_operands(
+        self, weights: Weights, operands: Float[Tensor, "pair operand d_model"]
+    ) -> Float[Tensor, "pair d_vocab_out"]:
+        """The logits with these vectors in the place of the operands' embeddings, differentiable in them."""
+
+    @abstractmethod
     def embedding(self, weights: Weights) -> Float[Tensor, "p d_model"]:
         """W_E's rows for the residues 0…p-1; two operands' separate embeddings side by side."""
 

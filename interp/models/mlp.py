@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -107,6 +108,19 @@ class MLP(Architecture):
             return torch.randn(shape, generator=generator) / math.sqrt(fan)
 
         return {name: draw(name, shape) for name, shape in self.shapes.items()}
+
+    def operands(self, weights: Weights, pairs: Int[Tensor, "pair 2"]) -> Float[Tensor, "pair operand d_model"]:
+        embedded = [rows(weights[name], column) for name, column in zip(self.embeddings, pairs.unbind(1), strict=True)]
+        return torch.stack(embedded, dim=1)
+
+    def logits_of_operands(
+        self, weights: Weights, operands: Float[Tensor, "pair operand d_model"]
+    ) -> Float[Tensor, "pair d_vocab_out"]:
+        """The network in which every pair has two residues of its own."""
+        own = torch.arange(len(operands), device=operands.device)
+        tables = {"embed_a.W_E": operands[:, 0], "embed_b.W_E": operands[:, 1]}
+        twin = dataclasses.replace(self, shared_embedding=False)
+        return twin.last_position({**weights, **tables}, torch.stack([own, own], dim=1))["logits"]
 
     def embedding(self, weights: Weights) -> Float[Tensor, "p d_model"]:
         return torch.cat([weights[name] for name in sorted(set(self.embeddings))], dim=1)

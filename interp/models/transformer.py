@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 from dataclasses import dataclass
@@ -181,6 +182,23 @@ class Transformer(Architecture):
     @property
     def _first_token_of_b(self) -> int:
         return 0 if self.shared_vocab else self.task.p
+
+    def operands(self, weights: Weights, pairs: Int[Tensor, "pair 2"]) -> Float[Tensor, "pair operand d_model"]:
+        a, b = self.tokens(pairs)[:, :2].unbind(1)
+        return torch.stack([rows(weights["embed.W_E"], a), rows(weights["embed.W_E"], b)], dim=1)
+
+    def logits_of_operands(
+        self, weights: Weights, operands: Float[Tensor, "pair operand d_model"]
+    ) -> Float[Tensor, "pair d_vocab_out"]:
+        """The network in which every pair has two tokens of its own."""
+        n = len(operands)
+        own = torch.arange(n, device=operands.device)
+        equals = [weights["embed.W_E"][self.d_vocab - 1 :]] if self.equals_sign else []
+        twin = dataclasses.replace(
+            self, task=dataclasses.replace(self.task, p=n), shared_vocab=False, d_vocab=2 * n + len(equals)
+        )
+        W_E = torch.cat([operands[:, 0], operands[:, 1], *equals])
+        return twin.last_position({**weights, "embed.W_E": W_E}, torch.stack([own, own], dim=1))["logits"]
 
     def embedding(self, weights: Weights) -> Float[Tensor, "p d_model"]:
         return weights["embed.W_E"][: self.task.p]

@@ -116,6 +116,18 @@ def test_the_logits_alone_and_all_gradients_are_the_same_by_every_path(random_we
             torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-11, msg=f"{path}: {name}")
 
 
+@settings(max_examples=15, deadline=None)
+@given(transformers | mlps, st.integers(0, 2**31))
+def test_the_logits_of_the_operands_own_embeddings_are_the_logits(random_weights, architecture, seed):
+    weights = random_weights(architecture, seed)
+    pairs = architecture.task.pairs
+    operands = architecture.operands(weights, pairs)
+    logits = architecture.logits_of_operands(weights, operands)
+    assert relative(logits, architecture.last_position(weights, pairs)["logits"]) <= 1e-10
+    swapped = architecture.logits_of_operands(weights, operands.flip(0))
+    assert relative(swapped, logits.flip(0)) <= 1e-10  # each pair has embeddings of its own
+
+
 VARIANTS = [
     transformer(modular_arithmetic(7), 1, 8, 2, 5),
     transformer(modular_arithmetic(7), 1, 8, 2, 5, "gelu", biases="all", attention_rate=0.3, d_vocab_out=7),

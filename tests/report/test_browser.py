@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+import xarray as xr
 from opened_report import DESKTOP, Report
 from sample_page import CIRCLES, STEPS, circles, losses, many_runs_page, sample_page, spectrum, weights
 
 from interp.drawing import Drawing, Moving
+from interp.figures import Table
 from interp.report.page import Panel, RunPage, Section
 from interp.report.render import render
 
@@ -240,6 +243,21 @@ def test_the_table_has_the_step_one_looks_at(report: Report) -> None:
     assert float(cells[-1]) == pytest.approx(spectrum(0)[0, 3], rel=1e-4)
     report.open_table(f"sample_59-{LOSS}")
     assert report.page.locator(f"#sample_59-{LOSS} tbody tr").count() == 3
+
+
+def test_a_table_is_drawn_in_the_theme_s_colours_and_can_be_read_as_one(browser: Browser, tmp_path: Path) -> None:
+    values = xr.DataArray([0.5, 0.25], dims="metric", coords={"metric": ["first", "second"]})
+    drawing = Table("Values", {"ours": values}, highlight={"accent": values < 0.5}).draw()
+    section = Section("values", "Values", "", "", (), "", (Panel(drawing, ""),), ())
+    page = sample_page()
+    runs = (replace(page.runs[0], name="run", sections=(section,)),)
+    (tmp_path / "table.html").write_text(render(replace(page, runs=runs)), encoding="utf-8")
+    with Report(browser, tmp_path / "table.html") as report:
+        panel = report.page.locator("#run-values-0")
+        cells = panel.locator(".panel-plot .column-cell:not(#header)").all_text_contents()
+        assert {"first", "second", "0.5", "0.25"} <= {cell.strip() for cell in cells}
+        report.open_table("run-values-0")
+        assert panel.locator("tbody tr").all_inner_texts() == ["first\t0.5", "second\t0.25"]
 
 
 def test_headings_are_in_order(report: Report) -> None:

@@ -6,9 +6,12 @@ function fillTables(view, drawing, step) {
   const [x, y] = [drawing.axisTitle("xaxis"), drawing.axisTitle("yaxis")];
   const caption = drawing.spec.title + (step === undefined ? "" : `, step ${formatStep(step)}`);
   const atStep = (labels) => (drawing.spec.time_axis ? [indexAtOrBefore(labels, step)] : [...labels.keys()]);
-  const points = data.filter((trace) => trace.type !== "heatmap").flatMap((trace) => pointRows(trace, atStep));
+  const points = data.filter((trace) => trace.type !== "heatmap" && trace.type !== "table").flatMap((trace) => pointRows(trace, atStep));
   const cells = data.filter((trace) => trace.type === "heatmap").flatMap((trace) => cellRows(trace, atStep));
   view.replaceChildren();
+  for (const { header, cells: { values } } of data.filter((trace) => trace.type === "table")) {
+    view.append(tableElement(caption, header.values, values[0].map((_, row) => values.map((column) => column[row]))));
+  }
   if (points.length) view.append(tableElement(caption, ["", x, y], points));
   if (cells.length) view.append(tableElement(caption, [x, y, "value"], cells));
 }

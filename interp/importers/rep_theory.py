@@ -1,0 +1,145 @@
+"""The networks of Chughtai et al. 2023, "A toy model of universality", on cyclic groups."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from interp import foreign
+from interp.errors import InterpError, shown
+from interp.importers._imported import Arrays, Given, Imported, state_dict
+
+PERCEPTRON = {"W_x": "embed_a.W_E", "W_y": "embed_b.W_E", "W": "mlp.W_in", "W_U": "unembed.W_U"}
+"""Theirs -> ours."""
+NO_PARAMETERS = {"x_embed", "y_embed", "blocks.0.attn.mask", "blocks.0.attn.IGNORE"}
+"""Of a transformer: second names of W_E, and buffers."""
+LETTERS = {"CyclicGroup": "C", "DihedralGroup": "D", "SymmetricGroup": "S", "AlternatingGroup": "A"}
+CONFIG, MODEL = "cfg.json", "model.pt"
+
+
+def rep_theory(path: Path) -> Imported:
+    """A folder of the rep-theory release, model.pt with cfg.json, or the model.pt in it; cyclic groups C_n only.
+
+    Perceptrons without biases, a table for each operand, side by side; and one-layer transformers on [a, b, =] with
+    n logits, whose biases were never trained and are left out. The split is the release's own rule with the
+    configuration's seed and share. model.pt is at step num_epochs; beside it may lie checkpoints/epoch_….pt, each
+    saved after that epoch's update: epoch 99 is step 100. Of a file in that folder the configuration lies one up.
+
+    Raises InterpError where there is no configuration, the group is not cyclic, or the weights are no such network.
+    """
+    settings, place = _settings(path)
+    try:
+        group, n = str(settings["group"]), int(settings["group_parameter"])
+        task = {"seed": int(settings["seed"]), "frac_train": float(settings["frac_train"])}
+        num_epochs = int(settings["num_epochs"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise InterpError(f"{place}: it lacks, or has no number at, {shown(error)}") from None
+    if group != "CyclicGroup":
+        name = f"{LETTERS.get(group, f'{shown(group, 40)} ')}{n}"
+        raise InterpError(f"{path}: its group is {name}; the cyclic ones (C113, C118) are read, groups come later")
+    files = _files(path, num_epochs)
+
+    def load(step: int) -> Arrays:
+        return _ours(_tensors(files[step]), files[step])
+
+    return Imported(
+        ("modular_arithmetic", task | {"p": n, "operation": "x+y", "split": "rep_theory"}),
+        _model(_last(files), n),
+        sorted(files),
+        load,
+        files=files,
+    )
+
+
+def recognises(path: Path) -> bool:
+    """Whether a configuration with a group and its parameter lies with the weights."""
+    try:
+        settings, _ = _settings(path)
+    except InterpError:
+        return False
+    return {"group", "group_parameter"} <= settings.keys()
+
+
+def _settings(path: Path) -> tuple[dict[str, Any], Path]:
+    folder = path if path.is_dir() else path.parent
+    beside = [folder / CONFIG] if path.is_dir() else [folder / CONFIG, folder.parent / CONFIG]
+    place = next((file for file in beside if file.is_file()), None)
+    if place is None:
+        raise InterpError(f"{path} has no configuration: expected {folder / CONFIG}")
+    try:
+        content = json.loads(place.read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:
+        raise InterpError(f"{place} cannot be read as JSON: {shown(error)}") from None
+    if not isinstance(content, dict):
+        raise InterpError(f"{place} should hold names and values")
+    return content, place
+
+
+def _files(path: Path, num_epochs: int) -> dict[int, Path]:
+    """step -> file. One file by its name, a folder by the files of its series and model.pt."""
+    if path.is_file():
+        return {_step_of(path, num_epochs): path}
+    series = sorted((path / "checkpoints").glob("epoch_*.pt"))
+    files = {_step_of(file, num_epochs): file for file in series if re.fullmatch(r"epoch_\d{1,12}", file.stem)}
+    if (path / MODEL).is_file():
+        files[num_epochs] = path / MODEL
+    if not files:
+        raise InterpError(f"{path} holds no {MODEL} and no checkpoints/epoch_….pt")
+    return files
+
+
+def _step_of(file: Path, num_epochs: int) -> int:
+    epoch = re.fullmatch(r"epoch_(\d{1,12})", file.stem)
+    return int(epoch[1]) + 1 if epoch else num_epochs
+
+
+def _tensors(file: Path) -> Arrays:
+    return state_dict(foreign.read(file), str(file))
+
+
+def _last(files: Mapping[int, Path]) -> Arrays:
+    """The last network that can be read. Raises the reason for the last one where none can."""
+    reason: InterpError | None = None
+    for step in sorted(files, reverse=True):
+        try:
+            return _ours(_tensors(files[step]), files[step])
+        except InterpError as error:
+            reason = reason or error
+    assert reason is not None
+    raise reason
+
+
+def _ours(tensors: Arrays, file: Path) -> Arrays:
+    """Their tensors under our names, which have the same shapes."""
+    if tensors.keys() == PERCEPTRON.keys():
+        return {ours: tensors[theirs] for theirs, ours in PERCEPTRON.items()}
+    if not {"embed.W_E", "blocks.0.attn.W_Q", "blocks.0.mlp.W_in", "unembed.W_U"} <= tensors.keys():
+        raise InterpError(
+            f"{file} is no network of the rep-theory release: it holds {shown(', '.join(tensors))}; "
+            f"expected {', '.join(PERCEPTRON)}, or a one-layer transformer's embed.W_E, …, unembed.W_U"
+        )
+    parameters = {name: array for name, array in tensors.items() if name not in NO_PARAMETERS}
+    trained = [name for name, array in parameters.items() if ".b_" in name and np.any(array)]
+    if trained:
+        raise InterpError(f"{file}: {shown(trained[0])} is not 0; the biases of the release were never trained")
+    return {name: array for name, array in parameters.items() if ".b_" not in name}
+
+
+def _model(weights: Arrays, n: int) -> Given:
+    if "mlp.W_in" in weights:
+        return "mlp", {"d_model": weights["embed_a.W_E"].shape[-1], "d_mlp": weights["mlp.W_in"].shape[-1]}
+    return (
+        "transformer",
+        {
+            "d_model": weights["embed.W_E"].shape[-1],
+            "n_heads": len(weights["blocks.0.attn.W_Q"]),
+            "d_mlp": weights["blocks.0.mlp.W_in"].shape[-1],
+            "biases": "none",
+            "d_vocab_out": n,
+        },
+    )

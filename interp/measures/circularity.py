@@ -1,0 +1,77 @@
+"""Whether the embedding lies on circles."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import xarray as xr
+from jaxtyping import Float
+from torch import Tensor
+
+from interp import devices
+from interp.checkpoints import Checkpoint
+from interp.figures import Curves
+from interp.measures._cyclic import cyclic
+from interp.summaries import Summary
+
+COMPONENTS = 4
+"""Principal components looked at, two to a circle."""
+
+
+@dataclass(frozen=True)
+class Circularity:
+    circularity: Float[Tensor, ""]
+    """Share of the first four principal components of W_E that is one wave each, mean"""
+
+
+def circularity(checkpoint: Checkpoint, rows: Literal["residues", "all"] = "residues") -> Circularity:
+    r"""An embedding made of circles has waves for principal components.
+
+    Each of the first four principal components of W_E is a vector over the residues; the largest share of it that a
+    single frequency holds is taken, and the mean of the four. Expect values near 1 where two circles dominate, in
+    a clock as in a pizza, and less before, or where several circles of one size share components.
+
+    rows: "residues", the rows of W_E for the residues (of a, where b has tokens of its own); "all" takes the principal
+    components over the whole vocabulary and then the rows of the residues, as the release did. Where singular
+    values lie close together, different solvers differ by 1e-4.
+
+    Formula: \frac{1}{4} \sum_{j=1}^{4} \max_k \frac{2}{p} \left|\sum_t v^{(j)}_t e^{2\pi i k t/p}\right|^2,
+        \quad \lVert v^{(j)} \rVert = 1
+
+    Paper: Zhong et al. 2023, arXiv 2306.17844
+    """
+    order = cyclic(checkpoint.task)
+    if order is None:
+        return Circularity(torch.tensor(torch.nan, dtype=torch.float64))
+    axis = order.axis.to(checkpoint.embedding.device)
+    if rows == "all" and "embed.W_E" in checkpoint.weights:
+        components = _components(devices.float64(checkpoint.weights["embed.W_E"]))[axis]
+    else:
+        components = _components(checkpoint.embedding[axis])
+    if not components.numel():
+        return Circularity(torch.tensor(torch.nan, dtype=torch.float64))
+    power = torch.fft.rfft(components, dim=0)[1:].abs().square() * 2 / order.n  # [freq, component]
+    if order.n % 2 == 0:
+        power[-1] /= 2  # the wave (-1)^t has one direction, not two
+    return Circularity(power.amax(dim=0).clip(max=1).mean())
+
+
+def _components(W_E: Float[Tensor, "token d_model"]) -> Float[Tensor, "token component"]:
+    """The first principal components' scores, each of unit length; those of rounding alone are left out."""
+    vectors, size, _ = torch.linalg.svd(W_E - W_E.mean(dim=0), full_matrices=False)
+    real = size > 1e-12 * W_E.norm()
+    return vectors[:, real][:, :COMPONENTS]
+
+
+def figure(result: xr.Dataset) -> list[Curves]:
+    return [Curves("Circularity", {"all": result.circularity})]
+
+
+def summary(result: xr.Dataset) -> Summary:
+    found = result.circularity.dropna("step")
+    if not found.size:
+        return Summary("The embedding has no circles: it is constant, or the task has no cyclic order of its operands.")
+    values = {"first": float(found[0]), "final": float(found[-1])}
+    return Summary(f"The circularity of the embedding ends at **{values['final']:.3f}**.", values)

@@ -1,0 +1,199 @@
+"""What a release recorded of its networks, beside our numbers."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from jaxtyping import Bool, Float
+
+from interp import lookup
+from interp.checkpoints import Checkpoint, Run
+from interp.errors import InterpError, shown
+from interp.figures import Table
+from interp.measures import _recorded_metrics
+from interp.summaries import Summary
+
+RECORDED_RTOL, RECORDED_ATOL = 1e-4, 5e-8
+"""Against a recorded value, which was computed in float32."""
+REDERIVED_RTOL, REDERIVED_ATOL = 1e-6, 1e-9
+"""Against the definition's value in float64."""
+REPRODUCED = "reproduced"
+TINY = "below_float64_softmax_resolution"
+
+
+@dataclass(frozen=True)
+class Recorded:
+    metric: tuple[str, ...]
+    status: tuple[str, ...]
+    recorded: Float[np.ndarray, " metric"]
+    """The release's value"""
+    rederived: Float[np.ndarray, " metric"]
+    """The definition's value, derived again in float64"""
+    ours: Float[np.ndarray, " metric"]
+    """Our value at the last checkpoint"""
+    difference: Float[np.ndarray, " metric"]
+    """Difference of ours from the recorded value, as a share of it"""
+    rederived_difference: Float[np.ndarray, " metric"]
+    """Difference of ours from the value derived again, as a share of it"""
+    agrees: Bool[np.ndarray, " metric"]
+    """Ours is the value derived again and, where that reproduces it, the recorded one"""
+    has_status: Bool[np.ndarray, "metric status"]
+    """What is known of the recorded value"""
+
+
+@dataclass(frozen=True)
+class _Row:
+    """One metric of a gold file."""
+
+    metric: str
+    recorded: float
+    rederived: float
+    status: str
+    ours: float
+    rtol: float
+
+    @property
+    def agrees(self) -> bool:
+        if self.status == TINY:
+            return abs(self.ours) < 1e-11
+        known = [(self.rederived, max(REDERIVED_RTOL, self.rtol), REDERIVED_ATOL)]
+        if self.status == REPRODUCED:
+            known.append((self.recorded, max(RECORDED_RTOL, self.rtol), RECORDED_ATOL))
+        compared = [(value, rtol, atol) for value, rtol, atol in known if not math.isnan(value)]
+        return bool(compared) and all(
+            abs(self.ours - value) <= rtol * abs(value) + atol for value, rtol, atol in compared
+        )
+
+
+def recorded(run: Run) -> Recorded:
+    r"""What a release recorded of a network, and what comes out here.
+
+    The values lie beside the weights, in gold.json or gold_….json: for each metric the recorded value, the value that
+    follows from its definition in float64, and what is known of the recorded one. Expect ours to agree with the
+    definition's to 1e-6, and with the recorded value to 1e-4 where that is reproduced: releases computed in float32.
+    (Circularity: 2e-4, for solvers differ.) Where a recorded value is wrong, older than the weights, or of a split that
+    nobody recorded, only the definition's counts.
+
+    Metrics that no measure here defines, and those for which there is nothing to compare with, are left out.
+
+    Formula: \lvert x - r \rvert \le 10^{-4} \lvert r \rvert + 5 \cdot 10^{-8}, \quad
+        \lvert x - d \rvert \le 10^{-6} \lvert d \rvert + 10^{-9}
+
+    Paper: Nanda et al. 2023, arXiv 2301.05217; Chughtai et al. 2023, arXiv 2302.03025; Zhong et al. 2023,
+        arXiv 2306.17844
+    """
+    rows = list(_rows(_metrics(run), run.final))
+    statuses = tuple(dict.fromkeys(row.status for row in rows))
+    recorded, rederived, ours = (
+        np.array([getattr(row, name) for row in rows], float) for name in ("recorded", "rederived", "ours")
+    )
+    with np.errstate(divide="ignore", invalid="ignore"):
+        difference, rederived_difference = (np.abs(ours - known) / np.abs(known) for known in (recorded, rederived))
+    return Recorded(
+        metric=tuple(row.metric for row in rows),
+        status=statuses,
+        recorded=recorded,
+        rederived=rederived,
+        ours=ours,
+        difference=difference,
+        rederived_difference=rederived_difference,
+        agrees=np.array([row.agrees for row in rows], bool),
+        has_status=np.array([[row.status == status for status in statuses] for row in rows], bool).reshape(
+            len(rows), len(statuses)
+        ),
+    )
+
+
+def _rows(metrics: Mapping[str, Any], checkpoint: Checkpoint) -> Iterator[_Row]:
+    defined = lookup.names("measures")
+    for name, entry in metrics.items():
+        found = _recorded_metrics.find(str(name))
+        if found is None or found.metric.measure not in defined:
+            continue
+        recorded, rederived, status = _entry(str(name), entry)
+        if math.isnan(rederived) and status != REPRODUCED:
+            continue
+        yield _Row(str(name), recorded, rederived, status, found.value(checkpoint), found.metric.rtol)
+
+
+def _entry(name: str, entry: Any) -> tuple[float, float, str]:
+    try:
+        recorded, rederived, status = entry
+        numbers = [math.nan if value is None else float(value) for value in (recorded, rederived)]
+    except (TypeError, ValueError, OverflowError):
+        raise InterpError(
+            f"the gold file's {shown(name, 60)} is {shown(entry, 60)}; expected [recorded, derived again, status]"
+        ) from None
+    return numbers[0], numbers[1], re.sub(r"[^\w :().-]", "?", str(status))[:80]
+
+
+def _metrics(run: Run) -> Mapping[str, Any]:
+    """The metrics of the gold file beside the weights; none where there is no such file."""
+    for name in _gold_names(run.path):
+        content = run.beside(name)
+        if content is None:
+            continue
+        try:
+            metrics = json.loads(content)["metrics"]
+        except (ValueError, KeyError, TypeError, RecursionError):
+            raise InterpError(f"{name} beside {run.path} should be JSON that holds 'metrics'") from None
+        if not isinstance(metrics, dict):
+            raise InterpError(f"{name} beside {run.path}: 'metrics' should hold names and values")
+        return metrics
+    return {}
+
+
+def _gold_names(path: Path) -> Iterable[str]:
+    """model_abc.pt -> gold_abc.json; abc.pth -> gold_abc.json; a folder or model.pt -> gold.json."""
+    if path.is_dir():
+        return ("gold.json",)
+    return (f"gold_{path.stem.removeprefix('model_')}.json", "gold.json")
+
+
+def figure(result: xr.Dataset) -> list[Table]:
+    """What differs comes first, then what is of the whole network, then what is of each representation."""
+    names, agrees = result.metric.values.tolist(), result.agrees.values.tolist()
+    order = sorted(range(len(names)), key=lambda place: (agrees[place], _recorded_metrics.is_of_rep(names[place])))
+    if not order:
+        return []
+    rows = result.isel(metric=order)
+    status = [str(rows.status.values[place]).replace("_", " ") for place in rows.has_status.values.argmax(axis=1)]
+    columns = {
+        "ours": rows.ours,
+        "recorded": rows.recorded,
+        "difference": _short(rows.difference),
+        "derived again": rows.rederived,
+        "difference from it": _short(rows.rederived_difference),
+        "the recorded value": xr.DataArray(status, dims="metric"),
+    }
+    return [Table("Ours and recorded", columns, highlight={"accent": ~rows.agrees})]
+
+
+def _short(difference: xr.DataArray) -> xr.DataArray:
+    """As text of two digits; nothing where there is no number to compare with."""
+    texts = ["0" if value == 0 else f"{value:.1e}" if np.isfinite(value) else "" for value in difference.values]
+    return difference.copy(data=texts)
+
+
+def summary(result: xr.Dataset) -> Summary:
+    count = result.sizes["metric"]
+    if not count:
+        return Summary("No values that its authors recorded lie beside the weights.")
+    agreeing = int(result.agrees.sum())
+    reproduced = result.agrees & result.has_status.sel(status=result.status == REPRODUCED).any("status")
+    values = {"metrics": count, "agreeing": agreeing, "as_recorded": int(reproduced.sum())}
+    if agreeing == count:
+        return Summary(
+            f"**All {count}** metrics agree, **{values['as_recorded']}** of them with a recorded value.", values
+        )
+    others = [str(name) for name in result.metric.values[~result.agrees.values]]
+    listed = ", ".join(others[:5]) + (f" and {len(others) - 5} more" if len(others) > 5 else "")
+    return Summary(f"**{agreeing} of {count}** metrics agree; not {listed}.", values)

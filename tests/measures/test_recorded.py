@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from interp import lookup
+from interp.analysis import open_runs, read
+from interp.checkpoints import open_run
+from interp.errors import InterpError
+from interp.measures._recorded_metrics import METRICS, find
+from interp.results import over_steps, panels, summary
+
+TASK = {"modular_arithmetic": {"p": 5}}
+MODEL = {"mlp": {"d_model": 3, "d_mlp": 4, "shared_embedding": True}}
+ANALYSIS = Path(__file__).parents[2] / "analyses" / "published.yaml"
+RELEASES = ("pizza", "progress_measures", "rep_theory")
+"""Folders of the reference, and the importers that read them."""
+
+
+@pytest.fixture
+def run(make_run):
+    shapes = make_run({}, TASK, MODEL, name="shapes").architecture.shapes
+    generator = torch.Generator().manual_seed(0)
+    return make_run({7: {name: torch.randn(shape, generator=generator) for name, shape in shapes.items()}}, TASK, MODEL)
+
+
+def write(run, metrics):
+    (run.path / "gold.json").write_text(json.dumps({"metrics": metrics}))
+
+
+def rows(run):
+    """metric -> (ours, agrees)"""
+    found = over_steps("recorded", run)
+    both = zip(found.ours.values.tolist(), found.agrees.values.tolist(), strict=True)
+    return dict(zip(found.metric.values.tolist(), both, strict=True))
+
+
+def test_ours_stands_beside_what_was_recorded_and_derived_again(run):
+    norm = float(run.final.measure("weight_norm").total)
+    write(run, {"parameter_norm": [norm * (1 - 5e-5), norm * (1 + 5e-7), "reproduced"]})
+    found = over_steps("recorded", run)
+    assert found.metric.values.tolist() == ["parameter_norm"]
+    assert float(found.ours[0]) == norm
+    assert float(found.recorded[0]) == norm * (1 - 5e-5)
+    assert float(found.rederived[0]) == norm * (1 + 5e-7)
+    assert float(found.difference[0]) == pytest.approx(5e-5, rel=1e-3)
+    assert float(found.rederived_difference[0]) == pytest.approx(5e-7, rel=1e-3)
+    assert bool(found.agrees[0])
+    assert found.status.values[found.has_status[0].values].tolist() == ["reproduced"]
+
+
+@pytest.mark.parametrize(
+    ("recorded", "rederived", "status", "agrees"),
+    [
+        (1 + 2e-4, 1, "reproduced", False),
+        (1 + 2e-4, 1, "recorded_wrong:always_0", True),
+        (1 + 2e-4, 1, "one optimizer step older than the weights", True),
+        (1, 1 + 2e-6, "reproduced", False),
+        (None, 1, "rederived_only", True),
+        (None, 1 + 2e-6, "rederived_only", False),
+        (1, None, "reproduced", True),
+    ],
+)
+def test_what_agrees_is_the_definition_s_value_and_the_recorded_one_where_it_is_reproduced(
+    run, recorded, rederived, status, agrees
+):
+    norm = float(run.final.measure("weight_norm").total)
+    write(run, {"parameter_norm": [value and value * norm for value in (recorded, rederived)] + [status]})
+    assert rows(run)["parameter_norm"] == (norm, agrees)
+
+
+def test_what_no_measure_gives_and_what_cannot_be_compared_is_left_out(run):
+    loss = float(run.final.measure("loss").all_loss)
+    write(
+        run,
+        {
+            "mean_std_row": [1, 1, "reproduced"],
+            "hidden_excluded_loss_freq_1_rep": [1, 1, "reproduced"],
+            "train_loss": [0.5, None, "recorded_only(split or history unknown)"],
+            "all_loss": [None, loss, "rederived_only"],
+        },
+    )
+    assert rows(run) == {"all_loss": (loss, True)}
+
+
+def test_without_a_gold_file_it_says_so(run):
+    found = over_steps("recorded", run)
+    assert found.sizes["metric"] == 0
+    assert "No values" in summary("recorded", found).sentence
+    assert panels("recorded", found) == []
+
+
+def test_a_gold_file_that_is_changed_is_read_again(run, tmp_path):
+    for value in (1.0, 2.0):
+        write(run, {"parameter_norm": [None, value, "rederived_only"]})
+        found = over_steps("recorded", run, keep=tmp_path / "kept")
+        assert float(found.rederived[0]) == value
+
+
+@pytest.mark.parametrize(
+    "content", ["{", "[]", '{"metrics": 3}', '{"metrics": {"acc": 3}}', '{"metrics": {"acc": ["x", 1, "reproduced"]}}']
+)
+def test_a_gold_file_that_is_none_ends_in_one_line(run, content):
+    (run.path / "gold.json").write_text(content)
+    with pytest.raises(InterpError) as error:
+        over_steps("recorded", run)
+    assert "\n" not in str(error.value)
+
+
+def test_the_table_shows_what_differs_in_colour_and_no_markup_of_the_file(run):
+    norm = float(run.final.measure("weight_norm").total)
+    hostile = '<a href="javascript:alert(1)">reproduced</a>'
+    write(run, {"parameter_norm_notebook": [None, norm, hostile], "parameter_norm": [None, 2 * norm, "rederived_only"]})
+    found = over_steps("recorded", run)
+    (panel,) = panels("recorded", found)
+    (trace,) = panel.draw().figure["data"]
+    assert trace["cells"]["values"][0] == ["parameter_norm", "parameter_norm_notebook"]
+    assert trace["cells"]["font"]["color"] == [["role:accent", "role:ink"]]
+    assert "<" not in json.dumps(trace)
+    said = summary("recorded", found)
+    assert said.values == {"metrics": 2, "agreeing": 1, "as_recorded": 0}
+    assert "not parameter_norm." in said.sentence
+
+
+def test_a_representation_is_a_frequency_and_the_sign_is_p_half():
+    found = find("logit_freq_46_rep_trace_similarity")
+    assert found is not None
+    assert found.rep == "freq_46"
+    assert found.metric is METRICS["logit_{rep}_rep_trace_similarity"]
+    sign = find("logit_restricted_loss_sign_rep")
+    assert sign is not None
+    assert sign.rep == "sign"
+    assert find("logit_restricted_loss_standard_rep") is None
+    assert find("percent_x_embed_freq_1_rep") is None
+
+
+def networks_of(release: str, reference: Path):
+    """(weights, gold file) of each network of a release."""
+    if release == "rep_theory":
+        return [(folder, folder / "gold.json") for folder in sorted((reference / release).glob("C1*"))]
+    files = sorted((reference / release).glob("*.pt*"))
+    return [(file, file.with_name(f"gold_{file.stem.removeprefix('model_')}.json")) for file in files]
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_every_published_network_has_the_numbers_of_its_release(release, reference: Path):
+    """Every metric that a measure here gives: rtol 1e-6 + atol 1e-9 of the value derived again (circularity 2e-4), and
+    1e-4 + 5e-8 of the recorded one where that is reproduced."""
+    networks = networks_of(release, reference)
+    assert networks
+    measures = lookup.names("measures")
+    for path, gold in networks:
+        metrics = json.loads(gold.read_text())["metrics"]
+        found = over_steps("recorded", open_run(path, release))
+        ours = dict(zip(found.metric.values.tolist(), found.ours.values.tolist(), strict=True))
+        given = {name for name in metrics if (metric := find(name)) and metric.metric.measure in measures}
+        assert set(ours) == {name for name in given if not metrics[name][2].startswith("recorded_only")}, path.name
+        for name, value in ours.items():
+            recorded, rederived, status = metrics[name]
+            circular = "circularity" in name
+            if status == "below_float64_softmax_resolution":
+                assert value < 1e-11, (path.name, name)
+                continue
+            np.testing.assert_allclose(
+                value, rederived, 2e-4 if circular else 1e-6, 1e-9, err_msg=f"{path.name} {name}"
+            )
+            if status == "reproduced":
+                close = 2e-4 if circular else 1e-4
+                np.testing.assert_allclose(value, recorded, close, 5e-8, err_msg=f"{path.name} {name}")
+        assert found.agrees.all(), path.name
+
+
+def test_the_analysis_names_every_published_network(reference: Path):
+    runs = open_runs(read(ANALYSIS), "cpu")
+    assert [run.path for run in runs] == [path for release in RELEASES for path, _ in networks_of(release, reference)]
+
+
+def test_without_the_variable_the_analysis_ends_in_one_line(monkeypatch):
+    monkeypatch.delenv("INTERP_REFERENCE", raising=False)
+    with pytest.raises(InterpError, match="the variable INTERP_REFERENCE is not set") as error:
+        read(ANALYSIS)
+    assert "\n" not in str(error.value)
