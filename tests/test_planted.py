@@ -67,7 +67,7 @@ def test_pair_s_five_neurons_with_squares_are_the_closed_form_of_the_explorable(
     torch.testing.assert_close(logits / logits.max(), expected, atol=1e-12, rtol=0)
 
 
-def test_gromov_s_network_is_a_clock_on_every_frequency_the_better_the_wider(logits_of, make_run):
+def test_gromov_s_network_is_a_clock_on_every_frequency_the_better_the_wider(make_run):
     expected = planted.clock_logits(11, dict.fromkeys(range(1, 6), 2.0))
     distances = []
     for width in (400, 6400):

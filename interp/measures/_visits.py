@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from interp.checkpoints import Run
 
+FEW = 100
 SPARSE = 24
 DENSE = 16
 
@@ -11,10 +12,10 @@ DENSE = 16
 def around_grokking(run: Run) -> list[int]:
     """About 24 checkpoints over the whole run, and 16 about the time in which the test accuracy rises.
 
-    All of them where there are no more than 40. Where the split is unknown the accuracy on all pairs counts.
+    All of them where there are no more than 100. Where the split is unknown the accuracy on all pairs counts.
     """
     steps = run.steps
-    if len(steps) <= SPARSE + DENSE:
+    if len(steps) <= FEW:
         return steps
     stride = len(steps) // SPARSE
     places = sorted({*range(0, len(steps), stride), len(steps) - 1})

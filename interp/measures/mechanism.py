@@ -285,7 +285,8 @@ def _lone_circles(checkpoint: Checkpoint, found: Cyclic, whole: closed_forms.Fit
     nothing = torch.full((found.n_freqs,), torch.nan, dtype=torch.float64)
     by_freq = {name: nothing.clone() for name in ("clock", "pizza", "share")}
     mask = torch.zeros(found.n_freqs, dtype=torch.bool)
-    total, explained, powers = 0.0, dict.fromkeys(("clock", "pizza", "halves", "both"), 0.0), torch.zeros(2).double()
+    explained: dict[str, float] = dict.fromkeys(("clock", "pizza", "halves", "both"), 0.0)
+    total, powers = 0.0, torch.zeros(2, dtype=torch.float64)
     for freq in strongest:
         logits = _of_lone_circle(checkpoint, found, freq)
         variance = float(logits.square().sum())
@@ -402,10 +403,10 @@ def summary(result: xr.Dataset) -> Summary:
             for stage, step in zip(result.stage.values, result.stage_step.values, strict=True)
         },
     }
-    return Summary(" ".join([_ends_as(last, verdict, values), *_times(values)]), values)
+    return Summary(" ".join([_ends_as(last, verdict), *_times(values)]), values)
 
 
-def _ends_as(last: xr.Dataset, verdict: str, values: dict[str, object]) -> str:
+def _ends_as(last: xr.Dataset, verdict: str) -> str:
     margin = f"margin **{float(last.margin):.2f}**"
     explained = f"**{float(last.explained.sel(form='both')):.0%}**"
     if verdict == "memorisation":
