@@ -108,7 +108,7 @@ def _products(
     """<Z, Clock>, <Z, Pizza> and <Clock, Pizza> over all logits, Clock and Pizza of norm 1."""
     clock, pizza = _forms(profile)
     size = _size(profile.shape[1])
-    return tuple(size * (x * y).sum(1) for x, y in ((profile, clock), (profile, pizza), (clock, pizza)))
+    return size * (profile * clock).sum(1), size * (profile * pizza).sum(1), size * (clock * pizza).sum(1)
 
 
 def _forms(profile: Float[Tensor, "freq n"]) -> tuple[Float[Tensor, "freq n"], Float[Tensor, "freq n"]]:
@@ -121,7 +121,7 @@ def _forms(profile: Float[Tensor, "freq n"]) -> tuple[Float[Tensor, "freq n"], F
     pizza = shifted[torch.arange(len(profile)), closest.int().argmax(1)]  # of shifts as good, the least
     norm = _size(n).sqrt()[:, None]
     clock = torch.ones_like(profile)
-    return tuple(form / (norm * form.norm(dim=1, keepdim=True)) for form in (clock, pizza))
+    return clock / (norm * n**0.5), pizza / (norm * pizza.norm(dim=1, keepdim=True))
 
 
 def _freqs(n: int) -> Int[Tensor, " freq"]:

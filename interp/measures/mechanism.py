@@ -403,7 +403,7 @@ def summary(result: xr.Dataset) -> Summary:
             for stage, step in zip(result.stage.values, result.stage_step.values, strict=True)
         },
     }
-    return Summary(" ".join([_ends_as(last, verdict), *_times(values)]), values)
+    return Summary(" ".join([_ends_as(last, verdict), *_before(result), *_times(values)]), values)
 
 
 def _ends_as(last: xr.Dataset, verdict: str) -> str:
@@ -421,11 +421,21 @@ def _ends_as(last: xr.Dataset, verdict: str) -> str:
         f"{name} **{float(last.circle_explained.sel(form=name.lower())):.0%}**" for name in ("Clock", "Pizza")
     )
     form = "both" if verdict == "mixture" else verdict
-    name = {"clock": "Clock", "pizza": "Pizza", "mixture": "mixture of Clock and Pizza"}[verdict]
     return (
-        f"It ends as a **{name}** (its closed form recovers **{float(last.loss_recovered.sel(form=form)):.1%}** of the "
+        f"It ends as a **{NAMES[verdict]}** (its closed form recovers **{float(last.loss_recovered.sel(form=form)):.1%}** of the "
         f"loss; of its circles alone {circles} explain; {margin})."
     )
+
+
+NAMES = {"clock": "Clock", "pizza": "Pizza", "mixture": "mixture of Clock and Pizza"}
+
+
+def _before(result: xr.Dataset) -> list[str]:
+    """The other algorithms it ran on the way, each with its first step."""
+    verdicts = [str(verdict) for verdict in result.verdict.values]
+    others = [verdict for verdict in dict.fromkeys(verdicts) if verdict in NAMES and verdict != verdicts[-1]]
+    told = [f"a {NAMES[verdict]} at step **{int(result.step[verdicts.index(verdict)]):,}**" for verdict in others]
+    return [f"It was {_listed(told)} before."] if told else []
 
 
 def _times(values: dict[str, object]) -> list[str]:

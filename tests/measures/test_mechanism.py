@@ -168,6 +168,16 @@ def test_over_a_run_it_tells_when_the_circuit_was_there_and_when_the_accuracy_ro
     assert "embedding at step **100**" in told.sentence
 
 
+def test_an_algorithm_it_gave_up_is_told_with_its_first_step(make_run):
+    p, sizes = 11, {2: 30.0, 3: 20.0}
+    pizza, clock = (planted.of_logits(form(p, sizes)) for form in (planted.pizza_logits, planted.clock_logits))
+    run = make_run({0: pizza.weights, 100: pizza.weights, 200: clock.weights}, clock.task, clock.model)
+    told = summary("mechanism", run.measure("mechanism"))
+    assert told is not None
+    assert told.values["verdicts"] == ["pizza", "pizza", "clock"]
+    assert "It was a Pizza at step **0** before." in told.sentence
+
+
 VERDICTS = {
     "p99zdpze5l": "pizza",  # constant attention: Model A of the paper
     "18c9ev5v5p": "pizza",  # the same, each operand with an embedding of its own
