@@ -421,9 +421,10 @@ def _ends_as(last: xr.Dataset, verdict: str) -> str:
         f"{name} **{float(last.circle_explained.sel(form=name.lower())):.0%}**" for name in ("Clock", "Pizza")
     )
     form = "both" if verdict == "mixture" else verdict
+    recovered = f"**{float(last.loss_recovered.sel(form=form)):.1%}**"
     return (
-        f"It ends as a **{NAMES[verdict]}** (its closed form recovers **{float(last.loss_recovered.sel(form=form)):.1%}** of the "
-        f"loss; of its circles alone {circles} explain; {margin})."
+        f"It ends as a **{NAMES[verdict]}** (its closed form recovers {recovered} of the loss; "
+        f"of its circles alone {circles} explain; {margin})."
     )
 
 
