@@ -42,6 +42,12 @@ class Cyclic:
         return (place[:, None] + self.sign * place) % self.n
 
     @functools.cached_property
+    def difference(self) -> Int[Tensor, "a b"]:
+        """i - j where the answer is i + j, and i + j where it is i - j: n pairs have each."""
+        place = torch.arange(self.n)
+        return (place[:, None] - self.sign * place) % self.n
+
+    @functools.cached_property
     def train(self) -> Bool[Tensor, "a b"] | None:
         """Which pairs were trained on; None where nobody knows."""
         return None if self.task.train is None else self.table(self.task.train.double()) == 1
