@@ -17,6 +17,8 @@ from interp.report.plain import plain
 from interp.report.prose import paragraphs, sentence, short_reference
 
 ROW_SHARES = {"third": 2, "half": 3}  # sixths of a row that panels of these widths take
+ANSWERS = 4
+"""So many findings stand in large type, in the order of the measures; the others follow in the text's own size."""
 TELLING_PHASE = "circuit formation"  # a report opens where it ends
 
 
@@ -48,6 +50,7 @@ class PageGroup:
     id: str
     run: RunPage | None
     findings: Markup
+    more_findings: Markup
     sections: list[PageSection]
     spec: dict[str, Any]  # for the script
 
@@ -64,7 +67,8 @@ def outline(page: Page, store: ArrayStore) -> tuple[list[PageGroup], PageGroup |
 def _run_group(run: RunPage, name: str, store: ArrayStore, budget: int) -> PageGroup:
     sections = [_section(section, name, store, budget) for section in run.sections]
     addresses = {view.section.label: view.id for view in sections}
-    findings = Markup(" ").join(sentence(finding, addresses.get(finding.label)) for finding in run.findings)
+    sentences = [sentence(finding, addresses.get(finding.label)) for finding in run.findings]
+    findings, more = (Markup(" ").join(part) for part in (sentences[:ANSWERS], sentences[ANSWERS:]))
     spec = {
         "id": name,
         "steps": plain(run.steps),
@@ -73,14 +77,14 @@ def _run_group(run: RunPage, name: str, store: ArrayStore, budget: int) -> PageG
         "extent": _extent([run.steps]),
         "panels": _panel_specs(sections),
     }
-    return PageGroup(name, run, findings, sections, spec)
+    return PageGroup(name, run, findings, more, sections, spec)
 
 
 def _across_group(page: Page, store: ArrayStore, budget: int) -> PageGroup:
     sections = [_section(section, "across", store, budget) for section in page.across]
     extent = _extent(run.steps for run in page.runs)
     spec = {"id": "across", "phases": [], "extent": extent, "panels": _panel_specs(sections)}
-    return PageGroup("across", None, Markup(), sections, spec)
+    return PageGroup("across", None, Markup(), Markup(), sections, spec)
 
 
 def _section(section: Section, group: str, store: ArrayStore, budget: int) -> PageSection:
