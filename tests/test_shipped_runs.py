@@ -24,17 +24,25 @@ EXPECTED = [
     for path in sorted((ROOT / "checkpoints").rglob("expected.yaml"))
     for entry in yaml.safe_load(path.read_text())
 ]
+SHIPPED = [ROOT / "checkpoints" / "modular_addition_small"]
 _runs: dict[Path, interp.checkpoints.Run] = {}
 
 
 def found(folder: Path, entry: dict[str, Any]) -> Any:
-    run = _runs.setdefault(folder, interp.open_run(folder))
+    run = _opened(folder)
+    if "array" in entry:
+        step = entry["at"]["step"]
+        return float(interp.over_steps(entry["measure"], run, steps=[step])[entry["array"]].sel(entry["at"]))
     result = run.measure(entry["measure"])
-    if "finding" in entry:
-        summary = results.summary(entry["measure"], result)
-        assert summary is not None
-        return summary.values[entry["finding"]]
-    return float(result[entry["array"]].sel(entry["at"]))
+    summary = results.summary(entry["measure"], result)
+    assert summary is not None
+    return summary.values[entry["finding"]]
+
+
+def _opened(folder: Path) -> interp.checkpoints.Run:
+    if not (folder / "weights").exists():
+        pytest.skip(f"{folder.name} is not trained here: python -m interp.train checkpoints/{folder.name}")
+    return _runs.setdefault(folder, interp.open_run(folder))
 
 
 @pytest.mark.parametrize(("folder", "entry"), EXPECTED)
@@ -48,15 +56,13 @@ def test_the_measures_find_what_is_expected(folder: Path, entry: dict[str, Any])
 
 
 def test_a_run_that_ships_is_whole():
-    for path in sorted((ROOT / "checkpoints").rglob("expected.yaml")):
-        run = interp.open_run(path.parent)
+    for run in map(interp.open_run, SHIPPED):
         assert all(checkpoint.finite for checkpoint in run)
         assert {name: tuple(weight.shape) for name, weight in run.final.weights.items()} == run.architecture.shapes
 
 
 def test_a_run_that_ships_began_at_the_fresh_weights_of_its_seed():
-    for path in sorted((ROOT / "checkpoints").rglob("expected.yaml")):
-        run = interp.open_run(path.parent)
+    for run in map(interp.open_run, SHIPPED):
         assert run.training is not None
         fresh = run.architecture.initial(run.training.seed)
         for name, weight in run.first.weights.items():
