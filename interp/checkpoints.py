@@ -211,6 +211,7 @@ class Run:
         self._digests: dict[tuple[int, Any], str] = {}
         self._measured: dict[str, tuple[xr.Dataset, fingerprints.Reads, Any]] = {}
         self._told: set[str] = set()
+        self._finite: dict[str, bool] = {}
         self._measured_at_ends: dict[str, dict[str, tuple[Any, fingerprints.Reads]]] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -355,20 +356,35 @@ class Run:
 
     @property
     def first(self) -> Checkpoint:
-        return self._end("first", self._present_steps())
+        return self._end("first")
 
     @property
     def final(self) -> Checkpoint:
-        return self._end("final", self._present_steps()[::-1])
+        """The last whose weights are finite numbers; the last of all where none are."""
+        return self._end("final")
 
-    def _end(self, which: str, steps: list[int]) -> Checkpoint:
-        """The first of `steps` that can be read."""
-        step = self._first_readable(steps or self.steps)
+    def _end(self, which: str) -> Checkpoint:
+        step = self._end_step(which, self._present_steps() or self.steps)
         if step is None:
-            raise self._unreadable(steps)
+            raise self._unreadable(self._present_steps())
         digest = self.digest(step)
         fingerprints.note(which, digest)
         return Checkpoint(self, step, self._measured_at_ends.setdefault(digest, {}))
+
+    def _end_step(self, which: str, steps: list[int]) -> int | None:
+        """The first or the final step of those that can be read; None where none can."""
+        if which == "first":
+            return self._first_readable(steps)
+        last = readable = self._first_readable(steps[::-1])
+        while readable is not None and not self._is_finite(readable):
+            readable = self._first_readable([step for step in reversed(steps) if step < readable])
+        return last if readable is None else readable
+
+    def _is_finite(self, step: int) -> bool:
+        digest = self.digest(step)
+        if digest not in self._finite:
+            self._finite[digest] = Checkpoint(self, step).finite
+        return self._finite[digest]
 
     def _first_readable(self, steps: list[int]) -> int | None:
         if self._held:
@@ -434,9 +450,9 @@ class Run:
             case ("step", _, step):
                 return self.digest(int(step))
             case ("final", _, _):
-                return self._digest_of_first(self._present_steps()[::-1])
+                return self._digest_of_end("final")
             case ("first", _, _):
-                return self._digest_of_first(self._present_steps())
+                return self._digest_of_end("first")
             case ("steps", _, _):
                 return _digest_of(self._holding().steps)
             case ("asked", _, _):
@@ -449,8 +465,8 @@ class Run:
         kind, _, name = question.partition("/")
         return lookup.current_digest(kind, name)
 
-    def _digest_of_first(self, steps: list[int]) -> str:
-        step = self._first_readable(steps)
+    def _digest_of_end(self, which: str) -> str:
+        step = self._end_step(which, self._present_steps())
         return "" if step is None else self.digest(step)
 
     def beside(self, name: str) -> bytes | None:

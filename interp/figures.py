@@ -72,7 +72,7 @@ class Curves:
 class Heatmap:
     """A matrix in colour: over training where one of its axes is the step, else one frame per step.
 
-    One scale for all frames, from 0 (paper) for non-negative arrays, symmetric about 0 for signed ones.
+    One scale for all frames, from `paper` for non-negative arrays, symmetric about 0 for signed ones.
     """
 
     title: str
@@ -80,6 +80,8 @@ class Heatmap:
     x: str
     y: str
     width: str = "full"
+    paper: float = 0.0
+    """The value that has the colour of the page; below the smallest, all can be told from what is not there."""
 
     def draw(self) -> Drawing:
         over_time = "step" in (self.x, self.y)
@@ -93,7 +95,7 @@ class Heatmap:
             "x": _labels(array[self.x]),
             "y": _labels(array[self.y]),
             "z": values[-1] if moves else values,
-            "zmin": -top if signed else 0.0,
+            "zmin": -top if signed else self.paper,
             "zmax": top or 1.0,
             "colorscale": "role:diverging" if signed else "role:sequential",
             "showscale": False,

@@ -101,6 +101,8 @@ def over_steps(
 
     Raises InterpError where a measure, option or step is not there, or `keep` is in use.
     """
+    if not isinstance(run, Run):
+        raise InterpError(f"{run!r} is not a run; open it first: interp.open_run({str(run)!r})")
     wanted = asks(measures)
     for one in wanted:
         if schema.subject(one.measure) == "runs":
@@ -173,10 +175,10 @@ def _steps_of(one: Ask, run: Run, steps: choosing.Steps) -> list[int]:
         return choosing.choose(one.steps, run.steps, run.name)
     asked = choosing.choose(steps, run.steps, run.name)
     own = getattr(lookup.module_of("measures", one.measure), "steps", None)
-    if own is None:
+    if own is None or isinstance(steps, list):  # listed steps are meant
         return asked
     chosen = set(own(run))
-    return [step for step in asked if step in chosen]
+    return [step for step in asked if step in chosen] or asked[-1:]
 
 
 def _blocks(wanted: list[Ask], rows: dict[str, list[int]], missing: dict[str, list[int]]) -> list[dict[str, list[int]]]:

@@ -296,11 +296,24 @@ def test_a_measure_may_choose_its_own_steps(run_folder: Path, monkeypatch: pytes
 
     monkeypatch.setattr(weight_norm, "steps", lambda run: run.steps[:3], raising=False)
     run = interp.open_run(run_folder)
-    tree = interp.over_steps(["weight_norm", "loss"], run, steps=[0, 150, 3450])
-    assert tree.weight_norm.step.values.tolist() == [0, 150]
-    assert tree.loss.step.values.tolist() == [0, 150, 3450]
+    tree = interp.over_steps(["weight_norm", "loss"], run)
+    assert tree.weight_norm.step.values.tolist() == run.steps[:3]
+    assert tree.loss.step.values.tolist() == run.steps
+    listed = interp.over_steps("weight_norm", run, steps=[0, 150, 3450])
+    assert listed.step.values.tolist() == [0, 150, 3450]  # which are meant
+    monkeypatch.setattr(weight_norm, "steps", lambda run: run.steps[:0], raising=False)
+    assert interp.over_steps("weight_norm", run).step.values.tolist() == run.steps[-1:]
     again = interp.over_steps([{"weight_norm": {"steps": "all"}}], run, steps=[0])
     assert again.weight_norm.sizes["step"] == len(run.steps)
+
+
+def test_a_path_is_not_a_run_yet():
+    """In a process whose types are not checked while it runs, as these tests' are."""
+    code = "import interp; interp.over_steps('loss', 'checkpoints/x')"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(interp.__file__).parents[1]
+    )
+    assert "open it first: interp.open_run('checkpoints/x')" in done.stderr
 
 
 # What cannot be read, what is replaced, what is not finite.

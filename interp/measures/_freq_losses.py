@@ -115,7 +115,8 @@ def pairs(result: xr.Dataset) -> str:
     return "train" if bool(result.train_loss.notnull().any()) else "all"
 
 
-def restricted_summary(result: xr.Dataset) -> Summary:
+def restricted_summary(result: xr.Dataset, of: str = "") -> Summary:
+    """`of` names what is kept, where it is not the waves of the answer: "ideal cosines at "."""
     if not result.all_loss.notnull().any():
         return Summary("The task has no cyclic order of its operands, so its logits are no waves.")
     keys, said = _keys(result)
@@ -128,9 +129,8 @@ def restricted_summary(result: xr.Dataset) -> Summary:
         "half_step": _stays(result, result.all_loss < half),
         "network_half_step": _stays(result, test < half),
     }
-    sentence = (
-        f"On {said} alone the loss ends at **{values['final']:.2g}**, the {name} at **{values['network_final']:.2g}**"
-    )
+    ends, network = values["final"], values["network_final"]
+    sentence = f"On {of}{said} alone the loss ends at **{ends:.2g}**, the {name} at **{network:.2g}**"
     first, second = values["half_step"], values["network_half_step"]
     if first is not None and second is not None:
         sentence += (
@@ -139,7 +139,8 @@ def restricted_summary(result: xr.Dataset) -> Summary:
     return Summary(sentence + ".", values)
 
 
-def excluded_summary(result: xr.Dataset) -> Summary:
+def excluded_summary(result: xr.Dataset, of: str = "") -> Summary:
+    """`of` as for `restricted_summary`."""
     if not result.all_loss.notnull().any():
         return Summary("The task has no cyclic order of its operands, so its logits are no waves.")
     keys, said = _keys(result)
@@ -154,8 +155,8 @@ def excluded_summary(result: xr.Dataset) -> Summary:
         "above_guessing_step": _stays(result, excluded > guessing),
     }
     which = "train loss" if name == "train" else "loss"
-    sentence = f"Without {said} the {which} ends at **{values['final']:.3g}**, where guessing costs {guessing:.2f}"
-    if values["above_guessing_step"] is not None:
+    sentence = f"Without {of}{said} the {which} ends at **{values['final']:.3g}**, where guessing costs {guessing:.2f}"
+    if values["above_guessing_step"] not in (None, int(result.step[0])):
         sentence += f"; it is above that from **step {values['above_guessing_step']:,}** on"
     return Summary(sentence + ".", values)
 
@@ -167,7 +168,9 @@ def _keys(result: xr.Dataset) -> tuple[dict[str, object], str]:
     rule = rule if isinstance(rule, str) else "listed"
     listed = f"**{', '.join(map(str, key))}**" if 0 < len(key) <= 12 else f"**{len(key)}**"
     noun = "frequency" if len(key) == 1 else "frequencies"
-    words = f"the key {noun} {listed}" if len(key) <= 12 and key else f"the {listed} key {noun}"
+    if not key:
+        return {"key_freqs": key, "keys": rule}, f"**no** frequency (keys: {rule})"
+    words = f"the key {noun} {listed}" if len(key) <= 12 else f"the {listed} key {noun}"
     return {"key_freqs": key, "keys": rule}, f"{words} (keys: {rule})"
 
 

@@ -201,6 +201,8 @@ def _score(checkpoint: Checkpoint, found: Cyclic, logits: Float[Tensor, "pair lo
 
 def figure(result: xr.Dataset) -> list[Curves]:
     there = [stage for stage in result.stage.values if result.share.sel(stage=stage).notnull().any()]
+    if not there:
+        return []
     losses = result.test_loss if result.test_loss.notnull().any() else result.all_loss
     accuracies = result.test_accuracy if result.test_loss.notnull().any() else result.all_accuracy
     return [

@@ -104,7 +104,9 @@ def figure(result: xr.Dataset) -> list[Curves | Heatmap | Bars]:
 
 def summary(result: xr.Dataset) -> Summary:
     if not result.explained.notnull().any():
-        return Summary("The task has no cyclic order of its operands, so its logits are no cosines of a+b-c.")
+        return Summary(
+            "The task has no cyclic order of its operands, so its logits are no cosines of the answer less c."
+        )
     last = result.isel(step=-1)
     strong = [int(freq) for freq in last.freq.values[last.explained_by_freq.values >= 0.01]]
     values = {
@@ -112,7 +114,7 @@ def summary(result: xr.Dataset) -> Summary:
         "pizza_explained": float(last.pizza_explained),
         "frequencies": strong,
     }
-    sentence = f"Cosines of a+b-c explain **{values['explained']:.1%}** of the logits"
+    sentence = f"Cosines of the answer less c explain **{values['explained']:.1%}** of the logits"
     if 0 < len(strong) <= 12:
         sentence += f", most of it at **{', '.join(map(str, strong))}**"
     sentence += f"; with the loudness |cos(w(a-b)/2)| of a pizza, **{values['pizza_explained']:.1%}**."

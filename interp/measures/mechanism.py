@@ -96,8 +96,8 @@ def mechanism(checkpoint: Checkpoint, circles: int = 6) -> Mechanism:
     answer less than half. Since a network makes up by one circle for what another lacks, Clock and Pizza are told
     apart on its `circles` strongest circles one by one, each left alone in the embedding (Zhong et al. 2023): the
     verdict is the form that explains most of these logits with one coefficient a frequency, a *mixture* being the two
-    in equal power. *memorisation* is right on the training pairs and not on the others, of whose logits no closed form
-    explains half; all else is *unclear*.
+    in equal power. *memorisation* is right on the training pairs, without the key frequencies too (excluded loss), and
+    not on the others, of whose logits no closed form explains half; all else is *unclear*.
 
     Margin, from 0 to 1: of an algorithm, the share of what the next best form leaves unexplained that the verdict
     explains; of memorisation, how far the closed forms fall short of one half; of unclear, how far the worst condition
@@ -130,7 +130,7 @@ def mechanism(checkpoint: Checkpoint, circles: int = 6) -> Mechanism:
         accuracy=_accuracy(whole.flatten(0, 1), found.answer.flatten()),
         sparsity=1.0 if circles_compute else _sparsity(fits["both"].explained),
         test_explained=test_explained,
-        memorised=bool(loss.train_accuracy >= LEARNT and loss.test_accuracy < HALF),
+        memorised=_in_memory(checkpoint, found, loss),
     )
     scores = {name: _numbers({form: stand_ins[form][name] for form in FORMS}) for name in stand_ins["both"]}
     return Mechanism(
@@ -226,6 +226,12 @@ def _verdict(
     if memorised and test_explained < HALF:
         return "memorisation", min(1 - test_explained / HALF, 1.0)
     return "unclear", min(missed, 1.0)
+
+
+def _in_memory(checkpoint: Checkpoint, found: Cyclic, loss: Loss) -> bool:
+    """Whether it knows the training pairs and not the others, and knows them without the key frequencies too."""
+    known = bool(loss.train_accuracy >= LEARNT and loss.test_accuracy < HALF)
+    return known and bool(checkpoint.measure("excluded_loss").train_loss < HALF * math.log(found.n))
 
 
 def _sparsity(explained: Float[Tensor, " freq"]) -> float:
@@ -364,6 +370,8 @@ def over_run(result: xr.Dataset) -> Timeline:
 
 
 def figure(result: xr.Dataset) -> list[Curves | Bars]:
+    if not result.explained.notnull().any():
+        return []
     forms = [str(form) for form in result.form.values]
     stages = [str(stage) for stage in result.stage.values if result.share.sel(stage=stage).notnull().any()]
     return [

@@ -120,7 +120,7 @@ def figure(result: xr.Dataset) -> list[Heatmap | Bars | Curves]:
     axis = "neuron, sorted by its last frequency"
     frequency = result.committed_to.where(result.committed_to > 0).isel(neuron=by_end).rename(neuron=axis)
     panels: list[Heatmap | Bars | Curves] = [
-        Heatmap("Frequency of each neuron over training", frequency, x="step", y=axis)
+        Heatmap("Frequency of each neuron over training", frequency, x="step", y=axis, paper=-0.5 * len(result.freq))
     ]
     if shown:
         panels.append(

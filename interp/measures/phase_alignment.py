@@ -151,7 +151,8 @@ def summary(result: xr.Dataset) -> Summary:
     }
     found = values[paths[-1]]
     sentence = (
-        f"At the end φ_a + φ_b - φ_c, from the {paths[-1]}, is **{math.degrees(found['mean_alignment']):.0f}°**; "
+        f"At the end the operands' phases, from the {paths[-1]}, miss the answer's by "
+        f"**{math.degrees(found['mean_alignment']):.0f}°**; "
         f"the neurons agree to **{found['concentration']:.0%}**"
     )
     if not math.isnan(found["clear_concentration"]):

@@ -59,4 +59,4 @@ def figure(result: xr.Dataset) -> list[Curves | Heatmap | Bars]:
 
 
 def summary(result: xr.Dataset) -> Summary:
-    return excluded_summary(result)
+    return excluded_summary(result, "ideal cosines at ")

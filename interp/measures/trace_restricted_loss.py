@@ -61,4 +61,4 @@ def figure(result: xr.Dataset) -> list[Curves | Heatmap | Bars]:
 
 
 def summary(result: xr.Dataset) -> Summary:
-    return restricted_summary(result)
+    return restricted_summary(result, "ideal cosines at ")

@@ -45,11 +45,19 @@ def _run_page(run: Run, asks: Sequence[Ask], found: Mapping[str, xr.Dataset]) ->
     return RunPage(
         name=run.name,
         facts=_facts(run),
-        findings=tuple(Finding(label, summary.sentence, summary.values) for label, summary in said.items() if summary),
+        findings=_findings(said),
         phases=_phases(said.values()),
         steps=np.unique(np.concatenate(stepped)) if stepped else np.array(run.steps),
         sections=tuple(_section(ask, found[ask.label], run) for ask in asks),
     )
+
+
+def _findings(said: Mapping[str, Any]) -> tuple[Finding, ...]:
+    """What the measures say, the same sentence once."""
+    found = {
+        summary.sentence: Finding(label, summary.sentence, summary.values) for label, summary in said.items() if summary
+    }
+    return tuple(found.values())
 
 
 def _phases(summaries: Any) -> tuple[Phase, ...]:

@@ -224,7 +224,7 @@ def test_a_task_without_a_cyclic_order_has_nothing_to_ablate(make_run):
 @pytest.mark.parametrize("freq", [0, 7])
 def test_a_key_that_is_no_frequency_is_refused(make_run, freq):
     network = planted.clock_mlp()
-    with pytest.raises(InterpError, match=f"keys has {freq}; the frequencies here are 1 to 6"):
+    with pytest.raises(InterpError, match=f"keys: {freq} is not a frequency of x.y mod 13; they are 1 to 6"):
         make_run({0: network.weights}, network.task, network.model)[0].measure("circuit", keys=[1, freq])
 
 

@@ -7,9 +7,13 @@ import numpy as np
 import pytest
 import torch
 
+import interp
+from interp import results
 from interp.checkpoints import open_run
 from interp.errors import InterpError
+from interp.models.transformer import transformer
 from interp.results import summary
+from interp.tasks.modular_arithmetic import modular_arithmetic
 from tests import planted
 
 
@@ -212,3 +216,31 @@ def test_model_a_s_lone_circles_are_explained_as_published(reference: Path):
 def test_the_published_cyclic_networks_are_clocks(reference: Path, model):
     run = open_run(reference / "rep_theory" / model / "model.pt", importer="state_dicts")
     assert run.final.measure("mechanism").verdict == "clock"
+
+
+def test_a_training_set_known_only_through_the_circuit_is_not_in_memory(make_run):
+    """A circuit that answers the training pairs, and others wrongly: what it knows goes with the key frequencies."""
+    p = 13
+    clock = planted.clock_logits(p, {1: 20.0, 3: 15.0})
+    task = modular_arithmetic(p=p, frac_train=0.6)
+    assert task.train is not None
+    wrong = clock.roll(1, dims=-1)
+    logits = torch.where(task.table(task.train.double())[..., None] == 1, clock, wrong)
+    network = planted.of_logits(logits, frac_train=0.6)
+    found = make_run({0: network.weights}, network.task, network.model)[0].measure("mechanism")
+    assert float(found.train_accuracy) == 1
+    assert float(found.test_accuracy) == 0
+    assert found.verdict == "unclear"
+
+
+def test_a_task_without_a_cyclic_order_has_a_verdict_and_nothing_to_draw(make_run):
+    task = {"modular_arithmetic": {"p": 7, "operation": "x^2+y^2"}}
+    model = {"d_model": 8, "n_heads": 2, "d_mlp": 16}
+    weights = transformer(modular_arithmetic(p=7, operation="x^2+y^2"), **model).initial(0)
+    run = make_run({0: weights, 1: weights}, task, {"transformer": model})
+    for name in ("mechanism", "circuit"):
+        result = interp.over_steps(name, run)
+        assert results.panels(name, result) == []
+        said = results.summary(name, result)
+        assert said is not None
+        assert "no cyclic order" in said.sentence
