@@ -21,6 +21,7 @@ NICE = {
     "d_model": "residual dimension",
     "basis": "Fourier direction",
     "neuron": "neuron",
+    "distance": "c less the answer",
 }
 
 

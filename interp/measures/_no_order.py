@@ -13,16 +13,11 @@ Record = TypeVar("Record")
 
 
 def no_order(record: type[Record], task: Task) -> Record:
-    """A record whose only axis is `freq`: floats NaN, masks False."""
-    freq = torch.arange(task.p // 2 + 1)
-    unknown = {
-        field.name: torch.full([len(freq)] * len(field.axes), torch.nan, dtype=torch.float64)
-        for field in schema.of_dataclass(record).fields
-        if field.kind == "f"
-    }
-    masks = {
-        field.name: torch.zeros(len(freq), dtype=torch.bool)
-        for field in schema.of_dataclass(record).fields
-        if field.kind == "b"
-    }
-    return record(**{"freq": freq} | unknown | masks)
+    """A record over `freq` and over residues: floats NaN, masks False, labels 0, 1, …."""
+    fields = schema.of_dataclass(record)
+    sizes = {axis: task.p // 2 + 1 if axis == "freq" else task.p for axis in fields.axes}
+    filled = {"f": torch.tensor(torch.nan, dtype=torch.float64), "b": torch.tensor(False)}
+    return record(
+        **{field.name: torch.arange(sizes[field.name]) for field in fields.labels},
+        **{field.name: filled[field.kind].repeat([sizes[axis] for axis in field.axes]) for field in fields.variables},
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import xarray as xr
 from jaxtyping import Float, Int
@@ -37,6 +38,10 @@ class CosineFit:
     """Share of the centred logits' square in |cos(w_k(a-b)/2)| cos w_k(a+b-c)"""
     pizza_explained: Float[Tensor, ""]
     """Share of the centred logits' square in all |cos(w_k(a-b)/2)| cos w_k(a+b-c)"""
+    distance: Int[Tensor, " distance"]
+    """c less the answer"""
+    along_c: Float[Tensor, " distance"]
+    """Centred logit of the c at this distance from the answer, mean over all pairs [logits]"""
 
 
 def cosine_fit(checkpoint: Checkpoint) -> CosineFit:
@@ -69,11 +74,11 @@ def cosine_fit(checkpoint: Checkpoint) -> CosineFit:
     similarity = coefficient * n * wave_square.nan_to_num(posinf=0).sqrt() / size
 
     ones = torch.ones(n // 2 + 1, dtype=torch.float64)
-    along_c = logits @ projections.cosine_logits(ones, n)  # [answer, a, freq]: Σ_c Z cos w_k(a+b-c)
+    onto_waves = logits @ projections.cosine_logits(ones, n)  # [answer, a, freq]: Σ_c Z cos w_k(a+b-c)
     place = torch.arange(n)
     loudness = projections.pizza_weights(n)[(2 * place - place[:, None]) % n]  # a-b is 2a - (a+b)
     pizza_square = loudness.square().sum((0, 1)) * wave_square
-    inner = (along_c * loudness).sum((0, 1))
+    inner = (onto_waves * loudness).sum((0, 1))
     pizza_similarity = inner / (pizza_square.sqrt() * size)
     return CosineFit(
         torch.arange(order.n_freqs),
@@ -85,7 +90,16 @@ def cosine_fit(checkpoint: Checkpoint) -> CosineFit:
         pizza_similarity,
         pizza_similarity.square(),
         pizza_similarity.square().sum(),
+        place,
+        _along_c(logits.mean(1)),
     )
+
+
+def _along_c(mean: Float[Tensor, "answer c"]) -> Float[Tensor, " distance"]:
+    """The logits of each answer, turned so that its own comes first, centred, and their mean."""
+    place = torch.arange(len(mean))
+    turned = mean[place[:, None], (place[:, None] + place) % len(mean)]
+    return (turned - turned.mean(1, keepdim=True)).mean(0)
 
 
 def figure(result: xr.Dataset) -> list[Curves | Heatmap | Bars]:
@@ -99,7 +113,20 @@ def figure(result: xr.Dataset) -> list[Curves | Heatmap | Bars]:
         Heatmap("Coefficient of cos w(a+b-c) over training", varying.coefficient, x="step", y="freq"),
         Bars("Coefficients at this step", varying.coefficient, width="half"),
         Bars("Trace similarity at this step", varying.trace_similarity, width="half"),
+        Bars("Logits along c", result.along_c, width="half"),
+        _sorted_along_c(result),
     ]
+
+
+def _sorted_along_c(result: xr.Dataset) -> Bars:
+    """By k(c - a - b), for the strongest final frequency k: the logits of a circuit are one period of its cosine."""
+    n = result.sizes["distance"]
+    freq = int(np.abs(result.coefficient[-1].values[1:]).argmax()) + 1
+    turns = (freq * result.distance.values + n // 2) % n - n // 2
+    order = np.argsort(turns, kind="stable")
+    sorted_by = f"{freq}(c - a - b) mod {n}"
+    array = result.along_c.isel(distance=order).assign_coords(distance=turns[order]).rename(distance=sorted_by)
+    return Bars(f"Logits along c, sorted by {sorted_by}", array, width="half")
 
 
 def summary(result: xr.Dataset) -> Summary:

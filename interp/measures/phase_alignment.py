@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import xarray as xr
 from jaxtyping import Float, Int
@@ -13,10 +14,13 @@ from torch import Tensor
 
 from interp import devices
 from interp.checkpoints import Checkpoint
-from interp.figures import Bars, Curves
+from interp.figures import Bars, Curves, Points
 from interp.measures._cyclic import Cyclic, cyclic
 from interp.measures.neuron_spectrum import CLEAR
 from interp.summaries import Summary
+
+CIRCLES = 6
+"""The largest clusters are drawn."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,10 @@ class PhaseAlignment:
     """Circular mean over the neurons that their own frequency explains to more than 85 % [radians]"""
     clear_concentration: Float[Tensor, " path"]
     """Length of the mean unit vector of those neurons"""
+    cluster: Int[Tensor, " neuron"]
+    """The frequency that explains the neuron to more than 85 %; 0 where none does"""
+    vote: Float[Tensor, " neuron"]
+    """φ_c of each neuron at its own frequency [radians]"""
 
 
 def phase_alignment(checkpoint: Checkpoint, bins: PositiveInt = 36) -> PhaseAlignment:
@@ -59,11 +67,13 @@ def phase_alignment(checkpoint: Checkpoint, bins: PositiveInt = 36) -> PhaseAlig
     found = cyclic(checkpoint.task)
     angles = torch.full((2, checkpoint.neurons.shape[1]), torch.nan, dtype=torch.float64)
     clear = torch.zeros(angles.shape[1], dtype=torch.bool)
+    cluster, vote = torch.zeros(angles.shape[1], dtype=torch.long), torch.full_like(angles[0], torch.nan)
     if found is not None:
         spectrum = checkpoint.measure("neuron_spectrum")
         own, clear = spectrum.own_freq, spectrum.own_share > CLEAR
         weights = {name: devices.float64(weight) for name, weight in checkpoint.weights.items()}
         phi_c = _phases(checkpoint.run.architecture.neuron_logits(weights).T.cpu()[found.axis], own)
+        cluster, vote = own.long() * clear, phi_c
         inputs = checkpoint.run.architecture.neuron_inputs(weights)
         by_path = [None if inputs is None else inputs.cpu()[:, found.axis], _mean_inputs(checkpoint, found)]
         for path, rows in enumerate(by_path):
@@ -86,6 +96,8 @@ def phase_alignment(checkpoint: Checkpoint, bins: PositiveInt = 36) -> PhaseAlig
         concentration=concentration,
         clear_mean_alignment=clear_mean_alignment,
         clear_concentration=clear_concentration,
+        cluster=cluster,
+        vote=vote.float(),
     )
 
 
@@ -117,7 +129,7 @@ def _wrapped(angle: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
     return torch.atan2(angle.sin(), angle.cos())
 
 
-def figure(result: xr.Dataset) -> list[Bars | Curves]:
+def figure(result: xr.Dataset) -> list[Bars | Curves | Points]:
     return [
         *(
             Bars(f"φ_a + φ_b - φ_c, from the {path}", result.neurons.sel(path=path), width="half")
@@ -129,7 +141,22 @@ def figure(result: xr.Dataset) -> list[Bars | Curves]:
             | {f"{path}, clear neurons": result.clear_concentration.sel(path=path) for path in _told(result)},
             percent=True,
         ),
+        *_circles(result),
     ]
+
+
+def _circles(result: xr.Dataset) -> list[Points]:
+    """The neurons of each of the largest final clusters, where on the circle they vote."""
+    sizes = np.bincount(result.cluster[-1].values)
+    sizes[0] = 0
+    freqs = [int(freq) for freq in np.argsort(-sizes, kind="stable")[:CIRCLES] if sizes[freq]]
+    if not freqs:
+        return []
+    vote, cluster = result.vote.values, result.cluster.values  # [step, neuron]
+    angle = np.stack([np.where(cluster == freq, vote, np.nan) for freq in freqs], axis=1)
+    coordinates = {"step": result.step.values, "freq": freqs}
+    x, y = (xr.DataArray(wave, coordinates, ("step", "freq", "neuron")) for wave in (np.cos(angle), np.sin(angle)))
+    return [Points("The clear neurons of a frequency, by the answer they vote for", x, y, "freq")]
 
 
 def _told(result: xr.Dataset) -> list[str]:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -118,3 +119,20 @@ def test_its_summary_names_the_frequencies(make_run):
     assert "**100.0%** of the logits, most of it at **2, 5**" in told.sentence
     for panel in panels("cosine_fit", result):
         panel.draw()
+
+
+def test_the_logits_along_c_are_the_sum_of_the_cosines(fit_of):
+    p, sizes = 13, {2: 5.0, 3: 2.0}
+    distance = torch.arange(p).double()
+    expected = sum(size * (2 * math.pi * k * distance / p).cos() for k, size in sizes.items())
+    torch.testing.assert_close(fit_of(cosines(p, sizes)).along_c, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_sorted_by_its_frequency_a_cosine_has_one_period(make_run):
+    p = 13
+    weights, model = of_logits(cosines(p, {2: 5.0}))
+    result = make_run({0: weights}, {"modular_arithmetic": {"p": p}}, model).measure("cosine_fit")
+    (ordered,) = [panel for panel in panels("cosine_fit", result) if "sorted by 2(c - a - b)" in panel.title]
+    turns = ordered.array[ordered.array.dims[-1]].values
+    assert turns.tolist() == list(range(-6, 7))
+    np.testing.assert_allclose(ordered.array[-1], 5 * np.cos(2 * np.pi * turns / p), rtol=1e-5, atol=1e-5)

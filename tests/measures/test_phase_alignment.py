@@ -1,12 +1,16 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 import interp
-from interp.results import summary
+from interp.results import panels, summary
+
+SHIPPED = Path(__file__).parents[2] / "checkpoints" / "modular_addition_small"
 
 
 def angles(count, seed):
@@ -138,3 +142,14 @@ def test_the_published_networks_are_aligned_where_the_operands_reach_their_neuro
     assert of_transformer.concentration[1] > 0.99
     assert of_transformer.mean_alignment[1].abs() < 0.05
     assert of_transformer.concentration[0] < 0.5
+
+
+def test_the_clear_neurons_of_a_frequency_lie_on_its_circle():
+    result = interp.open_run(SHIPPED).measure("phase_alignment")
+    (circle,) = [panel for panel in panels("phase_alignment", result) if panel.title.startswith("The clear")]
+    assert circle.x.freq.values.tolist() == [1, 7, 24]
+    radius = np.hypot(circle.x.values, circle.y.values)[-1]  # [freq, neuron]
+    counts = np.isfinite(radius).sum(axis=1)
+    spectrum = interp.open_run(SHIPPED).final.measure("neuron_spectrum")
+    assert int(counts.sum()) == int((spectrum.own_share > 0.85).sum())
+    np.testing.assert_allclose(radius[np.isfinite(radius)], 1, rtol=1e-6)
