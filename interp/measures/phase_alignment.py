@@ -147,7 +147,8 @@ def figure(result: xr.Dataset) -> list[Bars | Curves | Points]:
 
 def _circles(result: xr.Dataset) -> list[Points]:
     """The neurons of each of the largest final clusters, where on the circle they vote."""
-    sizes = np.bincount(result.cluster[-1].values)
+    known = result.cluster.values[(result.cluster.values >= 0).any(axis=1)]  # not those of weights that are not finite
+    sizes = np.bincount(known[-1]) if len(known) else np.zeros(1, np.int64)
     sizes[0] = 0
     freqs = [int(freq) for freq in np.argsort(-sizes, kind="stable")[:CIRCLES] if sizes[freq]]
     if not freqs:
