@@ -107,7 +107,7 @@ def figure(result: xr.Dataset) -> list[Curves | Heatmap | Bars]:
     return [
         Curves(
             "Share of the logits explained",
-            {"cos w(a+b-c)": result.explained, "the same, times |cos(w(a-b)/2)|": result.pizza_explained},
+            {"Clock": result.explained, "Pizza": result.pizza_explained},
             percent=True,
         ),
         Heatmap("Coefficient of cos w(a+b-c) over training", varying.coefficient, x="step", y="freq"),
