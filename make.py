@@ -35,7 +35,8 @@ def environment() -> None:
     if PYTHON.exists() and INSTALLED.exists() and INSTALLED.read_text() == digest:
         return
     print(f"making the environment {ENVIRONMENT.name}, which takes some minutes the first time", flush=True)
-    venv.create(ENVIRONMENT, with_pip=True, clear=not PYTHON.exists())
+    if not (PYTHON.exists() and INSTALLED.exists()):
+        venv.create(ENVIRONMENT, with_pip=True, clear=not PYTHON.exists())
     install = [
         "-m",
         "pip",
