@@ -47,7 +47,7 @@ def test_a_run_of_ours_is_described():
     text = "\n".join(describe(SHIPPED))
     assert "is a run" in text
     assert "x+y mod 59; 1,392 training pairs" in text
-    assert "91 checkpoints" in text
+    assert "111 checkpoints" in text
 
 
 def test_the_published_networks_are_recognised(reference: Path):

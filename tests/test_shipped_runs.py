@@ -61,6 +61,23 @@ def test_a_run_that_ships_is_whole():
         assert {name: tuple(weight.shape) for name, weight in run.final.weights.items()} == run.architecture.shapes
 
 
+def test_a_run_that_ships_is_dense_and_small():
+    for folder in SHIPPED:
+        assert len(interp.open_run(folder).steps) >= 100
+        assert sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) <= 15_000_000
+
+
+def test_a_run_that_ships_groks_long_after_it_memorised():
+    """On pairs that no mirror answers, it is wrong for five times as long again as memorising took, then right."""
+    for run in map(interp.open_run, SHIPPED):
+        found = run.measure("loss")
+        memorised = int(found.step[(found.train_accuracy == 1).values][0])
+        novel = found.novel_accuracy.to_series()
+        assert (novel.loc[: memorised + 5 * memorised] < 0.1).all()
+        right = int(novel.index[novel > 0.99][0])
+        assert (novel.loc[right:] > 0.99).all()
+
+
 def test_a_run_that_ships_began_at_the_fresh_weights_of_its_seed():
     for run in map(interp.open_run, SHIPPED):
         assert run.training is not None
