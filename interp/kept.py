@@ -261,7 +261,7 @@ class _Rows:
         path = self.places[step]
         try:
             row = self._from_file(path, step) if path.suffix == ".nc" else self._from_part(path)[step]
-        except Exception as error:  # of damaged HDF5, anything
+        except Exception as error:  # of damaged HDF5, anything, MemoryError too where it lies about a size
             path.unlink(missing_ok=True)
             raise DamagedError(f"{path} could not be read ({error}); start again to compute it anew") from error
         self.reads[step] = row.reads

@@ -227,7 +227,7 @@ def _visit_all(
             raise InterpError(
                 "a worker process was killed (out of memory?); what was finished is kept: start again to go on"
             ) from None
-        except BaseException:
+        except BaseException:  # Ctrl-C too: without this the pool would first compute every block that waits
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     return sorted(blank)
@@ -294,7 +294,7 @@ def _row(run: Run, subject: Run | Checkpoint, one: Ask, kept: Kept, previous: An
                 record = subject.measure(one.measure, **options)
             else:
                 record = lookup.find("measures", one.measure)(subject, **options)
-        except Exception as error:
+        except Exception as error:  # whatever a measure raises, told where it was
             error.add_note(f"in measure {one.label} on {subject!r}")
             raise
     return Row(schema.values(kept.schema, record, one.measure), reads), record

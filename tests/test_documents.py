@@ -70,7 +70,10 @@ def test_mistakes_are_told_together_in_the_order_of_their_lines_or_of_the_neares
 
 
 def test_without_mistakes_there_is_nothing_to_settle(document):
-    document("a: 1\n").settle()
+    found = document("a: 1\n")
+    found.settle()
+    assert found.problems == []
+    assert found.content == {"a": 1}
 
 
 def test_not_yaml_is_one_line_that_names_the_place(document, tmp_path):

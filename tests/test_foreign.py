@@ -114,7 +114,7 @@ def assert_plain(value):
 
 
 def outcome(path):
-    """The value read, or the message, which is one line, short and printable."""
+    """The value read, asserted to be plain, or the message, asserted to be one line, short and printable."""
     try:
         value = foreign.read(path)
     except ForeignFileError as error:
@@ -129,8 +129,13 @@ def outcome(path):
 
 def refusal(path):
     message = outcome(path)
-    assert isinstance(message, str), "it was read"
+    assert refused(message, path), "it was read"
     return message.removeprefix(f"{path}: ")
+
+
+def refused(found, path):
+    """Whether an outcome is a message, rather than text that was read."""
+    return isinstance(found, str) and found.startswith(f"{path}: ")
 
 
 # What is read.
@@ -467,29 +472,30 @@ def npy(header, content=bytes(32), version=1):
 
 
 @pytest.mark.parametrize(
-    "header",
+    ("header", "reason"),
     [
-        "{'descr': '<f8', 'fortran_order': False, 'shape': (5,)}",
-        "{'descr': '<f8', 'fortran_order': False, 'shape': (1099511627776,)}",
-        "{'descr': '<f8', 'fortran_order': False, 'shape': (-4,)}",
-        "{'descr': '<f8', 'fortran_order': False, 'shape': (9223372036854775807, 2)}",
-        "{'descr': '|O', 'fortran_order': False, 'shape': (4,)}",
-        "{'descr': '|V8', 'fortran_order': False, 'shape': (4,)}",
-        "{'descr': [('a', '<f8')], 'fortran_order': False, 'shape': (4,)}",
-        "{'descr': '<U0', 'fortran_order': False, 'shape': (1099511627776,)}",
-        "{'descr': '(99999999,99999999)f8', 'fortran_order': False, 'shape': (4,)}",
-        "{'descr': __import__('os').system('touch canary'), 'fortran_order': False, 'shape': (4,)}",
-        "[" * 9000,
-        "{",
+        ("{'descr': '<f8', 'fortran_order': False, 'shape': (5,)}", "needs 40 bytes, it has 32"),
+        ("{'descr': '<f8', 'fortran_order': False, 'shape': (1099511627776,)}", "needs 8,796,093,022,208 bytes"),
+        ("{'descr': '<f8', 'fortran_order': False, 'shape': (-4,)}", "is not a shape"),
+        ("{'descr': '<f8', 'fortran_order': False, 'shape': (9223372036854775807, 2)}", "is not a shape"),
+        ("{'descr': '|O', 'fortran_order': False, 'shape': (4,)}", "expected numbers or text"),
+        ("{'descr': '|V8', 'fortran_order': False, 'shape': (4,)}", "expected numbers or text"),
+        ("{'descr': [('a', '<f8')], 'fortran_order': False, 'shape': (4,)}", "expected numbers or text"),
+        ("{'descr': '<U0', 'fortran_order': False, 'shape': (1099511627776,)}", "expected numbers or text"),
+        ("{'descr': '(99999999,99999999)f8', 'fortran_order': False, 'shape': (4,)}", "damaged"),
+        ("{'descr': __import__('os').system('touch canary'), 'fortran_order': False, 'shape': (4,)}", "damaged"),
+        ("[" * 9000, "damaged"),
+        ("{", "damaged"),
     ],
+    ids=lambda text: text[:60],
 )
-def test_arrays_of_numpy_are_as_large_as_they_say(write, header):
+def test_arrays_of_numpy_are_as_large_as_they_say(write, header, reason):
     for version in (1, 2):
-        refusal(write(npy(header, version=version)))
+        assert reason in refusal(write(npy(header, version=version)))
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
         archive.writestr("a.npy", npy(header))
-    refusal(write(file.getvalue()))
+    assert reason in refusal(write(file.getvalue()))
 
 
 def test_text_that_is_no_text_is_refused(write):
@@ -802,13 +808,20 @@ def test_a_damaged_file_ends_in_a_value_or_in_one_line(write, kind):
     assert peak < 32 * MEGABYTE
 
 
-def test_a_zip_with_a_damaged_directory_ends_in_one_line(write):
-    data = saved({"a": torch.ones(5, 4)})
+def test_a_zip_with_a_damaged_directory_gives_its_content_or_ends_in_one_line(write):
+    content = {"a": torch.ones(5, 4)}
+    data = saved(content)
     start = data.index(b"PK\x01\x02")
     rng = random.Random(0)
+    refusals = 0
     for _ in range(100):
-        damaged = DAMAGES[rng.randrange(len(DAMAGES))](data[start:], rng)
-        outcome(write(data[:start] + damaged))
+        path = write(data[:start] + DAMAGES[rng.randrange(len(DAMAGES))](data[start:], rng))
+        found = outcome(path)
+        if refused(found, path):
+            refusals += 1
+        else:
+            assert_same(found, content)
+    assert 0 < refusals < 100
 
 
 @quick
@@ -817,7 +830,28 @@ def test_a_zip_with_a_damaged_directory_ends_in_one_line(write):
     rest=st.binary(),
 )
 def test_any_bytes_end_in_a_value_or_in_one_line(write, head, rest):
-    outcome(write(head + rest + b"."))
+    assert_as_python_reads(write(head + rest + b"."))
+
+
+class Plain(pickle.Unpickler):
+    """Python's own reading of a pickle that makes plain values alone."""
+
+    def find_class(self, module, name):
+        raise pickle.UnpicklingError(f"{module}.{name}")
+
+    def persistent_load(self, pid):
+        raise pickle.UnpicklingError(pid)
+
+
+def assert_as_python_reads(path):
+    """It ends in a value or in one line, and in Python's value where both have one."""
+    found = outcome(path)
+    try:
+        expected = Plain(io.BytesIO(path.read_bytes())).load()
+    except Exception:  # of no pickle, anything
+        return
+    if not refused(found, path):
+        assert_same(found, expected)
 
 
 OPCODES = [bytes([code]) for code in pickle._Unpickler.dispatch]
@@ -843,12 +877,19 @@ ARGUMENTS += [
     b"cnumpy\ndtype\n",
     b"ccollections\nOrderedDict\n",
 ]
+ORDINARY = [b"K\x02", b"X\x01\x00\x00\x00a", *(bytes([code]) for code in b"]}()N\x88\x85\x86tldasue02")]
 
 
 @quick
 @given(parts=st.lists(st.sampled_from(OPCODES) | st.sampled_from(ARGUMENTS), max_size=40))
 def test_any_program_of_a_pickle_ends_in_a_value_or_in_one_line(write, parts):
-    outcome(write(b"\x80\x02" + b"".join(parts) + b"."))
+    assert_as_python_reads(write(b"\x80\x02" + b"".join(parts) + b"."))
+
+
+@quick
+@given(parts=st.lists(st.sampled_from(ORDINARY), max_size=12))
+def test_any_program_of_plain_values_is_read_as_python_reads_it(write, parts):
+    assert_as_python_reads(write(b"\x80\x02" + b"".join(parts) + b"."))
 
 
 # Our own files.
@@ -957,7 +998,7 @@ ANALYSIS = ROOT / "analyses" / "fourier.yaml"
 
 
 def read_text(path, text):
-    """What a recipe or an analysis of this text is: a value, or lines that each name the file."""
+    """What a recipe or an analysis of this text is: a value, or lines, asserted to name the file and to be short."""
     path.write_bytes(text.encode("utf-8", "surrogateescape"))
     try:
         return (analysis if "analysis" in path.name else recipe).read(path)
@@ -1039,10 +1080,10 @@ def test_a_mangled_recipe_or_analysis_is_valid_or_ends_in_lines(tmp_path, path):
     text = path.read_text().replace("p: 113", "p: 13")
     content = yaml.safe_load(text)
     rng = random.Random(path.parent.name)
-    for _ in range(50):
-        read_text(tmp_path / name, damaged_text(text, rng))
-    for _ in range(50):
-        read_text(tmp_path / name, yaml.safe_dump(replaced(content, rng), allow_unicode=rng.random() < 0.5))
+    mangled = [damaged_text(text, rng) for _ in range(50)]
+    mangled += [yaml.safe_dump(replaced(content, rng), allow_unicode=rng.random() < 0.5) for _ in range(50)]
+    found = {type(read_text(tmp_path / name, one)) for one in mangled}
+    assert found == {str, analysis.Analysis if path == ANALYSIS else recipe.Recipe}
 
 
 SIZES = {

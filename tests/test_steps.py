@@ -57,9 +57,20 @@ def test_a_misspelt_form_is_refused_with_the_near_miss():
         steps.check({"evry": 5})
 
 
-@pytest.mark.parametrize("spec", ["all", {"every": 1}, {"count": 1}, [0], [5, 5]])
-def test_the_four_forms_are_accepted(spec):
+@pytest.mark.parametrize(
+    ("spec", "chosen"),
+    [
+        ("all", AVAILABLE),
+        ({"every": 1}, AVAILABLE),
+        ({"count": 1}, [1000]),
+        ({"count": 2}, [0, 1000]),
+        ([0], [0]),
+        ([25, 25], [25]),
+    ],
+)
+def test_the_four_forms_are_accepted(spec, chosen):
     steps.check(spec)
+    assert steps.choose(spec, AVAILABLE, "run") == chosen
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 DESKTOP = {"width": 1280, "height": 900}
+PATIENCE = 60_000  # milliseconds, of a wait that would otherwise have no end
 
 
 class Report:
@@ -43,8 +44,9 @@ class Report:
 
     def until(self, expression: str) -> None:
         """Wait for it in the page; playwright's own way needs `eval`, which the page forbids."""
-        look = f"const look = () => ({expression}) ? done() : setTimeout(look, 20); look();"
-        self.page.evaluate(f"new Promise((done) => {{ {look} }})")
+        look = f"const look = () => ({expression}) ? done(true) : setTimeout(look, 20); look();"
+        give_up = f"setTimeout(() => done(false), {PATIENCE});"
+        assert self.page.evaluate(f"new Promise((done) => {{ {give_up} {look} }})"), f"never true: {expression}"
 
     def settle(self) -> None:
         self.page.evaluate("interp.settled()")

@@ -105,6 +105,9 @@ def test_the_address_opens_a_step(browser: Browser, folder: Path) -> None:
 def test_the_address_follows_the_slider(report: Report) -> None:
     report.page.evaluate("interp.setStep(6000)")
     report.until("location.hash === '#step=6000'")
+    report.press("ArrowRight")
+    report.until("location.hash !== '#step=6000'")
+    assert report.page.url == f"{report.address}#step=6200"
 
 
 def test_space_plays_and_pauses(report: Report) -> None:
