@@ -15,6 +15,7 @@ from torch import Tensor
 
 import interp.models.transformer
 from interp.tasks.modular_arithmetic import modular_arithmetic
+from tests.tables import grid
 
 
 @dataclass(frozen=True)
@@ -34,20 +35,17 @@ _PIZZA_HARMONIC = 2 / (3 * math.pi)
 
 def clock_logits(p: int, sizes: dict[int, float], sign: int = 1) -> Tensor:
     """Σ_k α_k cos w_k(a ± b - c), [a, b, c]."""
-    a, b, c = torch.meshgrid(*[torch.arange(p).double()] * 3, indexing="ij")
-    return sum((size * torch.cos(_w(p, k) * (a + sign * b - c)) for k, size in sizes.items()), torch.zeros(p, p, p))
+    a, b, c = grid(p)
+    nothing = torch.zeros(p, p, p).double()
+    return sum((size * torch.cos(_w(p, k) * (a + sign * b - c)) for k, size in sizes.items()), nothing)
 
 
 def pizza_logits(p: int, sizes: dict[int, float], sign: int = 1) -> Tensor:
     """Σ_k β_k |cos(w_k(a ∓ b)/2)| cos w_k(a ± b - c), [a, b, c]."""
-    a, b = torch.meshgrid(*[torch.arange(p).double()] * 2, indexing="ij")
-    return sum(
-        (
-            torch.cos(_w(p, k) * (a - sign * b) / 2).abs()[..., None] * clock_logits(p, {k: size}, sign)
-            for k, size in sizes.items()
-        ),
-        torch.zeros(p, p, p),
-    )
+    a, b, _ = grid(p)
+    loudness = {k: torch.cos(_w(p, k) * (a - sign * b) / 2).abs() for k in sizes}
+    nothing = torch.zeros(p, p, p).double()
+    return sum((loudness[k] * clock_logits(p, {k: size}, sign) for k, size in sizes.items()), nothing)
 
 
 def clock_mlp(p: int = 13, sizes: dict[int, float] | None = None, ring: int = 9) -> Planted:
@@ -166,6 +164,17 @@ def of_logits(logits: Tensor, **task: Any) -> Planted:
     return _of_pairs(logits[pairs[:, 0], pairs[:, 1]], pairs, options)
 
 
+def of_neurons(tables: Tensor, W_U: Tensor) -> Planted:
+    """Has second-layer neurons that are ReLU of these tables [a, b, neuron], and idle ones up to p² of them."""
+    p, _, m = tables.shape
+    read, write = torch.zeros(p * p, p * p).double(), torch.zeros(p * p, p).double()
+    read[:, :m], write[:m] = tables.reshape(p * p, m), W_U
+    weights = _told_apart(p, modular_arithmetic(p).pairs)
+    weights |= {"mlp2.W_in": read, "mlp2.b_in": torch.zeros(p * p).double(), "unembed.W_U": write}
+    model = {"d_model": p, "d_mlp": p * p, "n_layers": 2, "shared_embedding": True, "biases": "hidden"}
+    return Planted(weights, _sum(p), {"mlp": model})
+
+
 def untrained(p: int = 13, seed: int = 0) -> Planted:
     """A small transformer at its initialisation."""
     options: dict[str, Any] = {"d_model": 32, "d_mlp": 64}
@@ -237,13 +246,17 @@ def _transformer(
 
 
 def _of_pairs(logits: Tensor, pairs: Tensor, task: dict[str, Any]) -> Planted:
-    """A neuron for each of `pairs`, 1 on it and 0 elsewhere, with that pair's logits."""
-    one_hot = torch.eye(task["p"]).double()
-    weights = {
+    """A neuron for each of `pairs` with that pair's logits."""
+    weights = _told_apart(task["p"], pairs) | {"unembed.W_U": logits.double()}
+    model = {"d_model": task["p"], "d_mlp": len(pairs), "shared_embedding": True, "biases": "hidden"}
+    return Planted(weights, {"modular_arithmetic": task}, {"mlp": model})
+
+
+def _told_apart(p: int, pairs: Tensor) -> dict[str, Tensor]:
+    """A first layer with a neuron for each of `pairs`, 1 on it and 0 elsewhere."""
+    one_hot = torch.eye(p).double()
+    return {
         "embed.W_E": one_hot,
         "mlp.W_in": torch.cat([one_hot[pairs[:, 0]].T, one_hot[pairs[:, 1]].T]),
         "mlp.b_in": -torch.ones(len(pairs)).double(),
-        "unembed.W_U": logits.double(),
     }
-    model = {"d_model": task["p"], "d_mlp": len(pairs), "shared_embedding": True, "biases": "hidden"}
-    return Planted(weights, {"modular_arithmetic": task}, {"mlp": model})

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from interp.maths import projections
-from tests.measures.planted import grid, noise, onto_waves
+from tests.tables import grid, noise, onto_waves
 
 
 def by_answer(n: int) -> torch.Tensor:

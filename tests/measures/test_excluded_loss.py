@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from interp.results import panels, summary
-from tests.measures.planted import cosines, losses, noise, of_logits, onto_waves
+from tests.planted import clock_logits, of_logits
+from tests.tables import losses, noise, onto_waves
 
 GRADES = [2 * math.pi * g / 7 for g in range(1, 7)]
 """Angles of the wrong answers."""
@@ -17,8 +18,8 @@ def checkpoint_of(make_run):
     """The checkpoint of a network with these logits."""
 
     def make(table, name="run", **task):
-        weights, model = of_logits(table)
-        return make_run({0: weights}, {"modular_arithmetic": {"p": len(table)} | task}, model, name)[0]
+        network = of_logits(table, **task)
+        return make_run({0: network.weights}, network.task, network.model, name)[0]
 
     return make
 
@@ -26,7 +27,7 @@ def checkpoint_of(make_run):
 @pytest.mark.parametrize(("n", "operation"), [(7, "x+y"), (8, "x+y"), (7, "x-y")])
 def test_it_is_the_loss_without_the_projections(checkpoint_of, n, operation):
     sign = 1 if operation == "x+y" else -1
-    table = noise(n, size=2) + 3 * cosines(n, {2: 1, 3: 2}, sign) + noise(n, 1)[0, 0]
+    table = noise(n, size=2) + 3 * clock_logits(n, {2: 1, 3: 2}, sign) + noise(n, 1)[0, 0]
     checkpoint = checkpoint_of(table, operation=operation)
     train = checkpoint.task.table(checkpoint.task.train.double()) == 1
     found = checkpoint.measure("excluded_loss", keys=[2, 3])
@@ -42,13 +43,13 @@ def test_it_is_the_loss_without_the_projections(checkpoint_of, n, operation):
 
 
 def test_without_its_circuit_a_network_guesses(checkpoint_of):
-    found = checkpoint_of(cosines(11, {2: 9.0, 5: 7.0})).measure("excluded_loss", keys=[2, 5])
+    found = checkpoint_of(clock_logits(11, {2: 9.0, 5: 7.0})).measure("excluded_loss", keys=[2, 5])
     assert float(found.train_loss) == pytest.approx(math.log(11), rel=1e-12)
     assert float(found.uniform_loss) == pytest.approx(math.log(11), rel=1e-15)
 
 
 def test_at_frequency_0_and_without_keys_nothing_is_taken_away(checkpoint_of):
-    found = checkpoint_of(noise(7) + cosines(7, {1: 25.0})).measure("excluded_loss", keys=[])
+    found = checkpoint_of(noise(7) + clock_logits(7, {1: 25.0})).measure("excluded_loss", keys=[])
     for name in ("all", "train", "test"):
         own = float(getattr(found, f"network_{name}_loss"))
         assert float(getattr(found, f"{name}_loss")) == pytest.approx(own, rel=1e-10)
@@ -56,7 +57,7 @@ def test_at_frequency_0_and_without_keys_nothing_is_taken_away(checkpoint_of):
 
 
 def test_losses_of_1e_9_keep_their_digits(checkpoint_of):
-    table = cosines(7, {1: 12.0, 2: 12.0, 3: 12.0})  # 36 on the answer, -6 elsewhere
+    table = clock_logits(7, {1: 12.0, 2: 12.0, 3: 12.0})  # 36 on the answer, -6 elsewhere
     found = checkpoint_of(table).measure("excluded_loss", keys=[3])
     expected = math.log1p(sum(math.exp(12 * (math.cos(w) + math.cos(2 * w)) - 24) for w in GRADES))
     assert 1e-9 < expected < 1e-8
@@ -77,14 +78,10 @@ def test_a_lookup_table_does_without_waves(checkpoint_of):
 
 
 def test_its_summary_tells_from_when_on_it_is_worse_than_guessing(make_run):
-    circuit, memory = cosines(7, {1: 3.0, 2: 3.0}), cosines(7, {3: 5.0})
+    circuit, memory = clock_logits(7, {1: 3.0, 2: 3.0}), clock_logits(7, {3: 5.0})
     tables = {0: memory, 10: circuit + 0.5 * memory, 20: circuit - 0.1 * memory, 30: circuit - 0.01 * memory}
     networks = {step: of_logits(table) for step, table in tables.items()}
-    run = make_run(
-        {step: weights for step, (weights, _) in networks.items()},
-        {"modular_arithmetic": {"p": 7}},
-        networks[0][1],
-    )
+    run = make_run({step: one.weights for step, one in networks.items()}, networks[0].task, networks[0].model)
     result = run.measure("excluded_loss", keys=[1, 2])
     told = summary("excluded_loss", result)
     assert told.values["above_guessing_step"] == 20
@@ -95,8 +92,8 @@ def test_its_summary_tells_from_when_on_it_is_worse_than_guessing(make_run):
 
 
 def test_of_an_unknown_split_the_report_shows_all_pairs(make_run):
-    weights, model = of_logits(noise(5))
-    run = make_run({0: weights}, {"modular_arithmetic": {"p": 5, "split": "unknown"}}, model)
+    network = of_logits(noise(5), split="unknown")
+    run = make_run({0: network.weights}, network.task, network.model)
     result = run.measure("excluded_loss", keys=[1])
     drawn = panels("excluded_loss", result)[0]
     assert set(drawn.arrays) == {"excluded", "guessing", "all"}

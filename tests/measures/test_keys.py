@@ -13,10 +13,10 @@ import interp
 from interp.errors import InterpError
 from interp.measures import _keys
 from interp.storage import Checkpoints
-from tests.measures.planted import grid, of_neurons
+from tests.planted import of_neurons
+from tests.tables import grid
 
 P = 7
-TASK = {"modular_arithmetic": {"p": P}}
 
 
 def neurons(*freqs: int):
@@ -31,7 +31,7 @@ def neurons(*freqs: int):
 def run(make_run):
     """Frequency 1 is given up, 2 stays, 3 comes late."""
     stages = {0: neurons(1, 1, 2), 100: neurons(1, 2, 2), 200: neurons(2, 2), 300: neurons(2, 3)}
-    return make_run({step: weights for step, (weights, _) in stages.items()}, TASK, stages[0][1])
+    return make_run({step: network.weights for step, network in stages.items()}, stages[0].task, stages[0].model)
 
 
 def keys(result, step):
@@ -86,8 +86,8 @@ def test_ever_needs_more_than_2_percent_of_the_neurons(make_run):
     a, b, _ = (axis[:, :, 0] for axis in grid(p))
     freqs = [1, 1, 1, 4, 4]
     tables = torch.stack([1 + torch.cos(2 * math.pi * k * (a + b) / p + place) for place, k in enumerate(freqs)], -1)
-    weights, model = of_neurons(tables, torch.ones(5, p).double())
-    run = make_run({0: weights}, {"modular_arithmetic": {"p": p}}, model)
+    network = of_neurons(tables, torch.ones(5, p).double())
+    run = make_run({0: network.weights}, network.task, network.model)
     assert keys(run.measure("restricted_loss", keys="ever"), 0) == [1]
     assert keys(run.measure("restricted_loss", keys="final"), 0) == [1, 4]
 
@@ -114,14 +114,14 @@ def test_kept_results_follow_the_weights_at_all_steps_asked_for(run, tmp_path: P
     store = Checkpoints(run.path / "weights")
     store.clear()
     for step, freqs in {0: (2, 3), 100: (2, 3), 200: (2, 2), 300: (2, 3)}.items():  # 200 and 300 as they were
-        store.save(step, {name: value.numpy() for name, value in neurons(*freqs)[0].items()})
+        store.save(step, {name: value.numpy() for name, value in neurons(*freqs).weights.items()})
     reopened = interp.open_run(run.path)
     assert keys(interp.over_steps(EVER, reopened, keep=kept)["restricted_loss"], 300) == [2, 3]
 
 
 def test_jobs_agree_on_them(make_run):
     stages = {0: neurons(1, 2), 1000: neurons(2), 2000: neurons(2, 3)}
-    run = make_run({step: weights for step, (weights, _) in stages.items()}, TASK, stages[0][1])
+    run = make_run({step: network.weights for step, network in stages.items()}, stages[0].task, stages[0].model)
     alone, together = (interp.over_steps(EVER, run, [1000, 2000], jobs=jobs)["restricted_loss"] for jobs in (1, 2))
     assert keys(alone, 1000) == [2, 3]
     assert alone.to_dataset().identical(together.to_dataset())
@@ -144,9 +144,10 @@ def test_they_are_found_once_in_a_process(run, monkeypatch):
 
 
 def test_weights_that_are_no_numbers_have_no_frequencies(make_run):
-    weights, model = neurons(1, 2)
-    lost = {name: value * torch.nan for name, value in weights.items()}
+    network = neurons(1, 2)
+    lost = {name: value * torch.nan for name, value in network.weights.items()}
+    run = make_run({0: lost, 100: network.weights}, network.task, network.model)
     with pytest.warns(UserWarning, match="not finite"):
-        result = make_run({0: lost, 100: weights}, TASK, model).measure("restricted_loss", keys="ever")
+        result = run.measure("restricted_loss", keys="ever")
     assert keys(result, 100) == [1, 2]
     assert result.all_loss.isnull().values.tolist() == [True, False]

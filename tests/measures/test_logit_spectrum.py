@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from interp.results import panels, summary
-from tests.measures.planted import cosines, grid, noise, of_logits, onto_waves
+from tests.planted import clock_logits, of_logits
+from tests.tables import grid, noise, onto_waves
 
 
 @pytest.fixture
@@ -14,8 +15,8 @@ def spectrum_of(make_run):
     """logit_spectrum of a network with these logits."""
 
     def measure(table, name="run", **task):
-        weights, model = of_logits(table)
-        run = make_run({0: weights}, {"modular_arithmetic": {"p": len(table)} | task}, model, name)
+        network = of_logits(table, **task)
+        run = make_run({0: network.weights}, network.task, network.model, name)
         return run[0].measure("logit_spectrum")
 
     return measure
@@ -24,7 +25,7 @@ def spectrum_of(make_run):
 @pytest.mark.parametrize(("n", "operation"), [(7, "x+y"), (8, "x+y"), (7, "x-y")])
 def test_shares_are_those_of_products_of_waves_written_out(spectrum_of, n, operation):
     sign = 1 if operation == "x+y" else -1
-    table = noise(n) + cosines(n, {2: 1.0}, sign)
+    table = noise(n) + clock_logits(n, {2: 1.0}, sign)
     found = spectrum_of(table, operation=operation)
     total = (table - table.mean((0, 1))).square().sum()
     x = torch.arange(n).double()
@@ -48,7 +49,7 @@ def test_shares_are_those_of_products_of_waves_written_out(spectrum_of, n, opera
 
 
 def test_a_sum_of_cosines_of_the_answer_lies_in_its_waves_alone(spectrum_of):
-    found = spectrum_of(3 + cosines(11, {2: 2.0, 5: 1.0}) + torch.arange(11))
+    found = spectrum_of(3 + clock_logits(11, {2: 2.0, 5: 1.0}) + torch.arange(11))
     assert found.answer_power.tolist() == pytest.approx([0, 0, 0.8, 0, 0, 0.2], abs=1e-12)
     assert found.block_power.tolist() == pytest.approx([0, 0, 0.8, 0, 0, 0.2], abs=1e-12)
     assert float(found.elsewhere) == pytest.approx(0, abs=1e-12)
@@ -72,7 +73,7 @@ def test_waves_of_a_difference_of_one_operand_and_of_two_frequencies_are_told_ap
 def test_naming_the_residues_anew_by_a_unit_moves_frequencies(spectrum_of, unit):
     p = 13
     back = pow(unit, -1, p)
-    table = noise(p) + cosines(p, {1: 3.0, 4: 2.0})
+    table = noise(p) + clock_logits(p, {1: 3.0, 4: 2.0})
     names = torch.arange(p) * back % p  # residue u·x is treated as x was
     before, after = spectrum_of(table, "before"), spectrum_of(table[names][:, names][:, :, names], "after")
     for freq in range(1, p // 2 + 1):
@@ -82,17 +83,17 @@ def test_naming_the_residues_anew_by_a_unit_moves_frequencies(spectrum_of, unit)
 
 
 def test_a_task_without_a_cyclic_order_has_no_spectrum(make_run):
-    weights, model = of_logits(noise(5))
-    run = make_run({0: weights}, {"modular_arithmetic": {"p": 5, "operation": "x^2+y^2"}}, model)
+    network = of_logits(noise(5), operation="x^2+y^2")
+    run = make_run({0: network.weights}, network.task, network.model)
     result = run.measure("logit_spectrum")
     assert result.answer_power.isnull().all()
     assert "no cyclic order" in summary("logit_spectrum", result).sentence
 
 
 def test_its_summary_names_the_frequencies(make_run):
-    networks = {0: of_logits(noise(11)), 10: of_logits(cosines(11, {2: 9.0, 5: 7.0}))}
-    weights = {step: given for step, (given, _) in networks.items()}
-    result = make_run(weights, {"modular_arithmetic": {"p": 11}}, networks[0][1]).measure("logit_spectrum")
+    networks = {0: of_logits(noise(11)), 10: of_logits(clock_logits(11, {2: 9.0, 5: 7.0}))}
+    weights = {step: network.weights for step, network in networks.items()}
+    result = make_run(weights, networks[0].task, networks[0].model).measure("logit_spectrum")
     told = summary("logit_spectrum", result)
     assert told.values["frequencies"] == [2, 5]
     assert told.values["answer_share_final"] == pytest.approx(1)

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from interp.results import panels, summary
-from tests.measures.planted import cosines, grid, losses, noise, of_logits, onto_waves
+from tests.planted import clock_logits, of_logits
+from tests.tables import grid, losses, noise, onto_waves
 
 
 @pytest.fixture
@@ -14,8 +15,8 @@ def checkpoint_of(make_run):
     """The checkpoint of a network with these logits."""
 
     def make(table, name="run", **task):
-        weights, model = of_logits(table)
-        return make_run({0: weights}, {"modular_arithmetic": {"p": len(table)} | task}, model, name)[0]
+        network = of_logits(table, **task)
+        return make_run({0: network.weights}, network.task, network.model, name)[0]
 
     return make
 
@@ -23,7 +24,7 @@ def checkpoint_of(make_run):
 @pytest.mark.parametrize(("n", "operation"), [(7, "x+y"), (8, "x+y"), (7, "x-y")])
 def test_it_is_the_loss_of_the_projections_and_the_mean(checkpoint_of, n, operation):
     sign = 1 if operation == "x+y" else -1
-    table = noise(n, size=2) + 3 * cosines(n, {2: 1, 3: 2}, sign) + noise(n, 1)[0, 0]
+    table = noise(n, size=2) + 3 * clock_logits(n, {2: 1, 3: 2}, sign) + noise(n, 1)[0, 0]
     checkpoint = checkpoint_of(table, operation=operation)
     train = checkpoint.task.table(checkpoint.task.train.double()) == 1
     found = checkpoint.measure("restricted_loss", keys=[2, 3])
@@ -41,13 +42,13 @@ def test_it_is_the_loss_of_the_projections_and_the_mean(checkpoint_of, n, operat
 
 
 def test_a_circuit_alone_loses_what_the_network_does(checkpoint_of):
-    found = checkpoint_of(cosines(11, {2: 9.0, 5: 7.0})).measure("restricted_loss", keys=[2, 5])
+    found = checkpoint_of(clock_logits(11, {2: 9.0, 5: 7.0})).measure("restricted_loss", keys=[2, 5])
     assert 1e-9 < float(found.all_loss) < 1e-3
     assert float(found.all_loss) == pytest.approx(float(found.network_all_loss), rel=1e-10)
 
 
 def test_what_is_memorised_and_single_operands_do_not_enter(checkpoint_of):
-    circuit = cosines(7, {1: 4.0})
+    circuit = clock_logits(7, {1: 4.0})
     a, b, c = grid(7)
     beside = torch.cos(2 * math.pi * (2 * a + c) / 7) + 3 * torch.cos(2 * math.pi * (b - 3 * c) / 7)
     difference = 5 * torch.cos(2 * math.pi * (a - b + 2 * c) / 7)
@@ -70,7 +71,7 @@ def test_the_mean_over_the_pairs_is_kept(checkpoint_of):
 def test_for_products_it_runs_over_discrete_logarithms(checkpoint_of):
     p = 11
     powers = torch.tensor([pow(2, i, p) for i in range(p - 1)])
-    in_order = cosines(p - 1, {3: 5.0}) + noise(p - 1)
+    in_order = clock_logits(p - 1, {3: 5.0}) + noise(p - 1)
     table = torch.full((p, p, p), -3.0).double()  # zero, as operand or answer, does not count
     table[powers[:, None, None], powers[:, None], powers] = in_order
     found = checkpoint_of(table, operation="x*y").measure("restricted_loss", keys=[3])
@@ -99,7 +100,7 @@ def test_the_logit_of_the_equals_sign_does_not_count(make_run):
 def test_naming_the_residues_anew_by_a_unit_moves_frequencies(checkpoint_of, unit):
     p = 13
     back = pow(unit, -1, p)
-    table = noise(p) + cosines(p, {1: 3.0, 4: 2.0})
+    table = noise(p) + clock_logits(p, {1: 3.0, 4: 2.0})
     names = torch.arange(p) * back % p  # residue u·x is treated as x was
     before = checkpoint_of(table, "before").measure("restricted_loss", keys=[1])
     after = checkpoint_of(table[names][:, names][:, :, names], "after").measure("restricted_loss", keys=[1])
@@ -116,8 +117,8 @@ def test_where_the_split_is_unknown_only_the_loss_on_all_pairs_is_a_number(check
 
 
 def test_a_task_without_a_cyclic_order_has_none(make_run):
-    weights, model = of_logits(noise(5))
-    run = make_run({0: weights}, {"modular_arithmetic": {"p": 5, "operation": "x^2+y^2"}}, model)
+    network = of_logits(noise(5), operation="x^2+y^2")
+    run = make_run({0: network.weights}, network.task, network.model)
     for name in ("restricted_loss", "excluded_loss", "trace_restricted_loss", "trace_excluded_loss"):
         result = run.measure(name)
         assert result.all_loss_by_freq.isnull().all()
@@ -128,14 +129,10 @@ def test_a_task_without_a_cyclic_order_has_none(make_run):
 
 
 def test_its_summary_tells_when_circuit_and_network_came_to_know(make_run):
-    circuit, memory = cosines(7, {1: 3.0, 2: 3.0}), noise(7, size=9)
+    circuit, memory = clock_logits(7, {1: 3.0, 2: 3.0}), noise(7, size=9)
     tables = {0: 0 * circuit, 10: circuit + memory, 20: circuit + 0.01 * memory}
     networks = {step: of_logits(table) for step, table in tables.items()}
-    run = make_run(
-        {step: weights for step, (weights, _) in networks.items()},
-        {"modular_arithmetic": {"p": 7}},
-        networks[0][1],
-    )
+    run = make_run({step: one.weights for step, one in networks.items()}, networks[0].task, networks[0].model)
     result = run.measure("restricted_loss", keys=[1, 2])
     told = summary("restricted_loss", result)
     assert (told.values["half_step"], told.values["network_half_step"]) == (10, 20)

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.measures.planted import cosines, losses, noise, of_logits
+from tests.planted import clock_logits, of_logits
+from tests.tables import losses, noise
 
 
 @pytest.fixture
@@ -17,22 +18,22 @@ def checkpoint_of(make_run):
     """The checkpoint of a network with these logits."""
 
     def make(table, name="run", **task):
-        weights, model = of_logits(table)
-        return make_run({0: weights}, {"modular_arithmetic": {"p": len(table)} | task}, model, name)[0]
+        network = of_logits(table, **task)
+        return make_run({0: network.weights}, network.task, network.model, name)[0]
 
     return make
 
 
 def fitted(table, freqs, sign=1):
     """The least-squares Σ α_k cos w_k(a ± b - c) at these frequencies."""
-    waves = [cosines(len(table), {k: 1.0}, sign) for k in freqs]
+    waves = [clock_logits(len(table), {k: 1.0}, sign) for k in freqs]
     return sum(((table * wave).sum() / wave.square().sum() * wave for wave in waves), torch.zeros_like(table))
 
 
 @pytest.mark.parametrize(("n", "operation"), [(7, "x+y"), (8, "x+y"), (7, "x-y")])
 def test_they_are_the_losses_of_the_fitted_cosines_and_of_the_rest(checkpoint_of, n, operation):
     sign = 1 if operation == "x+y" else -1
-    table = noise(n, size=2) + 3 * cosines(n, {2: 1, 3: 2}, sign)
+    table = noise(n, size=2) + 3 * clock_logits(n, {2: 1, 3: 2}, sign)
     checkpoint = checkpoint_of(table, operation=operation)
     train = checkpoint.task.table(checkpoint.task.train.double()) == 1
     restricted, excluded = (
@@ -49,7 +50,7 @@ def test_they_are_the_losses_of_the_fitted_cosines_and_of_the_rest(checkpoint_of
 
 
 def test_a_circuit_alone_loses_what_the_network_does_and_without_it_guesses(checkpoint_of):
-    checkpoint = checkpoint_of(cosines(11, {2: 9.0, 5: 7.0}))
+    checkpoint = checkpoint_of(clock_logits(11, {2: 9.0, 5: 7.0}))
     restricted, excluded = (
         checkpoint.measure(f"trace_{kind}_loss", keys="traced") for kind in ("restricted", "excluded")
     )
@@ -60,7 +61,7 @@ def test_a_circuit_alone_loses_what_the_network_does_and_without_it_guesses(chec
 
 
 def test_without_keys_one_guesses_and_the_other_is_the_network(checkpoint_of):
-    checkpoint = checkpoint_of(noise(7) + cosines(7, {1: 6.0}))
+    checkpoint = checkpoint_of(noise(7) + clock_logits(7, {1: 6.0}))
     restricted, excluded = (checkpoint.measure(f"trace_{kind}_loss", keys=[]) for kind in ("restricted", "excluded"))
     assert float(restricted.all_loss) == pytest.approx(math.log(7), rel=1e-14)
     assert float(excluded.train_loss) == pytest.approx(float(excluded.network_train_loss), rel=1e-10)
