@@ -62,12 +62,6 @@ def state_dict(value: Any, source: str) -> Arrays:
     raise InterpError(f"{source} holds {found}; expected a state dict, names and tensors, or one under 'model'")
 
 
-def config(value: Any) -> dict[str, Any]:
-    """The configuration beside the weights in one file; empty where there is none."""
-    found = value.get("config", value.get("cfg")) if isinstance(value, Mapping) else None
-    return dict(found) if isinstance(found, Mapping) else {}
-
-
 def _listed(names: Any) -> str:
     names = [repr(name[:60]) for name in names]
     return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import Any
 
 from interp import foreign
 from interp.errors import InterpError
-from interp.importers import _names, _weights
-from interp.importers._imported import Arrays, Given, Imported, config, state_dict
+from interp.importers import _configuration, _names, _weights
+from interp.importers._imported import Arrays, Given, Imported, state_dict
 
 ACTIVATIONS = {"relu": "relu", "gelu": "gelu"}
 FUNCTIONS = {"x[0]+x[1]": "x+y", "x[0]-x[1]": "x-y", "x[0]*x[1]": "x*y"}
@@ -29,7 +28,7 @@ def pizza(path: Path) -> Imported:
     """
     file = _only_model(path) if path.is_dir() else path
     content = foreign.read(file)
-    settings = config(content) or _beside(file)
+    settings = _settings(file, content)
     if settings is None:
         raise InterpError(
             f"{file} has no configuration: expected {_config_names(file)[0]} beside it, or 'config' inside"
@@ -56,7 +55,7 @@ def recognises(path: Path) -> bool:
     """Whether there is a weight file with a configuration of the release."""
     try:
         models = sorted(path.glob("model*.pt")) if path.is_dir() else [path]
-        settings = (config(foreign.read(models[0])) or _beside(models[0])) if models else None
+        settings = _settings(models[0], foreign.read(models[0])) if models else None
     except InterpError:
         return False
     return settings is not None and bool({"attn_coeff", "model_type"} & settings.keys())
@@ -125,14 +124,8 @@ def _config_names(file: Path) -> list[str]:
     return [file.stem.replace("model", "config", 1) + ".json", "config.json", f"{file.stem}.json"]
 
 
-def _beside(file: Path) -> dict[str, Any] | None:
-    place = next((file.with_name(name) for name in _config_names(file) if file.with_name(name).is_file()), None)
-    if place is None:
-        return None
-    try:
-        content = json.loads(place.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
-        raise InterpError(f"{place} cannot be read as JSON: {error}") from None
-    if not isinstance(content, dict):
-        raise InterpError(f"{place} should hold names and values")
-    return content
+def _settings(file: Path, content: Any) -> dict[str, Any] | None:
+    if settings := _configuration.inside(content):
+        return settings
+    found = _configuration.beside(file.with_name(name) for name in _config_names(file))
+    return None if found is None else found[0]

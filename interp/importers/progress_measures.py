@@ -12,8 +12,8 @@ from pydantic import NonNegativeInt
 
 from interp import foreign
 from interp.errors import InterpError
-from interp.importers import _files, _names, _weights
-from interp.importers._imported import Arrays, Imported, config, state_dict
+from interp.importers import _configuration, _files, _names, _weights
+from interp.importers._imported import Arrays, Imported, state_dict
 from interp.maths.cross_entropy import cross_entropy
 from interp.models.transformer import transformer
 from interp.tasks.modular_arithmetic import modular_arithmetic
@@ -41,7 +41,7 @@ def progress_measures(path: Path, seed: NonNegativeInt | None = None, frac_train
     last = max(places)
     tensors = state_dict(_files.entry(content, places[last]), str(path))
     layout = _weights.layout(tensors, _names.match({name: array.shape for name, array in tensors.items()}, {}))
-    settings = config(content)
+    settings = _configuration.inside(content)
     p = int(settings.get("p", layout.d_vocab - 1))
     if layout.n_ctx != 3 or layout.d_vocab != p + 1:
         raise InterpError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 
 from interp import foreign
 from interp.errors import InterpError, shown
+from interp.importers import _configuration
 from interp.importers._imported import Arrays, Given, Imported, state_dict
 
 PERCEPTRON = {"W_x": "embed_a.W_E", "W_y": "embed_b.W_E", "W": "mlp.W_in", "W_U": "unembed.W_U"}
@@ -68,16 +68,10 @@ def recognises(path: Path) -> bool:
 def _settings(path: Path) -> tuple[dict[str, Any], Path]:
     folder = path if path.is_dir() else path.parent
     beside = [folder / CONFIG] if path.is_dir() else [folder / CONFIG, folder.parent / CONFIG]
-    place = next((file for file in beside if file.is_file()), None)
-    if place is None:
+    found = _configuration.beside(beside)
+    if found is None:
         raise InterpError(f"{path} has no configuration: expected {folder / CONFIG}")
-    try:
-        content = json.loads(place.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
-        raise InterpError(f"{place} cannot be read as JSON: {shown(error)}") from None
-    if not isinstance(content, dict):
-        raise InterpError(f"{place} should hold names and values")
-    return content, place
+    return found
 
 
 def _files(path: Path, num_epochs: int) -> dict[int, Path]:
