@@ -15,21 +15,26 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 MAX_COMPONENTS = 4
-NARROWEST = 1e-3
+NARROWEST = 1e-2
 """The least standard deviation of a component, in those of the sample: without one the likelihood of a mixture has no
 maximum, as a component may shrink onto a single value."""
 
 FINE, COARSE = 1024, 192
 """Cuts of a sample into bins, half at equal distances and half at equal counts."""
+SPLITS = ((0.8, 0.4, 0.4), (0.0, 0.15, 2.0))
+"""Of a component: how far aside the halves' means, in deviations; the factors of their variances."""
+INSERTED_EVERY, INSERTED_WIDTHS, INSERTED_AT_ONCE = 4, (0.5, 0.2, 0.08, 0.03), 2
 EM_STEPS = 12
-POLISHED = 3
+POLISHED, PARENTS = 8, 3
 """Starts of which Newton's method climbs to the top in the coarse bins; the best two of them do so in the fine ones."""
 NEWTON_STEPS = 200
 CONVERGED = 1e-12
 """Nats per value that another step would gain."""
+SAME = 1e-8
+"""Nats per value: tops that differ less are one."""
 LARGEST_STEP = 1.0
 """Of a mean, in standard deviations of the sample; of the logarithm of a weight or a variance."""
 LOG_2_PI = math.log(2 * math.pi)
@@ -109,10 +114,12 @@ def fit_mixtures(
         return found
     coarse, fine = (_Bins.stacked([sample.bins(cuts) for sample in batch]) for cuts in (COARSE, FINE))
     best = np.zeros((len(batch), 3, 1))  # [sample, (log weight, mean, log variance), component]
+    parents = [best[None]]
     for count in range(1, MAX_COMPONENTS + 1):
         if count > 1:
-            starts = _starts(coarse, best)
-            best = _best(starts, _warm(batch, previous, count), coarse, fine, np.eye(3 * count))
+            top, height, foothills = _best(_starts(coarse, parents), coarse, fine, np.eye(3 * count))
+            parents.append(foothills)
+            best = _better(top, height, _warm(batch, previous, count), fine, np.eye(3 * count))
         errors = _standard_errors(best, fine, np.eye(3 * count))
         for number, sample in enumerate(batch):
             found[number].append(sample.fit(best[number], errors[number], parameters=3 * count - 1))
@@ -132,7 +139,7 @@ def fit_symmetric(
         return []
     coarse, fine = (_Bins.stacked([sample.bins(cuts).reflected() for sample in batch]) for cuts in (COARSE, FINE))
     warm = _warm(batch, None if previous is None else [[one] if one else [] for one in previous], 3)
-    best = _best(_symmetric_starts(coarse), warm, coarse, fine, SYMMETRIC)
+    best = _better(*_best(_symmetric_starts(coarse), coarse, fine, SYMMETRIC)[:2], warm, fine, SYMMETRIC)
     best[:, 1] = np.sign(best[:, 1, 2:]) * best[:, 1]  # the side above is the last
     errors = _standard_errors(best, fine, SYMMETRIC)
     return [sample.fit(*of_sample, parameters=4) for sample, *of_sample in zip(batch, best, errors, strict=True)]
@@ -228,19 +235,61 @@ class _Bins:
         return _Bins(self.share[problems], self.mean[problems], self.variance[problems])
 
 
-def _starts(bins: _Bins, fewer: Float[np.ndarray, "sample 3 component"]) -> Float[np.ndarray, "sample start 3 more"]:
-    """One component more than `fewer`: each of its components split, aside and by width; nested widths; quantiles."""
-    count = fewer.shape[2] + 1
+def _starts(
+    bins: _Bins, fewer: Sequence[Float[np.ndarray, "parent sample 3 _"]]
+) -> Float[np.ndarray, "sample start 3 more"]:
+    """One component more than the last of `fewer`, the best mixtures of 1, 2, … components.
+
+    Nested widths; quantiles; each component of the last split; one put in where it gains most; each of half as many
+    split.
+    """
+    count = fewer[-1].shape[3] + 1
     starts = [_nested(bins, count), _quantile_groups(bins, count)]
-    for split in range(count - 1):
-        for aside, narrow, wide in ((0.8, 0.4, 0.4), (0.0, 0.15, 2.0)):
-            more = np.concatenate([fewer, fewer[:, :, split : split + 1]], axis=2)
-            deviation = np.exp(fewer[:, 2, split] / 2)
-            for place, sign, width in ((split, -1, narrow), (-1, 1, wide)):
-                more[:, 0, place] -= math.log(2)
-                more[:, 1, place] += sign * aside * deviation
-                more[:, 2, place] += math.log(width)
-            starts.append(more)
+    for split in SPLITS:
+        starts += [_split(parent, (place,), *split) for parent in fewer[-1] for place in range(count - 1)]
+        if count % 2 == 0:
+            starts += [_split(half, tuple(range(count // 2)), *split) for half in fewer[count // 2 - 1]]
+    return np.concatenate([np.stack(starts, axis=1), *(_inserted(bins, parent) for parent in fewer[-1])], axis=1)
+
+
+def _split(
+    theta: Float[np.ndarray, "sample 3 component"], places: tuple[int, ...], aside: float, narrow: float, wide: float
+) -> Float[np.ndarray, "sample 3 more"]:
+    """Those components in two halves: their means `aside` by so many deviations, their variances times two factors."""
+    whole, parts = np.delete(theta, places, axis=2), theta[:, :, places]
+    parts = parts - np.array([math.log(2), 0, 0])[:, None]
+    deviation = np.exp(parts[:, 2] / 2)
+    halves = []
+    for sign, width in ((-1, narrow), (1, wide)):
+        half = parts.copy()
+        half[:, 1] += sign * aside * deviation
+        half[:, 2] += math.log(width)
+        halves.append(half)
+    return np.concatenate([whole, *halves], axis=2)
+
+
+def _inserted(bins: _Bins, fewer: Float[np.ndarray, "sample 3 component"]) -> Float[np.ndarray, "sample start 3 more"]:
+    """A component put beside `fewer` where it gains most, at each of several widths.
+
+    With little weight a, the log-likelihood grows by a·D - a²·S/2, with D the mean of φ/f - 1 over the values and S the
+    mean of its square: at best by D²/2S.
+    """
+    mean = bins.mean[:, ::INSERTED_EVERY, None]  # [sample, place, bin]
+    now = _joint(fewer, bins)[0][:, None]
+    starts = []
+    for width in INSERTED_WIDTHS:
+        square = ((bins.mean[:, None] - mean) ** 2 + bins.variance[:, None]) / width**2
+        excess = np.exp(np.minimum(-0.5 * (square + LOG_2_PI) - math.log(width) - now, 50)) - 1
+        slope, bend = np.einsum("pb,pqb->pq", bins.share, excess), np.einsum("pb,pqb->pq", bins.share, excess**2)
+        gain = np.where(slope > 0, slope**2 / np.maximum(bend, 1e-300), 0)
+        for _ in range(INSERTED_AT_ONCE):
+            best = gain.argmax(axis=1)[:, None]
+            share = np.clip(np.take_along_axis(slope / np.maximum(bend, 1e-300), best, axis=1), 1e-3, 0.5)
+            here = np.take_along_axis(mean[..., 0], best, axis=1)
+            one = np.stack([np.log(share), here, np.full_like(here, 2 * math.log(width))], axis=1)
+            rest = np.concatenate([np.log(_weights(fewer) * (1 - share))[:, None], fewer[:, 1:]], axis=1)
+            starts.append(np.concatenate([rest, one], axis=2))
+            gain = np.where(np.abs(mean[..., 0] - here) < 2 * width, 0, gain)
     return np.stack(starts, axis=1)
 
 
@@ -292,35 +341,53 @@ def _warm(
 
 def _best(
     starts: Float[np.ndarray, "sample start 3 component"],
-    warm: list[tuple[int, Float[np.ndarray, "3 component"]]],
     coarse: _Bins,
     fine: _Bins,
     projector: Float[np.ndarray, "parameter parameter"],
-) -> Float[np.ndarray, "sample 3 component"]:
-    """The top that has the greatest likelihood: from the best of `starts`, and from all that are `warm`."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The highest top that a sample's starts lead to [sample, 3, component], its height [sample], and the `PARENTS`
+    highest different tops in the coarse bins [parent, sample, 3, component].
+    """
     samples, per_sample = starts.shape[:2]
     sample = np.repeat(np.arange(samples), per_sample)
     theta = starts.reshape(samples * per_sample, *starts.shape[2:])
     bins = coarse.of(sample)
     for _ in range(EM_STEPS):
         theta = _projected(_maximised(_responsibilities(theta, bins), bins), projector)
-    sample, theta = _foremost(sample, theta, _log_likelihood(theta, bins), POLISHED)
-    if warm:
-        sample = np.concatenate([sample, [number for number, _ in warm]])
-        theta = np.concatenate([theta, [one for _, one in warm]])
+    chosen = _foremost(sample, _log_likelihood(theta, bins), POLISHED)
+    sample, theta = sample[chosen.ravel()], theta[chosen.ravel()]
     theta, height = _climbed(theta, coarse.of(sample), projector)
-    sample, theta = _foremost(sample, theta, height, 2)
-    theta, height = _climbed(theta, fine.of(sample), projector)
-    _, theta = _foremost(sample, theta, height, 1)
-    return theta
+    tops = _foremost(sample, height, PARENTS)
+    finalists = tops[:, :2].ravel()
+    climbed, height = _climbed(theta[finalists], fine.of(sample[finalists]), projector)
+    first = _foremost(sample[finalists], height, 1)[:, 0]
+    return climbed[first], height[first], theta[tops].swapaxes(0, 1)
 
 
-def _foremost(sample: np.ndarray, theta: np.ndarray, height: np.ndarray, kept: int) -> tuple[np.ndarray, np.ndarray]:
-    """The `kept` highest of each sample, samples in order."""
+def _better(
+    cold: Float[np.ndarray, "sample 3 component"],
+    height: Float[np.ndarray, " sample"],
+    warm: list[tuple[int, Float[np.ndarray, "3 component"]]],
+    fine: _Bins,
+    projector: Float[np.ndarray, "parameter parameter"],
+) -> Float[np.ndarray, "sample 3 component"]:
+    """`cold`, or where one of the `warm` starts leads higher, its top."""
+    if not warm:
+        return cold
+    sample = np.array([number for number, _ in warm])
+    theta, warm_height = _climbed(np.stack([one for _, one in warm]), fine.of(sample), projector)
+    sample, theta = np.concatenate([np.arange(len(cold)), sample]), np.concatenate([cold, theta])
+    return theta[_foremost(sample, np.concatenate([height, warm_height - SAME]), 1)[:, 0]]
+
+
+def _foremost(sample: np.ndarray, height: np.ndarray, kept: int) -> Int[np.ndarray, "sample kept"]:
+    """Of each sample the `kept` highest, of those of one height one; the last again where there are fewer."""
     order = np.lexsort((-height, sample))
-    first = np.searchsorted(sample[order], sample[order])
-    chosen = order[np.arange(len(order)) - first < kept]
-    return sample[chosen], theta[chosen]
+    same = (np.diff(height[order]) > -SAME) & (np.diff(sample[order]) == 0)
+    order = order[np.append(True, ~same)]
+    first = np.searchsorted(sample[order], np.unique(sample))
+    last = np.append(first[1:], len(order)) - 1
+    return order[np.minimum(first[:, None] + np.arange(kept), last[:, None])]
 
 
 def _weights(theta: Float[np.ndarray, "problem 3 component"]) -> Float[np.ndarray, "problem component"]:
