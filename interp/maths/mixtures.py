@@ -94,7 +94,7 @@ class Fit:
 
 
 def fit_mixtures(
-    samples: Sequence[Float[np.ndarray, " value"]],
+    samples: Sequence[Float[np.ndarray, " _"]],
     previous: Sequence[Sequence[Mixture]] | None = None,
 ) -> list[list[Fit]]:
     r"""For each sample the best mixtures of 1, 2, …, `MAX_COMPONENTS` Gaussians.
@@ -127,7 +127,7 @@ def fit_mixtures(
 
 
 def fit_symmetric(
-    samples: Sequence[Float[np.ndarray, " value"]], previous: Sequence[Mixture | None] | None = None
+    samples: Sequence[Float[np.ndarray, " _"]], previous: Sequence[Mixture | None] | None = None
 ) -> list[Fit]:
     r"""For each sample the best mixture with means -μ, 0, μ, the sides of one weight and one variance.
 
@@ -140,7 +140,8 @@ def fit_symmetric(
     coarse, fine = (_Bins.stacked([sample.bins(cuts).reflected() for sample in batch]) for cuts in (COARSE, FINE))
     warm = _warm(batch, None if previous is None else [[one] if one else [] for one in previous], 3)
     best = _better(*_best(_symmetric_starts(coarse), coarse, fine, SYMMETRIC)[:2], warm, fine, SYMMETRIC)
-    best[:, 1] = np.sign(best[:, 1, 2:]) * best[:, 1]  # the side above is the last
+    best = _projected(best, SYMMETRIC)  # of rounding
+    best[:, 1] *= np.sign(best[:, 1, 2:])  # the side above is the last
     errors = _standard_errors(best, fine, SYMMETRIC)
     return [sample.fit(*of_sample, parameters=4) for sample, *of_sample in zip(batch, best, errors, strict=True)]
 
@@ -236,7 +237,7 @@ class _Bins:
 
 
 def _starts(
-    bins: _Bins, fewer: Sequence[Float[np.ndarray, "parent sample 3 _"]]
+    bins: _Bins, fewer: Sequence[Float[np.ndarray, "_ sample 3 _"]]
 ) -> Float[np.ndarray, "sample start 3 more"]:
     """One component more than the last of `fewer`, the best mixtures of 1, 2, … components.
 

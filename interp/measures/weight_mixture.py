@@ -30,6 +30,7 @@ HALF = 64
 """Bins of the histogram on either side of 0."""
 GENERALISED = 0.99
 FOURIER = "fourier_"
+DECADES = "Margin per weight of each parameter, in decades above 0.001 nats"
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ class WeightMixture:
     side_variance_se: Float[Tensor, " parameter"]
     """Standard error of the variance of the sides"""
     symmetric_margin_per_weight: Float[Tensor, " parameter"]
-    """BIC of one Gaussian less that of the symmetric mixture, per weight; negative where the Gaussian is better [nats]"""
+    """BIC of one Gaussian less that of the symmetric mixture, per weight [nats]"""
     histogram: Int[Tensor, "parameter bin"]
     """Values in each bin"""
     bin_width: Float[Tensor, " parameter"]
@@ -134,8 +135,8 @@ def weight_mixture(
 
     Formula: \text{margin} = \mathrm{BIC}_1 - \mathrm{BIC}_K, \quad \mathrm{BIC}_K = -2 \log L_K + (3K - 1) \log n
 
-    Formula: \text{symmetric: } \pi_0 \mathcal{N}(0, \sigma_0^2) + \tfrac{1 - \pi_0}{2} \left[ \mathcal{N}(\mu, \sigma_1^2)
-        + \mathcal{N}(-\mu, \sigma_1^2) \right]
+    Formula: \text{symmetric: } \pi_0 \mathcal{N}(0, \sigma_0^2)
+        + \tfrac{1 - \pi_0}{2} \left[ \mathcal{N}(\mu, \sigma_1^2) + \mathcal{N}(-\mu, \sigma_1^2) \right]
 
     Paper: Rubin, Seroussi & Ringel 2024, arXiv 2310.03789
     """
@@ -304,7 +305,7 @@ def figure(result: xr.Dataset) -> list[Curves | Heatmap | Density]:
             {short[name]: margin.sel(parameter=name) for name in curved},
             log=True,
         ),
-        Heatmap("Margin per weight, each parameter", weights, x="step", y="parameter"),
+        Heatmap(DECADES, np.log10(weights / 1e-3).clip(min=0), x="step", y="parameter"),
     ]
     for name, transformed in pairs.items():
         panels += [_density(result, one, short[one]) for one in (name, transformed) if one]
@@ -381,54 +382,58 @@ def summary(result: xr.Dataset) -> Summary:
         "final_margin": {name: float(result.margin_per_weight.sel(parameter=name)[-1]) for name in names},
         "farthest_step": {name: int(result.farthest_step.sel(parameter=name)) for name in names},
         "generalised_step": _generalised(result),
+        "sides_apart": [name for name in names if _stand_apart(result.sel(parameter=name))],
     }
     transformed = [twin for twin in pairs.values() if twin]
-    raw = [name for name in pairs] or names[:3]
-    if result.sizes["step"] == 1:
-        told = [
-            f"{short[name]} {_phase(final[name])} ({_margin(values['final_margin'][name])})"
-            for name in transformed + raw
-        ]
-        return Summary(f"At step {int(result.step[-1]):,}, by margin per weight: {', '.join(told)}.", values)
-    sentences = []
+    raw = list(pairs) or names[:3]
+    kinds = [("The weights themselves" if transformed else "The weights", raw)]
     if transformed:
-        listed = "; ".join(
-            _history(result, name, short[name].removesuffix(", Fourier"), values) for name in transformed
-        )
-        sentences.append(f"Fourier coefficients: {listed}.")
-    listed = "; ".join(_history(result, name, short[name], values) for name in raw)
-    sentences.append(f"{'The weights themselves' if transformed else 'Weights'}: {listed}.")
-    return Summary(" ".join(sentences), values)
+        kinds.insert(0, ("The Fourier coefficients", transformed))
+    told = [f"{kind}: {'; '.join(_history(result, name, short[name]) for name in group)}." for kind, group in kinds]
+    told.append(f"Margins over one Gaussian are in nats per weight. {_sides(values['sides_apart'], short)}")
+    return Summary(" ".join(told), values)
 
 
-def _history(result: xr.Dataset, name: str, called: str, values: Mapping[str, Mapping[str, float]]) -> str:
+def _stand_apart(one: xr.Dataset) -> bool:
+    """Whether the symmetric mixture at the last step has three peaks, or two: sides at twice their deviation from 0."""
+    return bool(one.mixture[-1] and one.side_mean[-1] > 2 * np.sqrt(one.side_variance[-1]))
+
+
+def _sides(apart: Sequence[str], short: Mapping[str, str]) -> str:
+    if not apart:
+        return "No distribution has sides that stand apart at the end."
+    return f"Sides that stand apart, at ±μ, have at the end {', '.join(short[name] for name in apart)}."
+
+
+def _history(result: xr.Dataset, name: str, called: str) -> str:
+    """W_E one Gaussian before step 2,100 and a mixture since (0.73 when it generalised, 2.1 at the end)"""
     one = result.sel(parameter=name)
-    last, changed = bool(one.mixture[-1]), int(values["changed_step"][name])
-    end = _margin(values["final_margin"][name])
-    if changed < 0:
-        text = f"{called} {_phase(last)} throughout"
+    known = one.isel(step=np.isfinite(one.margin_per_weight.values))
+    phases, margin, last = known.mixture.values, known.margin_per_weight, int(known.step[-1])
+    changes = int((phases[1:] != phases[:-1]).sum())
+    now, before = _phase(bool(phases[-1])), _phase(not phases[-1])
+    called = called.removesuffix(", Fourier")
+    step = f"step **{int(one.changed_step):,}**"
+    if len(phases) == 1:
+        text = f"{called} {now}"
+    elif not changes:
+        text = f"{called} {now} throughout"
+    elif changes == 1:
+        text = f"{called} {before} before {step} and {now} since"
     else:
-        text = f"{called} {_phase(not last)} before step **{changed:,}** and {_phase(last)} since"
-        if changed_back := _phase_changes(one) > 1:
-            text = f"{called} at last {_phase(last)}, from step **{changed:,}**" if changed_back else text
-    farthest = int(values["farthest_step"][name])
-    peak = float(one.farthest_margin)
-    if peak > 1.25 * max(float(values["final_margin"][name]), 0.0) and farthest != int(result.step[-1]):
-        return f"{text} (farthest from Gaussian at step {farthest:,} with {_margin(peak)}, {end} at the end)"
-    return f"{text} ({end} at the end)"
-
-
-def _phase_changes(one: xr.Dataset) -> int:
-    known = one.mixture.values[np.isfinite(one.margin_per_weight.values)]
-    return int((known[1:] != known[:-1]).sum())
+        text = f"{called} for good {now} from {step}"
+    numbers = []
+    generalised, farthest = _generalised(result), int(one.farthest_step)
+    if generalised in known.step.values and generalised != last:
+        numbers.append(f"{float(margin.sel(step=generalised)):.2g} when it generalised")
+    numbers.append(f"**{float(margin[-1]):.2g}** at {'the end' if len(phases) > 1 else f'step {last:,}'}")
+    if float(one.farthest_margin) > 1.25 * float(margin[-1]) and farthest != generalised:
+        numbers.insert(0, f"{float(one.farthest_margin):.2g} at step {farthest:,}")
+    return f"{text} ({', '.join(numbers)})"
 
 
 def _phase(mixture: bool) -> str:
     return "a mixture" if mixture else "one Gaussian"
-
-
-def _margin(nats: float) -> str:
-    return f"{nats:.2g} nats per weight"
 
 
 def _generalised(result: xr.Dataset) -> int | None:
