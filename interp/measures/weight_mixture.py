@@ -305,7 +305,7 @@ def figure(result: xr.Dataset) -> list[Curves | Heatmap | Density]:
             {short[name]: margin.sel(parameter=name) for name in curved},
             log=True,
         ),
-        Heatmap(DECADES, np.log10(weights / 1e-3).clip(min=0), x="step", y="parameter"),
+        Heatmap(DECADES, np.log10(weights.clip(min=1e-3) / 1e-3), x="step", y="parameter"),
     ]
     for name, transformed in pairs.items():
         panels += [_density(result, one, short[one]) for one in (name, transformed) if one]
