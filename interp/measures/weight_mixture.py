@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -114,6 +114,10 @@ def weight_mixture(
     of modular addition are. On the logarithmic axis of the histograms one Gaussian is a parabola; the thick line is
     the mixture, the thin ones its components.
 
+    Sides among the weights themselves need not be features. AdamW's steps hardly depend on the size of a gradient, so
+    that weights whose gradient keeps its sign come to lie equally far from 0: those of W_Q do, on both sides, from
+    early on.
+
     To the values of each parameter mixtures of one to four Gaussians are fitted by maximum likelihood, and BIC chooses
     between them. What it finds significant may be slight, as its margin over one Gaussian grows with the number of
     values; a parameter is in the mixture phase where the margin is at least `least_margin` per weight, by default 0.1
@@ -170,7 +174,7 @@ def weight_mixture(
     )
 
 
-NOTHING = {
+NOTHING: dict[str, Any] = {
     "components": np.int64(0),
     "mixture": np.bool_(False),
     **dict.fromkeys(
@@ -218,7 +222,7 @@ def _coefficients(
 
 def _row(
     values: Float[np.ndarray, " value"], fits: Sequence[Fit], symmetric: Fit, least_margin: float
-) -> dict[str, np.ndarray | np.float64 | np.int64 | np.bool_]:
+) -> dict[str, Any]:
     n, single = len(values), fits[0]
     best = min(fits, key=lambda fit: fit.bic)
     kurtosis, kurtosis_se = excess_kurtosis(values)

@@ -23,7 +23,7 @@ def gaussian(random, n):
 def test_where_the_fit_is_right_the_p_value_is_uniform(draw, components):
     """Though it was fitted to the very same values."""
     random = np.random.default_rng(0)
-    samples = [draw(random, 1000) for _ in range(300)]
+    samples = [draw(random, 1000) for _ in range(150)]
     p = np.array(
         [
             goodness_of_fit(x, fits[components - 1].mixture).p_value
@@ -31,7 +31,7 @@ def test_where_the_fit_is_right_the_p_value_is_uniform(draw, components):
         ]
     )
     for level in (0.05, 0.25, 0.5, 0.75):
-        assert np.mean(p < level) == pytest.approx(level, abs=4 * np.sqrt(level * (1 - level) / 300))
+        assert np.mean(p < level) == pytest.approx(level, abs=4 * np.sqrt(level * (1 - level) / 150))
 
 
 @pytest.mark.parametrize("draw", [two, of_two_widths])
