@@ -26,6 +26,8 @@ from interp.summaries import Summary
 
 FEWEST = 64
 """Parameters of fewer values are left out: BIC says little of them."""
+LEAST_SPAN = 1e-100
+"""Between the least and the largest value; of less the squares are lost in rounding."""
 HALF = 64
 """Bins of the histogram on either side of 0."""
 GENERALISED = 0.99
@@ -145,7 +147,11 @@ def weight_mixture(
     Paper: Rubin, Seroussi & Ringel 2024, arXiv 2310.03789
     """
     samples = _samples(checkpoint)
-    fitted = {name: values for name, values in samples.items() if np.ptp(values) > 1e-6 * np.abs(values).max()}
+    fitted = {
+        name: values
+        for name, values in samples.items()
+        if np.ptp(values) > max(1e-6 * np.abs(values).max(), LEAST_SPAN)
+    }
     known = previous._fits if previous else {}
     before = [known.get(name) for name in fitted]
     fits = dict(

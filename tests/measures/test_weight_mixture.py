@@ -149,7 +149,7 @@ def test_few_values_are_left_out_and_equal_ones_have_no_numbers(measured, shapes
             {name: torch.randn(shape) for name, shape in shapes_of(model).items()}, model=model, name="few"
         )[0]
     )
-    for value in (0.0, 0.3):
+    for value in (0.0, 0.3, 1e-300):
         place, found = measured(
             gaussians(shapes, **{"mlp.b_in": torch.full(shapes["mlp.b_in"], value)}), name=f"equal {value}"
         )
