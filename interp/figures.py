@@ -109,8 +109,8 @@ class Heatmap:
         for name, axis in (("xaxis", self.x), ("yaxis", self.y)):
             if array[axis].dtype.kind in "UO":
                 labels = _labels(array[axis])
-                stride = 2 * math.ceil(len(labels) / 32)
-                layout[name] = {"type": "category", "tickvals": labels[1::stride]}  # they need no title
+                shown = labels if len(labels) <= 16 else labels[1 :: 2 * math.ceil(len(labels) / 32)]
+                layout[name] = {"type": "category", "tickvals": shown}  # they need no title
         if self.x == "step":
             layout["xaxis"]["range"] = [float(array.step[0]), float(array.step[-1])]
         if not moves:
@@ -271,6 +271,76 @@ class Table:
         return _still(self.title, [trace], {"margin": margin}, width=self.width, height=height)
 
 
+@dataclass(frozen=True)
+class Density:
+    """A histogram with curves over it at the step of the slider, the first thick and the others thin.
+
+    The density's axis is logarithmic: one Gaussian is a parabola. Both axes are the same at every step.
+    """
+
+    title: str
+    histogram: xr.DataArray  # [step, axis], the axis labelled by the middles of bins of one width
+    curves: Mapping[str, xr.DataArray]  # label -> [step, axis]
+    width: str = "half"
+
+    def draw(self) -> Drawing:
+        axis = next(str(dim) for dim in self.histogram.dims if dim != "step")
+        moves = "step" in self.histogram.dims
+        order = [*(["step"] if moves else []), axis]
+        bars, *lines = (
+            array.transpose(*order).values.astype(np.float64) for array in (self.histogram, *self.curves.values())
+        )
+        positive = _finite(bars[bars > 0])
+        low, high = (0.5 * positive.min(), 2 * positive.max()) if positive.size else (0.1, 10.0)
+        bars, *lines = (np.where(values > low / 2, values, np.nan) for values in (bars, *lines))
+        x = self.histogram[axis].values
+        looks = [{"color": "role:accent", "width": 2.5}, *([{"color": "role:ink", "width": 1}] * (len(lines) - 1))]
+        hover = f"{_nice(axis)} %{{x:.4g}}: %{{y:.3g}}<extra></extra>"
+        data: list[dict[str, Any]] = [
+            {
+                "type": "bar",
+                "name": "histogram",
+                "x": x,
+                "y": bars[-1] if moves else bars,
+                "marker": {"color": "role:quiet", "line": {"width": 0}},
+                "hovertemplate": hover,
+            }
+        ]
+        data += [
+            {
+                "type": "scatter",
+                "mode": "lines",
+                "name": label,
+                "x": x,
+                "y": values[-1] if moves else values,
+                "line": look,
+                "hovertemplate": f"{label}, {hover}",
+            }
+            for label, values, look in zip(self.curves, lines, looks, strict=True)
+        ]
+        layout = {
+            "xaxis": {"title": {"text": _nice(axis)}, "range": _from_edge_to_edge(x)},
+            "yaxis": {
+                "type": "log",
+                "range": [math.log10(low), math.log10(high)],
+                "exponentformat": "power",
+                "dtick": max(1, math.ceil(math.log10(high / low) / 6)),
+                "title": {"text": "density"},
+            },
+            "bargap": 0,
+            "hovermode": "closest",
+        }
+        if not moves:
+            return _still(self.title, data, layout, width=self.width, height=300)
+        movers = tuple((place, "y", values) for place, values in enumerate((bars, *lines)))
+        return _moving(self.title, data, layout, self.histogram, movers, width=self.width, height=300)
+
+
+def _from_edge_to_edge(middles: np.ndarray) -> list[float]:
+    half = float(middles[1] - middles[0]) / 2 if len(middles) > 1 else 0.5
+    return [float(middles[0]) - half, float(middles[-1]) + half]
+
+
 ROW_HEIGHT = 24
 MOST_TABLE_HEIGHT = 560
 """Longer tables scroll."""
@@ -282,7 +352,7 @@ def _cell(value: Any, digits: int) -> str:
     return str(value)
 
 
-AnyPanel = Curves | Heatmap | Bars | Points | Table
+AnyPanel = Curves | Heatmap | Bars | Points | Density | Table
 
 
 def default(result: xr.Dataset) -> list[AnyPanel]:

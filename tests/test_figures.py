@@ -11,7 +11,7 @@ import xarray as xr
 from interp import colours, figures, notebook
 from interp.colours import COLOURS, SCALES
 from interp.errors import InterpError
-from interp.figures import Bars, Curves, Heatmap, Points, Table
+from interp.figures import Bars, Curves, Density, Heatmap, Points, Table
 
 SIZES = {"step": 4, "freq": 12, "head": 3, "a": 5, "b": 6, "neuron": 9, "eigenvalue": 2}
 STEPS = [0, 10, 20, 50]
@@ -38,6 +38,8 @@ PANELS = {
     "still bars": Bars("SB", array("freq")),
     "points": Points("P", array("step", "neuron"), array("step", "neuron")),
     "chosen points": Points("CP", array("step", "head", "neuron"), array("step", "head", "neuron"), choice="head"),
+    "density": Density("D", array("step", "freq"), {"all": array("step", "freq"), "part": array("step", "freq") / 2}),
+    "still density": Density("SD", array("freq"), {"all": array("freq")}),
     "table": Table("TA", {"power": array("freq"), "doubled": 2 * array("freq")}, highlight={"accent": mask("freq", 3)}),
 }
 every_panel = pytest.mark.parametrize("panel", PANELS.values(), ids=PANELS)
@@ -195,6 +197,35 @@ def test_bars_below_zero_are_within_the_picture(low):
     assert top >= max(0, panel.array.values.max())
 
 
+def test_a_density_has_bars_side_by_side_and_curves_over_them_on_one_logarithmic_axis_for_all_steps():
+    histogram = array("step", "freq")
+    histogram[0, 2] = 0.0
+    drawing = Density("D", histogram, {"all": histogram / 2, "part": 1e-6 * histogram}).draw()
+    bars, line, part = drawing.figure["data"]
+    assert (bars["type"], line["type"], part["type"]) == ("bar", "scatter", "scatter")
+    assert drawing.figure["layout"]["bargap"] == 0
+    assert drawing.figure["layout"]["xaxis"]["range"] == [99.5, 111.5]
+    assert line["line"]["width"] > part["line"]["width"]
+    assert [(mover.trace, mover.attribute) for mover in drawing.moving] == [(0, "y"), (1, "y"), (2, "y")]
+    shown, over, below = (mover.values for mover in drawing.moving)
+    assert np.isnan(shown[0, 2])  # an empty bin has no height
+    assert np.array_equal(np.delete(shown[0], 2), np.delete(histogram.values[0], 2))
+    assert np.array_equal(over[1:], histogram.values[1:] / 2)
+    assert np.isnan(below).all()  # far below one value in a bin
+    axis = drawing.figure["layout"]["yaxis"]
+    assert axis["type"] == "log"
+    assert 10 ** axis["range"][0] < 1 < 48 < 10 ** axis["range"][1]
+
+
+def test_few_labels_that_are_text_are_all_shown_and_of_many_every_second():
+    few = xr.DataArray(np.ones((2, 3)), dims=("step", "parameter"), coords={"step": [0, 1], "parameter": list("xyz")})
+    axis = Heatmap("H", few, x="step", y="parameter").draw().figure["layout"]["yaxis"]
+    assert axis["tickvals"].tolist() == ["x", "y", "z"]
+    names = [f"direction {place}" for place in range(40)]
+    many = xr.DataArray(np.ones((2, 40)), dims=("step", "basis"), coords={"step": [0, 1], "basis": names})
+    assert Heatmap("H", many, x="step", y="basis").draw().figure["layout"]["yaxis"]["tickvals"].tolist() == names[1::4]
+
+
 def test_a_table_has_a_row_for_each_place_and_a_column_for_each_array():
     words = xr.DataArray([f"word {place}" for place in range(12)], dims="freq")
     values = array("freq") / 3
@@ -230,7 +261,7 @@ def test_values_that_are_not_finite_spoil_no_axis_and_no_colour_scale(panel, odd
     arrays = {
         name: spoiled(value) if isinstance(value, xr.DataArray) else {key: spoiled(one) for key, one in value.items()}
         for name, value in vars(panel).items()
-        if name in ("array", "arrays", "columns", "x", "y") and not isinstance(value, str)
+        if name in ("array", "arrays", "columns", "x", "y", "histogram", "curves") and not isinstance(value, str)
     }
     drawing = type(panel)(**(vars(panel) | arrays)).draw()
     limits = [*numbers_in(drawing.figure["layout"])]

@@ -41,14 +41,17 @@ def decode(block: dict[str, Any]) -> np.ndarray:
     return np.where(codes > block["levels"], np.nan, values)
 
 
-def fit(arrays: Sequence[np.ndarray], budget: int) -> tuple[int, int]:
-    """(item size, stride over the first axis) with which `arrays` take at most about `budget` bytes."""
-    total = 0
-    for item_size in ITEM_SIZES:
+def fit(arrays: Sequence[np.ndarray], budget: int, smallest: int = 1) -> tuple[int, int]:
+    """(item size, stride over the first axis) with which `arrays` take at most about `budget` bytes.
+
+    No item is of fewer bytes than `smallest`.
+    """
+    total, sizes = 0, [size for size in ITEM_SIZES if size >= smallest]
+    for item_size in sizes:
         total = sum(array.size * _item_size(array, item_size) for array in arrays)
         if total <= budget:
             return item_size, 1
-    return ITEM_SIZES[-1], math.ceil(total / budget)
+    return sizes[-1], math.ceil(total / budget)
 
 
 def every(stride: int, length: int) -> np.ndarray:

@@ -38,7 +38,9 @@ class PageDrawing:
 def page_drawing(drawing: Drawing, store: ArrayStore, budget: int = DRAWING_BYTES) -> PageDrawing:
     """Put the drawing's moving arrays into `store` and describe it for the script."""
     figure = _fixed_colour_ranges(drawing)
-    item_size, stride = fit([moving.values for moving in drawing.moving], budget)
+    logarithmic = drawing.figure.get("layout", {}).get("yaxis", {}).get("type") == "log"
+    smallest = 2 if logarithmic else 1  # 254 levels hold two decades
+    item_size, stride = fit([moving.values for moving in drawing.moving], budget, smallest)
     kept = every(stride, len(drawing.steps))
     spec = {
         "figure": plain(figure, DIGITS),

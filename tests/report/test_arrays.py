@@ -63,6 +63,10 @@ def test_the_widest_type_within_the_budget_is_taken_then_steps_are_left_out(
     assert fit([np.linspace(0, 1, 100)], budget) == expected
 
 
+def test_items_are_no_smaller_than_asked_for() -> None:
+    assert fit([np.linspace(0, 1, 100)], 100, smallest=2) == (2, 2)
+
+
 def test_leaving_out_steps_keeps_the_last() -> None:
     assert every(3, 8).tolist() == [0, 3, 6, 7]
     assert every(1, 3).tolist() == [0, 1, 2]

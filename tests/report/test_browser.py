@@ -16,7 +16,7 @@ from opened_report import DESKTOP, Report
 from sample_page import CIRCLES, STEPS, circles, losses, many_runs_page, sample_page, spectrum, weights
 
 from interp.drawing import Drawing, Moving
-from interp.figures import Table
+from interp.figures import Density, Table
 from interp.report.page import Panel, RunPage, Section
 from interp.report.render import render
 
@@ -261,6 +261,28 @@ def test_a_table_is_drawn_in_the_theme_s_colours_and_can_be_read_as_one(browser:
         assert {"first", "second", "0.5", "0.25"} <= {cell.strip() for cell in cells}
         report.open_table("run-values-0")
         assert panel.locator("tbody tr").all_inner_texts() == ["first\t0.5", "second\t0.25"]
+
+
+def test_a_density_follows_the_slider_on_axes_that_do_not(browser: Browser, tmp_path: Path) -> None:
+    places = {"step": [0, 100], "weight": [-0.5, 0.0, 0.5]}
+    histogram = xr.DataArray([[0.5, 1.0, 0.5], [1.0, 0.0, 1e-3]], places)
+    fitted = xr.DataArray([[0.4, 1.2, 0.4], [0.9, 0.2, 2e-3]], places)
+    drawing = Density("Weights", histogram, {"mixture": fitted, "component 1": fitted.where(fitted.step > 0)}).draw()
+    section = Section("density", "Density", "", "", (), "", (Panel(drawing, ""),), ())
+    run = RunPage("run", (), (), (), np.array([0, 100]), (section,))
+    with Report(browser, written(tmp_path, run), "#step=0") as report:
+        values = [f"data[{place}].y" for place in range(3)]
+        ranges = [report.shown("density-0", f"layout.{axis}.range", "run") for axis in ("xaxis", "yaxis")]
+        np.testing.assert_allclose(report.shown("density-0", values[0], "run"), histogram[0], rtol=1e-6)
+        np.testing.assert_allclose(report.shown("density-0", values[1], "run"), fitted[0], rtol=1e-6)
+        assert np.isnan(np.array(report.shown("density-0", values[2], "run"), float)).all()
+        report.open_table("run-density-0")
+        assert "histogram\t-0.5\t0.5" in report.page.locator("#run-density-0 tbody tr").all_inner_texts()
+        report.press("ArrowRight")
+        np.testing.assert_allclose(report.shown("density-0", values[0], "run"), [1.0, np.nan, 1e-3], rtol=1e-6)
+        np.testing.assert_allclose(report.shown("density-0", values[2], "run"), fitted[1], rtol=1e-6)
+        assert [report.shown("density-0", f"layout.{axis}.range", "run") for axis in ("xaxis", "yaxis")] == ranges
+        assert report.page.locator("#run-density-0 .bars path").count() == 3
 
 
 def test_headings_are_in_order(report: Report) -> None:

@@ -158,6 +158,16 @@ def test_too_many_frames_are_thinned_and_the_panel_says_so() -> None:
     np.testing.assert_allclose(decode(block), values[::3], atol=0.5 / 254)
 
 
+def test_on_a_logarithmic_axis_values_keep_more_than_two_decades() -> None:
+    values = np.geomspace(1e-4, 1, 300).reshape(3, 100)
+    figure = {"data": [{"type": "scatter", "y": values[-1]}], "layout": {"yaxis": {"type": "log"}}}
+    drawing = Drawing("Log", figure, np.arange(3), (Moving(0, "y", values),))
+    on_page = page_drawing(drawing, store := ArrayStore(), budget=400)
+    shown = decode(json.loads(store.blocks()[on_page.spec["moving"][0]["array"]]))
+    np.testing.assert_allclose(shown, values[::2], rtol=0.1)
+    assert on_page.note == "frames every 2nd checkpoint"
+
+
 def test_a_heatmap_keeps_its_colours_over_all_steps() -> None:
     values = np.array([[[0.1, 0.2]], [[0.5, -2.0]]])
     figure = {"data": [{"type": "heatmap", "z": values[-1], "colorscale": "role:diverging"}]}

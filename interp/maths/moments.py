@@ -1,0 +1,18 @@
+"""Moments of a sample, with their standard errors."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float
+
+
+def excess_kurtosis(values: Float[np.ndarray, " value"]) -> tuple[float, float]:
+    r"""Excess kurtosis and its standard error for independent draws, from the moments up to the eighth.
+
+    Formula: \hat\kappa = \overline{z^4} - 3, \quad \mathrm{se}^2 = \tfrac1n \,
+        \overline{[z^4 - \overline{z^4} - 4 \overline{z^3} z - 2 \overline{z^4} (z^2 - 1)]^2}
+    """
+    z = (values - values.mean()) / values.std()
+    third, fourth = float(np.mean(z**3)), float(np.mean(z**4))
+    influence = z**4 - fourth - 4 * third * z - 2 * fourth * (z**2 - 1)
+    return fourth - 3, float(np.sqrt(np.mean(influence**2) / len(z)))

@@ -1,0 +1,451 @@
+"""The distribution of the weights."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+import xarray as xr
+from jaxtyping import Bool, Float, Int
+from pydantic import Field
+from torch import Tensor
+
+from interp.checkpoints import Checkpoint
+from interp.figures import Curves, Density, Heatmap
+from interp.maths import fourier
+from interp.maths.goodness_of_fit import goodness_of_fit
+from interp.maths.histograms import nested_histogram, widened
+from interp.maths.mixtures import MAX_COMPONENTS, Fit, Mixture, fit_mixtures, fit_symmetric
+from interp.maths.moments import excess_kurtosis
+from interp.summaries import Summary
+
+FEWEST = 64
+"""Parameters of fewer values are left out: BIC says little of them."""
+LEAST_SPAN = 1e-100
+"""Between the least and the largest value; of less the squares are lost in rounding."""
+HALF = 64
+"""Bins of the histogram on either side of 0."""
+GENERALISED = 0.99
+FOURIER = "fourier_"
+DECADES = "Margin per weight of each parameter, in decades above 0.001 nats"
+
+
+@dataclass(frozen=True)
+class WeightMixture:
+    parameter: tuple[str, ...]
+    """Parameter, or its Fourier coefficients along the vocabulary"""
+    component: Int[Tensor, " component"]
+    """Component, by ascending mean"""
+    bin: Int[Tensor, " bin"]
+    """Bin: it begins at so many widths"""
+    components: Int[Tensor, " parameter"]
+    """Gaussians of the mixture that BIC chooses; 0 where the values are all the same"""
+    weight: Float[Tensor, "parameter component"]
+    """Weight of each component"""
+    weight_se: Float[Tensor, "parameter component"]
+    """Standard error of the weight of each component"""
+    component_mean: Float[Tensor, "parameter component"]
+    """Mean of each component"""
+    component_mean_se: Float[Tensor, "parameter component"]
+    """Standard error of the mean of each component"""
+    variance: Float[Tensor, "parameter component"]
+    """Variance of each component"""
+    variance_se: Float[Tensor, "parameter component"]
+    """Standard error of the variance of each component"""
+    margin: Float[Tensor, " parameter"]
+    """BIC of one Gaussian less that of the mixture [nats]"""
+    margin_se: Float[Tensor, " parameter"]
+    """Standard error of the margin [nats]"""
+    margin_per_weight: Float[Tensor, " parameter"]
+    """BIC of one Gaussian less that of the mixture, per weight [nats]"""
+    margin_per_weight_se: Float[Tensor, " parameter"]
+    """Standard error of the margin per weight [nats]"""
+    mixture: Bool[Tensor, " parameter"]
+    """In the mixture phase: the margin per weight is at least the least margin; else in the Gaussian phase"""
+    excess_kurtosis: Float[Tensor, " parameter"]
+    """Excess kurtosis; 0 for a Gaussian"""
+    excess_kurtosis_se: Float[Tensor, " parameter"]
+    """Standard error of the excess kurtosis"""
+    fit_distance: Float[Tensor, " parameter"]
+    """Largest difference between the distribution functions of values and mixture"""
+    fit_chi_squared: Float[Tensor, " parameter"]
+    """Chi-squared of the fit over its degrees of freedom; about 1 where it is right"""
+    fit_p_value: Float[Tensor, " parameter"]
+    """Chance of a larger chi-squared, were the values independent draws from the mixture"""
+    centre_weight: Float[Tensor, " parameter"]
+    """Weight of the centre of the symmetric mixture"""
+    centre_weight_se: Float[Tensor, " parameter"]
+    """Standard error of the weight of the centre"""
+    side_mean: Float[Tensor, " parameter"]
+    """Distance of the sides of the symmetric mixture from 0"""
+    side_mean_se: Float[Tensor, " parameter"]
+    """Standard error of the distance of the sides"""
+    centre_variance: Float[Tensor, " parameter"]
+    """Variance of the centre of the symmetric mixture"""
+    centre_variance_se: Float[Tensor, " parameter"]
+    """Standard error of the variance of the centre"""
+    side_variance: Float[Tensor, " parameter"]
+    """Variance of each side of the symmetric mixture"""
+    side_variance_se: Float[Tensor, " parameter"]
+    """Standard error of the variance of the sides"""
+    symmetric_margin_per_weight: Float[Tensor, " parameter"]
+    """BIC of one Gaussian less that of the symmetric mixture, per weight [nats]"""
+    histogram: Int[Tensor, "parameter bin"]
+    """Values in each bin"""
+    bin_width: Float[Tensor, " parameter"]
+    """Width of a bin, a power of two"""
+    test_accuracy: Float[Tensor, ""]
+    """Share of the test pairs answered right"""
+    _fits: Mapping[str, tuple[list[Mixture], Mixture]] = field(default_factory=dict)
+
+
+def weight_mixture(
+    checkpoint: Checkpoint,
+    least_margin: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.1,
+    previous: WeightMixture | None = None,
+) -> WeightMixture:
+    r"""Feature learning is said to turn one Gaussian of weights into a mixture of several.
+
+    Rubin et al. expect one Gaussian about 0 before grokking, and after it a centre with two sides at ±μ. Look at the
+    Fourier coefficients of the embedding and the unembedding beside the weights themselves: that is where the features
+    of modular addition are. On the logarithmic axis of the histograms one Gaussian is a parabola; the thick line is
+    the mixture, the thin ones its components.
+
+    Sides among the weights themselves need not be features. AdamW's steps hardly depend on the size of a gradient, so
+    that weights whose gradient keeps its sign come to lie equally far from 0: those of W_Q do, on both sides, from
+    early on.
+
+    To the values of each parameter mixtures of one to four Gaussians are fitted by maximum likelihood, and BIC chooses
+    between them. What it finds significant may be slight, as its margin over one Gaussian grows with the number of
+    values; a parameter is in the mixture phase where the margin is at least `least_margin` per weight, by default 0.1
+    nats: as two equal Gaussians have that are 2.8 deviations apart, or two about one mean of which one is 2.6 times as
+    wide. The step of a change is the one from which the phase is that of the last step.
+
+    The coefficients are those of `fourier_W_E` and `fourier_W_U`, along the residues in the order in which the task is
+    cyclic, without the constant; tasks without such an order have none. Parameters of fewer than 64 values are left
+    out, and there are no numbers where all values are the same. No component may be narrower than a hundredth of the
+    values' deviation: a cluster of near-zeros counts as one, but how narrow it is does not make the margin grow
+    without end.
+
+    Standard errors, from the observed information, and the p-value are right for independent draws. Weights are not:
+    take them for the least uncertainty there is. With many values the p-value is 0 for a fit that is hardly off; the
+    distance tells how far. The search begins from many starts, and from the answer at the checkpoint before, which
+    wins where it leads to more likelihood; nothing is drawn at random.
+
+    Formula: p(x) = \sum_{k=1}^{K} \pi_k \mathcal{N}(x; \mu_k, \sigma_k^2)
+
+    Formula: \text{margin} = \mathrm{BIC}_1 - \mathrm{BIC}_K, \quad \mathrm{BIC}_K = -2 \log L_K + (3K - 1) \log n
+
+    Formula: \text{symmetric: } \pi_0 \mathcal{N}(0, \sigma_0^2)
+        + \tfrac{1 - \pi_0}{2} \left[ \mathcal{N}(\mu, \sigma_1^2) + \mathcal{N}(-\mu, \sigma_1^2) \right]
+
+    Paper: Rubin, Seroussi & Ringel 2024, arXiv 2310.03789
+    """
+    samples = _samples(checkpoint)
+    fitted = {
+        name: values
+        for name, values in samples.items()
+        if np.ptp(values) > max(1e-6 * np.abs(values).max(), LEAST_SPAN)
+    }
+    known = previous._fits if previous else {}
+    before = [known.get(name) for name in fitted]
+    fits = dict(
+        zip(fitted, fit_mixtures(list(fitted.values()), [one[0] if one else [] for one in before]), strict=True)
+    )
+    symmetric = dict(
+        zip(fitted, fit_symmetric(list(fitted.values()), [one[1] if one else None for one in before]), strict=True)
+    )
+    rows = [
+        _row(values, fits[name], symmetric[name], least_margin) if name in fits else {}
+        for name, values in samples.items()
+    ]
+    counts, widths = zip(*(nested_histogram(values, HALF) for values in samples.values()), strict=True)
+    return WeightMixture(
+        parameter=tuple(samples),
+        component=torch.arange(MAX_COMPONENTS),
+        bin=torch.arange(-HALF, HALF),
+        **{
+            name: torch.from_numpy(np.stack([row.get(name, nothing) for row in rows]))
+            for name, nothing in NOTHING.items()
+        },
+        histogram=torch.from_numpy(np.stack(counts)),
+        bin_width=torch.tensor(widths, dtype=torch.float64),
+        test_accuracy=checkpoint.measure("loss").test_accuracy,
+        _fits={name: ([one.mixture for one in fits[name]], symmetric[name].mixture) for name in fits},
+    )
+
+
+NOTHING: dict[str, Any] = {
+    "components": np.int64(0),
+    "mixture": np.bool_(False),
+    **dict.fromkeys(
+        ("weight", "weight_se", "component_mean", "component_mean_se", "variance", "variance_se"),
+        np.full(MAX_COMPONENTS, np.nan),
+    ),
+    **dict.fromkeys(
+        (
+            *("margin", "margin_se", "margin_per_weight", "margin_per_weight_se", "symmetric_margin_per_weight"),
+            *("excess_kurtosis", "excess_kurtosis_se", "fit_distance", "fit_chi_squared", "fit_p_value"),
+            *("centre_weight", "centre_weight_se", "centre_variance", "centre_variance_se"),
+            *("side_mean", "side_mean_se", "side_variance", "side_variance_se"),
+        ),
+        np.float64(np.nan),
+    ),
+}
+"""The row of a parameter whose values are all the same."""
+
+
+def _samples(checkpoint: Checkpoint) -> dict[str, Float[np.ndarray, " value"]]:
+    """Parameters, and Fourier coefficients of those with a vocabulary, in the order of the architecture."""
+    weights = {name: checkpoint.weights[name].cpu().double() for name in checkpoint.run.architecture.shapes}
+    axis = checkpoint.task.fourier_axis
+    found = {name: value for name, value in weights.items() if value.numel() >= FEWEST}
+    if axis is not None:
+        for name, value in weights.items():
+            if re.search(r"\.W_[EU]$", name):
+                found[_fourier_name(name)] = _coefficients(name, value, axis, checkpoint.task.p)
+    return {name: value.flatten().numpy() for name, value in found.items()}
+
+
+def _fourier_name(name: str) -> str:
+    """embed.W_E -> fourier_W_E, embed_a.W_E -> fourier_W_E_a"""
+    module, _, short = name.rpartition(".")
+    return FOURIER + short + module.removeprefix("unembed").removeprefix("embed")
+
+
+def _coefficients(
+    name: str, value: Float[Tensor, "_ _"], axis: Int[Tensor, " n"], p: int
+) -> Float[Tensor, "operand basis _"]:
+    """Of the residues, once for each operand that has tokens of its own; of the answers' logits."""
+    table = value.T[:p] if name.endswith("W_U") else value[: len(value) // p * p]
+    return fourier.basis(len(axis))[1:] @ table.unflatten(0, (-1, p))[:, axis]
+
+
+def _row(
+    values: Float[np.ndarray, " value"], fits: Sequence[Fit], symmetric: Fit, least_margin: float
+) -> dict[str, Any]:
+    n, single = len(values), fits[0]
+    best = min(fits, key=lambda fit: fit.bic)
+    kurtosis, kurtosis_se = excess_kurtosis(values)
+    fit = goodness_of_fit(values, best.mixture)
+    margin = single.bic - best.bic
+    margin_se = 2 * math.sqrt(n * float(np.var(best.log_density - single.log_density)))
+    centre, side = 1, 2  # of the symmetric mixture's components
+    numbers = {
+        "margin": margin,
+        "margin_se": margin_se,
+        "margin_per_weight": margin / n,
+        "margin_per_weight_se": margin_se / n,
+        "symmetric_margin_per_weight": (single.bic - symmetric.bic) / n,
+        "excess_kurtosis": kurtosis,
+        "excess_kurtosis_se": kurtosis_se,
+        "fit_distance": fit.distance,
+        "fit_chi_squared": fit.statistic,
+        "fit_p_value": fit.p_value,
+        "centre_weight": symmetric.mixture.weight[centre],
+        "centre_weight_se": symmetric.weight_se[centre],
+        "centre_variance": symmetric.mixture.variance[centre],
+        "centre_variance_se": symmetric.variance_se[centre],
+        "side_mean": symmetric.mixture.mean[side],
+        "side_mean_se": symmetric.mean_se[side],
+        "side_variance": symmetric.mixture.variance[side],
+        "side_variance_se": symmetric.variance_se[side],
+    }
+    per_component = {
+        "weight": best.mixture.weight,
+        "weight_se": best.weight_se,
+        "component_mean": best.mixture.mean,
+        "component_mean_se": best.mean_se,
+        "variance": best.mixture.variance,
+        "variance_se": best.variance_se,
+    }
+    return {
+        "components": np.int64(best.mixture.components),
+        "mixture": np.bool_(best.mixture.components > 1 and margin / n >= least_margin),
+        **{name: np.float64(number) for name, number in numbers.items()},
+        **{
+            name: np.pad(array, (0, MAX_COMPONENTS - len(array)), constant_values=np.nan)
+            for name, array in per_component.items()
+        },
+    }
+
+
+@dataclass(frozen=True)
+class Phases:
+    changed_step: Int[np.ndarray, " parameter"]
+    """Step from which it is for good in the phase of the last step; -1 where it was never in the other"""
+    farthest_step: Int[np.ndarray, " parameter"]
+    """Step of the largest margin per weight; -1 where there is none"""
+    farthest_margin: Float[np.ndarray, " parameter"]
+    """Largest margin per weight [nats]"""
+
+
+def over_run(result: xr.Dataset) -> Phases:
+    steps, margin, phase = result.step.values, result.margin_per_weight.values, result.mixture.values.astype(bool)
+    changed, farthest = np.full((2, margin.shape[1]), -1)
+    for place in range(margin.shape[1]):
+        known = np.isfinite(margin[:, place])
+        if not known.any():
+            continue
+        at, own = steps[known], phase[known, place]
+        differs = np.flatnonzero(own != own[-1])
+        changed[place] = at[differs[-1] + 1] if len(differs) else -1
+        farthest[place] = at[margin[known, place].argmax()]
+    largest = np.where(np.isfinite(margin), margin, -np.inf).max(axis=0)
+    return Phases(changed, farthest, np.where(np.isfinite(largest), largest, np.nan))
+
+
+def figure(result: xr.Dataset) -> list[Curves | Heatmap | Density]:
+    names = [str(name) for name in result.parameter.values]
+    pairs = _pairs(names)
+    raw = [name for name in names if not name.startswith(FOURIER)]
+    short = _short_names(names)
+    others = [name for name in raw if name not in pairs]
+    margin = result.margin_per_weight
+    weights = margin.sel(parameter=raw).assign_coords(parameter=[short[name] for name in raw])
+    curved = [name for pair in pairs.items() for name in pair if name] or raw[:6]
+    panels: list[Curves | Heatmap | Density] = [
+        Curves(
+            "Margin per weight over one Gaussian",
+            {short[name]: margin.sel(parameter=name) for name in curved},
+            log=True,
+        ),
+        Heatmap(DECADES, np.log10(weights.clip(min=1e-3) / 1e-3), x="step", y="parameter"),
+    ]
+    for name, transformed in pairs.items():
+        panels += [_density(result, one, short[one]) for one in (name, transformed) if one]
+    farthest = sorted(others, key=lambda name: -float(result.farthest_margin.fillna(-1).sel(parameter=name)))
+    panels += [_density(result, name, short[name]) for name in farthest[: 2 if pairs else 4]]
+    return panels
+
+
+def _pairs(names: Sequence[str]) -> dict[str, str | None]:
+    """Parameters with a vocabulary, and their Fourier coefficients where there are any."""
+    with_vocabulary = [name for name in names if re.search(r"\.W_[EU]$", name)]
+    return {name: twin if (twin := _fourier_name(name)) in names else None for name in with_vocabulary}
+
+
+def _short_names(names: Sequence[str]) -> dict[str, str]:
+    """The last part of each name; where several have it, with the number or letter that tells them apart."""
+    short: dict[str, str] = {}
+    for name in names:
+        module, _, last = name.rpartition(".")
+        mark = re.search(r"\.(\d+)\.|_([ab])$|(\d+)$", module)
+        own = next(filter(None, mark.groups())) if mark else ""
+        alike = sum(other.rpartition(".")[2] == last for other in names) > 1
+        fourier_name = name.removeprefix(FOURIER).replace("_a", " a").replace("_b", " b")
+        short[name] = (
+            f"{fourier_name}, Fourier" if name.startswith(FOURIER) else f"{last} {own}" if alike and own else last
+        )
+    return short
+
+
+def _density(result: xr.Dataset, name: str, title: str) -> Density:
+    """The histogram in the widest of the run's bins, and what the mixture gives each of them."""
+    one = result.sel(parameter=name)
+    own, half = one.bin_width.values, HALF
+    width = float(np.nanmax(own)) if np.isfinite(own).any() else 1.0
+    edges = width * np.arange(-half, half + 1)
+    counts = np.stack(
+        [
+            widened(row, round(width / narrow)) if np.isfinite(narrow) else np.zeros_like(row)
+            for row, narrow in zip(one.histogram.values, own, strict=True)
+        ]
+    )
+    used = np.flatnonzero(counts.any(axis=0))
+    span = slice(used[0], used[-1] + 1) if len(used) else slice(None)
+    total = counts.sum(axis=1, keepdims=True)
+    shares = np.full((len(counts), MAX_COMPONENTS, 2 * half), np.nan)
+    for step, count in enumerate(one.components.values):
+        if count > 0:
+            parts = [array.values[step, :count] for array in (one.weight, one.component_mean, one.variance)]
+            shares[step, :count] = np.diff(Mixture(*parts).cumulative(edges), axis=1)
+    axis = "weight" if not name.startswith(FOURIER) else "coefficient"
+
+    def density(share: np.ndarray) -> xr.DataArray:
+        places = {"step": one.step.values, axis: ((edges[1:] + edges[:-1]) / 2)[span]}
+        return xr.DataArray((share / width)[:, span], places, ("step", axis))
+
+    lines = {"mixture": density(np.where(np.isnan(shares).all(axis=1), np.nan, np.nansum(shares, axis=1)))}
+    for place in range(int(one.components.max())):
+        if place or one.components.max() > 1:
+            lines[f"component {place + 1}"] = density(
+                np.where(one.components.values[:, None] > 1, shares[:, place], np.nan)
+            )
+    return Density(f"{title}: density", density(np.where(total > 0, counts / np.maximum(total, 1), np.nan)), lines)
+
+
+def summary(result: xr.Dataset) -> Summary:
+    names = [str(name) for name in result.parameter.values if result.margin_per_weight.sel(parameter=name).count()]
+    if not names:
+        return Summary("No parameter has enough different values to fit a distribution to.")
+    short, pairs = _short_names(names), _pairs(names)
+    final = {name: bool(result.mixture.sel(parameter=name)[-1]) for name in names}
+    values = {
+        "mixtures": [name for name in names if final[name]],
+        "changed_step": {name: int(result.changed_step.sel(parameter=name)) for name in names},
+        "final_margin": {name: float(result.margin_per_weight.sel(parameter=name)[-1]) for name in names},
+        "farthest_step": {name: int(result.farthest_step.sel(parameter=name)) for name in names},
+        "generalised_step": _generalised(result),
+        "sides_apart": [name for name in names if _stand_apart(result.sel(parameter=name))],
+    }
+    transformed = [twin for twin in pairs.values() if twin]
+    raw = list(pairs) or names[:3]
+    kinds = [("The weights themselves" if transformed else "The weights", raw)]
+    if transformed:
+        kinds.insert(0, ("The Fourier coefficients", transformed))
+    told = [f"{kind}: {'; '.join(_history(result, name, short[name]) for name in group)}." for kind, group in kinds]
+    told.append(f"Margins over one Gaussian are in nats per weight. {_sides(values['sides_apart'], short)}")
+    return Summary(" ".join(told), values)
+
+
+def _stand_apart(one: xr.Dataset) -> bool:
+    """Whether the symmetric mixture at the last step has three peaks, or two: sides at twice their deviation from 0."""
+    return bool(one.mixture[-1] and one.side_mean[-1] > 2 * np.sqrt(one.side_variance[-1]))
+
+
+def _sides(apart: Sequence[str], short: Mapping[str, str]) -> str:
+    if not apart:
+        return "No distribution has sides that stand apart at the end."
+    return f"Sides that stand apart, at ±μ, have at the end {', '.join(short[name] for name in apart)}."
+
+
+def _history(result: xr.Dataset, name: str, called: str) -> str:
+    """W_E one Gaussian before step 2,100 and a mixture since (0.73 when it generalised, 2.1 at the end)"""
+    one = result.sel(parameter=name)
+    known = one.isel(step=np.isfinite(one.margin_per_weight.values))
+    phases, margin, last = known.mixture.values, known.margin_per_weight, int(known.step[-1])
+    changes = int((phases[1:] != phases[:-1]).sum())
+    now, before = _phase(bool(phases[-1])), _phase(not phases[-1])
+    called = called.removesuffix(", Fourier")
+    step = f"step **{int(one.changed_step):,}**"
+    if len(phases) == 1:
+        text = f"{called} {now}"
+    elif not changes:
+        text = f"{called} {now} throughout"
+    elif changes == 1:
+        text = f"{called} {before} before {step} and {now} since"
+    else:
+        text = f"{called} for good {now} from {step}"
+    numbers = []
+    generalised, farthest = _generalised(result), int(one.farthest_step)
+    if generalised in known.step.values and generalised != last:
+        numbers.append(f"{float(margin.sel(step=generalised)):.2g} when it generalised")
+    numbers.append(f"**{float(margin[-1]):.2g}** at {'the end' if len(phases) > 1 else f'step {last:,}'}")
+    if float(one.farthest_margin) > 1.25 * float(margin[-1]) and farthest != generalised:
+        numbers.insert(0, f"{float(one.farthest_margin):.2g} at step {farthest:,}")
+    return f"{text} ({', '.join(numbers)})"
+
+
+def _phase(mixture: bool) -> str:
+    return "a mixture" if mixture else "one Gaussian"
+
+
+def _generalised(result: xr.Dataset) -> int | None:
+    right = result.test_accuracy.values > GENERALISED
+    return int(result.step[right.argmax()]) if right.any() else None

@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from interp.maths.histograms import nested_histogram, widened
+
+
+def test_bins_are_as_narrow_as_a_power_of_two_can_be():
+    counts, width = nested_histogram(np.array([-1.0, -0.01, 0.0, 0.3, 0.99]), 4)
+    assert width == 0.25
+    assert counts.tolist() == [1, 0, 0, 1, 1, 1, 0, 1]
+    assert nested_histogram(np.array([1.01]), 4)[1] == 0.5
+
+
+def test_the_largest_value_is_in_the_last_bin():
+    counts, width = nested_histogram(np.array([1.0]), 4)
+    assert (width, counts.tolist()) == (0.25, [0, 0, 0, 0, 0, 0, 0, 1])
+
+
+def test_zeros_alone_have_a_histogram():
+    assert nested_histogram(np.zeros(3), 2)[0].tolist() == [0, 0, 3, 0]
+
+
+@pytest.mark.parametrize("factor", [1, 2, 8])
+def test_widened_bins_are_the_histogram_of_wider_bins(factor):
+    values = np.random.default_rng(0).normal(0, 1, 5000)
+    counts, width = nested_histogram(values, 32)
+    expected = np.histogram(values, bins=factor * width * np.arange(-32, 33))[0]
+    assert widened(counts, factor).tolist() == expected.tolist()
