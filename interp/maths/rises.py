@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,11 @@ from interp.maths.landscape import Loss, value_and_gradient
 
 RESTARTS = 8
 """Corners drawn at random to start from, where curvature counts for more than the slope."""
+CORNERS, ITERATIONS = 20, 30
+"""At most so many corners in a row, and so many iterations of L-BFGS-B after them; in ten dimensions one or two do."""
+
+Climb = Callable[[Float[Tensor, " component"]], tuple[float, Float[Tensor, " component"]]]
+"""From a place in a box, its coordinates between -1 and 1, to the rise there and its derivative."""
 
 
 def rise_along_gradient(loss: Loss, x: Float[Tensor, " weight"], radius: float) -> float:
@@ -47,40 +52,66 @@ class Box:
 def rises_in_boxes(loss: Loss, x: Float[Tensor, " weight"], boxes: Iterable[Box]) -> Iterator[float]:
     """The maximum of L - L(x) over each box about x; 0 at least, for x is in all of them.
 
-    L-BFGS-B, which finds a local maximum: started at the corner to which the gradient at x points, that of the linear
-    part. Where the opposite corner too lies higher than x, curvature counts for more than the slope, and it is started
-    there and at corners drawn at random as well, the same at every call. The rise is divided by its size at these
-    corners before it is handed over, so that the optimiser's tolerances mean the same for a loss of 1 and of 1e-9.
+    A convex loss is highest at a corner. From the corner to which the gradient at x points, that of the linear part,
+    one goes on to the corner to which the gradient there points, as long as that leads up; L-BFGS-B then leaves the
+    corner where the inside is higher. Where the corner opposite to the first too lies higher than x, curvature counts
+    for more than the slope, and the way up is taken from there and from corners drawn at random as well, the same at
+    every call. What is found is a local maximum: in very many dimensions, no more than a lower bound.
     """
     value, gradient = value_and_gradient(loss, x)
     for box in boxes:
-        corner = torch.where(box.slope(gradient) < 0, -1.0, 1.0).to(x)
-        with torch.no_grad():
-            ahead, behind = (float(loss(x + box.step(start))) - value for start in (corner, -corner))
-        size = max(abs(ahead), abs(behind), float(box.slope(gradient).abs().sum()))
-        starts = [corner] if behind < 0 else [corner, -corner, *_corners(corner)]
-        yield max([0.0, *(_climbed(loss, x, value, box, start, size) for start in starts)]) if size else 0.0
+
+        def climb(u: Float[Tensor, " component"], box: Box = box) -> tuple[float, Float[Tensor, " component"]]:
+            there, gradient = value_and_gradient(loss, x + box.step(u))
+            return there - value, box.slope(gradient)
+
+        corner = _corner(box.slope(gradient))
+        starts = [corner]
+        if climb(-corner)[0] > 0:
+            starts += [-corner, *_drawn_corners(corner)]
+        rise, best = max((_by_corners(climb, start) for start in starts), key=lambda found: found[0])
+        yield max(0.0, _within(climb, best, rise))
 
 
-def _corners(like: Float[Tensor, " component"]) -> Iterator[Float[Tensor, " component"]]:
+def _corner(slope: Float[Tensor, " component"]) -> Float[Tensor, " component"]:
+    return torch.where(slope < 0, -torch.ones_like(slope), torch.ones_like(slope))
+
+
+def _drawn_corners(like: Float[Tensor, " component"]) -> Iterator[Float[Tensor, " component"]]:
     generator = torch.Generator().manual_seed(0)
     for _ in range(RESTARTS):
-        yield (2 * torch.randint(0, 2, like.shape, generator=generator) - 1).to(like)
+        yield _corner(torch.randn(like.shape, generator=generator).to(like))
 
 
-def _climbed(
-    loss: Loss,
-    x: Float[Tensor, " weight"],
-    value: float,
-    box: Box,
-    start: Float[Tensor, " component"],
-    size: float,
-) -> float:
+def _by_corners(climb: Climb, start: Float[Tensor, " component"]) -> tuple[float, Float[Tensor, " component"]]:
+    """The rise at the corner at which going on from corner to corner ends, and that corner."""
+    corner, (rise, slope) = start, climb(start)
+    for _ in range(CORNERS):
+        following = _corner(slope)
+        if torch.equal(following, corner):
+            break
+        there, slope = climb(following)
+        if there <= rise:
+            break
+        corner, rise = following, there
+    return rise, corner
+
+
+def _within(climb: Climb, start: Float[Tensor, " component"], rise: float) -> float:
+    """The highest rise L-BFGS-B sees on its way from `start`, where it is `rise`.
+
+    It is given the rise divided by its size at `start`, so that its tolerances mean the same for a loss of 1 and of
+    1e-9.
+    """
     from scipy.optimize import minimize
 
-    def fall(u: np.ndarray) -> tuple[float, np.ndarray]:
-        there, gradient = value_and_gradient(loss, x + box.step(torch.from_numpy(u).to(x)))
-        return -(there - value) / size, -(box.slope(gradient) / size).cpu().numpy()
+    size = abs(rise) or 1.0
 
-    found = minimize(fall, start.cpu().numpy(), jac=True, method="L-BFGS-B", bounds=[(-1, 1)] * len(start))
-    return -float(found.fun) * size
+    def fall(u: np.ndarray) -> tuple[float, np.ndarray]:
+        there, slope = climb(torch.from_numpy(u).to(start))
+        return -there / size, -(slope / size).cpu().numpy()
+
+    bounds = [(-1, 1)] * len(start)
+    options = {"maxiter": ITERATIONS}
+    found = minimize(fall, start.cpu().numpy(), jac=True, method="L-BFGS-B", bounds=bounds, options=options)
+    return max(rise, -float(found.fun) * size)
