@@ -12,8 +12,12 @@ from torch import Tensor
 
 from interp.maths.landscape import Loss, value_and_gradient
 
+STRAIGHT = 1 / 3
+"""Where the slope changes by a smaller share up to the corner, no other corner is higher by much."""
+ENUMERABLE = 12
+"""Dimensions whose corners can all be looked at."""
 RESTARTS = 8
-"""Corners drawn at random to start from, where curvature counts for more than the slope."""
+"""Corners drawn at random, where they cannot."""
 CORNERS, ITERATIONS = 20, 30
 """At most so many corners in a row, and so many iterations of L-BFGS-B after them; in ten dimensions one or two do."""
 
@@ -54,9 +58,10 @@ def rises_in_boxes(loss: Loss, x: Float[Tensor, " weight"], boxes: Iterable[Box]
 
     A convex loss is highest at a corner. From the corner to which the gradient at x points, that of the linear part,
     one goes on to the corner to which the gradient there points, as long as that leads up; L-BFGS-B then leaves the
-    corner where the inside is higher. Where the corner opposite to the first too lies higher than x, curvature counts
-    for more than the slope, and the way up is taken from there and from corners drawn at random as well, the same at
-    every call. What is found is a local maximum: in very many dimensions, no more than a lower bound.
+    corner where the inside is higher. Where the slope there differs from that at x by more than a third, one starts as
+    well at the best of all corners of a quadratic with the slopes at x and at the middle of each face; in more than
+    twelve dimensions, whose corners are too many, at the opposite corner and at a few drawn at random, the same at
+    every call: what is found is then a lower bound.
     """
     value, gradient = value_and_gradient(loss, x)
     for box in boxes:
@@ -65,10 +70,10 @@ def rises_in_boxes(loss: Loss, x: Float[Tensor, " weight"], boxes: Iterable[Box]
             there, gradient = value_and_gradient(loss, x + box.step(u))
             return there - value, box.slope(gradient)
 
-        corner = _corner(box.slope(gradient))
-        starts = [corner]
-        if climb(-corner)[0] > 0:
-            starts += [-corner, *_drawn_corners(corner)]
+        slope = box.slope(gradient)
+        starts = [_corner(slope)]
+        if (climb(starts[0])[1] - slope).abs().sum() > STRAIGHT * slope.abs().sum():
+            starts += [_best_of_all(climb, slope)] if len(slope) <= ENUMERABLE else _some_others(starts[0])
         rise, best = max((_by_corners(climb, start) for start in starts), key=lambda found: found[0])
         yield max(0.0, _within(climb, best, rise))
 
@@ -77,10 +82,18 @@ def _corner(slope: Float[Tensor, " component"]) -> Float[Tensor, " component"]:
     return torch.where(slope < 0, -torch.ones_like(slope), torch.ones_like(slope))
 
 
-def _drawn_corners(like: Float[Tensor, " component"]) -> Iterator[Float[Tensor, " component"]]:
+def _best_of_all(climb: Climb, slope: Float[Tensor, " component"]) -> Float[Tensor, " component"]:
+    """The corner at which slope·u + u·H u/2 is highest, H from the slopes at the middles of the faces."""
+    axes = torch.eye(len(slope)).to(slope)
+    H = torch.stack([climb(axis)[1] - slope for axis in axes])
+    corners = torch.cartesian_prod(*[torch.tensor([-1.0, 1.0]).to(slope)] * len(slope)).view(-1, len(slope))
+    return corners[int((corners @ slope + ((corners @ H) * corners).sum(1) / 2).argmax())]
+
+
+def _some_others(corner: Float[Tensor, " component"]) -> list[Float[Tensor, " component"]]:
     generator = torch.Generator().manual_seed(0)
-    for _ in range(RESTARTS):
-        yield _corner(torch.randn(like.shape, generator=generator).to(like))
+    drawn = torch.randn((RESTARTS, len(corner)), generator=generator).to(corner)
+    return [-corner, *_corner(drawn)]
 
 
 def _by_corners(climb: Climb, start: Float[Tensor, " component"]) -> tuple[float, Float[Tensor, " component"]]:

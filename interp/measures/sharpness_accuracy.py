@@ -14,6 +14,7 @@ from interp.figures import Scatter
 from interp.maths.rank_correlation import spearman, spearman_interval
 from interp.measures.keskar_sharpness import keskar_sharpness
 from interp.measures.loss import loss
+from interp.measures.weight_norm import weight_norm
 from interp.summaries import Summary
 
 
@@ -28,6 +29,8 @@ class SharpnessAccuracy:
     """Share of the test pairs answered right"""
     train_loss: Float[np.ndarray, " run"]
     """Cross-entropy on the training pairs [nats]"""
+    weight_norm: Float[np.ndarray, " run"]
+    """L2 norm of all weights"""
     train_accuracy: Float[np.ndarray, " run"]
     """Share of the training pairs answered right"""
     last_step: Int[np.ndarray, " run"]
@@ -40,6 +43,8 @@ class SharpnessAccuracy:
     """Upper end of its 95 % confidence interval"""
     loss_spearman: float
     """Spearman's ρ of train loss and test accuracy"""
+    norm_spearman: float
+    """Spearman's ρ of weight norm and test accuracy"""
     relative_spearman: float
     """Spearman's ρ of test accuracy and the rise in the box as a multiple of the train loss"""
     sampling_seed: int
@@ -59,9 +64,9 @@ def sharpness_accuracy(
     last checkpoint. Power et al. found Spearman's ρ = -0.795 on S5.
 
     The confidence interval is Bonett and Wright's, of 95 %: it speaks of other seeds of the same recipe. Beside it
-    stands the same correlation with the train loss in the place of φ, and with the rise as a multiple of that loss:
-    where the loss alone orders the runs as well, and the multiple does not, φ tells how well the training pairs are
-    fitted and little more.
+    stands the same correlation with the train loss or the weight norm in the place of φ, and with the rise as a
+    multiple of the train loss: where these order the runs as well, and the multiple does not, φ tells how well the
+    training pairs are fitted, and with how large weights, and little more.
 
     Runs whose split is unknown, or that were trained on all pairs, are no points.
 
@@ -77,6 +82,7 @@ def sharpness_accuracy(
     relative = np.array([float(one.relative_rise) for one in sharp])
     accuracy = np.array([float(one.test_accuracy) for one in losses])
     train_loss = np.array([float(one.train_loss) for one in losses])
+    norm = np.array([float(weight_norm(checkpoint).total) for checkpoint in final])
     known = np.isfinite(sharpness) & np.isfinite(accuracy)
 
     def with_accuracy(values: Float[np.ndarray, " run"]) -> float:
@@ -91,12 +97,14 @@ def sharpness_accuracy(
         sharpness_se=np.array([float(one.sharpness_se) for one in sharp]),
         test_accuracy=accuracy,
         train_loss=train_loss,
+        weight_norm=norm,
         train_accuracy=np.array([float(one.train_accuracy) for one in losses]),
         last_step=np.array([checkpoint.step for checkpoint in final]),
         spearman=rho,
         spearman_low=low,
         spearman_high=high,
         loss_spearman=with_accuracy(train_loss),
+        norm_spearman=with_accuracy(norm),
         relative_spearman=with_accuracy(relative),
         sampling_seed=seed,
     )
@@ -130,7 +138,7 @@ def summary(result: xr.Dataset) -> Summary:
         "runs": known,
         **{
             name: float(result[name])
-            for name in ("spearman", "spearman_low", "spearman_high", "loss_spearman", "relative_spearman")
+            for name in ("spearman", "spearman_low", "spearman_high", "loss_spearman", "norm_spearman", "relative_spearman")
         },
     }
     rho = values["spearman"]
@@ -149,7 +157,7 @@ def summary(result: xr.Dataset) -> Summary:
     return Summary(
         f"Over **{known}** runs at {when} Spearman's ρ of Keskar's φ and test accuracy is **{rho:.2f}** (95 % interval "
         f"**{low:.2f}** to **{high:.2f}**): {verdict}. With the train loss in the place of φ it is "
-        f"**{values['loss_spearman']:.2f}**, with the rise as a multiple of that loss "
-        f"**{values['relative_spearman']:.2f}**.",
+        f"**{values['loss_spearman']:.2f}**, with the weight norm **{values['norm_spearman']:.2f}**, with the rise as a "
+        f"multiple of the loss **{values['relative_spearman']:.2f}**.",
         values,
     )
