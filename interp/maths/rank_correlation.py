@@ -26,7 +26,7 @@ def spearman_interval(rho: float, n: int, confidence: float = 0.95) -> tuple[flo
 
     if math.isnan(rho) or n < FEWEST:
         return math.nan, math.nan
-    if abs(rho) >= 1:
+    if abs(rho) > 1 - 1e-12:  # but for rounding
         return rho, rho
     reach = float(norm.ppf((1 + confidence) / 2)) * math.sqrt((1 + rho**2 / 2) / (n - 3))
     return math.tanh(math.atanh(rho) - reach), math.tanh(math.atanh(rho) + reach)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from interp.maths.landscape import Loss, value_and_gradient
 
-STRAIGHT = 1 / 3
+STRAIGHT = 0.1
 """Where the slope changes by a smaller share up to the corner, no other corner is higher by much."""
 ENUMERABLE = 12
 """Dimensions whose corners can all be looked at."""
@@ -58,10 +58,11 @@ def rises_in_boxes(loss: Loss, x: Float[Tensor, " weight"], boxes: Iterable[Box]
 
     A convex loss is highest at a corner. From the corner to which the gradient at x points, that of the linear part,
     one goes on to the corner to which the gradient there points, as long as that leads up; L-BFGS-B then leaves the
-    corner where the inside is higher. Where the slope there differs from that at x by more than a third, one starts as
-    well at the best of all corners of a quadratic with the slopes at x and at the middle of each face; in more than
-    twelve dimensions, whose corners are too many, at the opposite corner and at a few drawn at random, the same at
-    every call: what is found is then a lower bound.
+    corner where the inside is higher. Where the slope there, or at the opposite corner, differs from that at x by more
+    than a tenth, one starts as well at the best of all corners of a quadratic with the slopes at x and at the middles
+    of the faces, so that a quadratic's maximum is found whatever it is; in more than twelve dimensions, whose corners
+    are too many, at the opposite corner and at a few drawn at random, the same at every call. Elsewhere what is found
+    is a local maximum, a lower bound.
     """
     value, gradient = value_and_gradient(loss, x)
     for box in boxes:
@@ -72,8 +73,9 @@ def rises_in_boxes(loss: Loss, x: Float[Tensor, " weight"], boxes: Iterable[Box]
 
         slope = box.slope(gradient)
         starts = [_corner(slope)]
-        if (climb(starts[0])[1] - slope).abs().sum() > STRAIGHT * slope.abs().sum():
-            starts += [_best_of_all(climb, slope)] if len(slope) <= ENUMERABLE else _some_others(starts[0])
+        changes = [float((climb(end)[1] - slope).abs().sum()) for end in (starts[0], -starts[0])]
+        if max(changes) > STRAIGHT * float(slope.abs().sum()):
+            starts += _best_of_all(climb, slope) if len(slope) <= ENUMERABLE else _some_others(starts[0])
         rise, best = max((_by_corners(climb, start) for start in starts), key=lambda found: found[0])
         yield max(0.0, _within(climb, best, rise))
 
@@ -82,12 +84,21 @@ def _corner(slope: Float[Tensor, " component"]) -> Float[Tensor, " component"]:
     return torch.where(slope < 0, -torch.ones_like(slope), torch.ones_like(slope))
 
 
-def _best_of_all(climb: Climb, slope: Float[Tensor, " component"]) -> Float[Tensor, " component"]:
-    """The corner at which slope·u + u·H u/2 is highest, H from the slopes at the middles of the faces."""
+def _best_of_all(climb: Climb, slope: Float[Tensor, " component"]) -> list[Float[Tensor, " component"]]:
+    """The corners at which a quadratic is highest: with the slope at x, then with that at the corner found before."""
     axes = torch.eye(len(slope)).to(slope)
     H = torch.stack([climb(axis)[1] - slope for axis in axes])
     corners = torch.cartesian_prod(*[torch.tensor([-1.0, 1.0]).to(slope)] * len(slope)).view(-1, len(slope))
-    return corners[int((corners @ slope + ((corners @ H) * corners).sum(1) / 2).argmax())]
+    found: list[Tensor] = []
+    place = torch.zeros_like(slope)
+    for _ in range(CORNERS):
+        moves = corners - place
+        place = corners[int((moves @ slope + ((moves @ H) * moves).sum(1) / 2).argmax())]
+        if any(torch.equal(place, other) for other in found):
+            break
+        found.append(place)
+        slope = climb(place)[1]
+    return found
 
 
 def _some_others(corner: Float[Tensor, " component"]) -> list[Float[Tensor, " component"]]:

@@ -73,7 +73,7 @@ def keskar_sharpness(
     sharpness = 100 * rises / (1 + value)
     spread = sharpness.std(ddof=1) if drawn > 1 else np.nan
     return KeskarSharpness(
-        sharpness=sharpness.mean(),
+        sharpness=np.array(sharpness.mean()),
         sharpness_se=np.array(spread / drawn**0.5 if subspace_dim else 0.0),
         relative_rise=np.array(rises.mean() / value if value else np.nan),
         by_draw=sharpness,

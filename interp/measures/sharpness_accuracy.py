@@ -138,7 +138,14 @@ def summary(result: xr.Dataset) -> Summary:
         "runs": known,
         **{
             name: float(result[name])
-            for name in ("spearman", "spearman_low", "spearman_high", "loss_spearman", "norm_spearman", "relative_spearman")
+            for name in (
+                "spearman",
+                "spearman_low",
+                "spearman_high",
+                "loss_spearman",
+                "norm_spearman",
+                "relative_spearman",
+            )
         },
     }
     rho = values["spearman"]
