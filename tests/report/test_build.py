@@ -61,7 +61,7 @@ def test_what_all_runs_share_is_told_once(make_run: Callable[..., Run]):
     page = build.page("", "", "", asks, {}, across, runs)
     assert page.runs == ()
     assert page.facts[0] == ("2 runs", "seed=…")
-    assert ("x+y mod 7", "50% of 49 pairs") in page.facts
+    assert ("x+y mod 7", "49% of 49 pairs") in page.facts
     assert not any("checkpoints" in strong for strong, _ in page.facts)
     assert page.findings[0].label == "sharpness_accuracy"
     assert page.findings[0].sentence.replace("**", "") in build.text(page)
