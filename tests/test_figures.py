@@ -338,10 +338,8 @@ def test_a_point_is_named_by_its_place_and_a_run_by_its_name():
 
 
 def test_a_log_scatter_has_no_place_for_zero_and_marks_more_than_decades_where_there_are_few():
-    narrow = Scatter(
-        "T", xr.DataArray([0.0, 2.0, 30.0], dims="run"), xr.DataArray([1.0, 2.0, 3.0], dims="run"), log_x=True
-    )
-    drawn = narrow.draw().figure
+    x, y = (xr.DataArray(values, dims="run") for values in ([0.0, 2.0, 30.0], [1.0, 2.0, 3.0]))
+    drawn = Scatter("T", x, y, log_x=True).draw().figure
     assert np.isnan(drawn["data"][0]["x"][0])
     assert drawn["layout"]["xaxis"]["dtick"] == "D2"
     wide = Scatter("T", xr.DataArray([1e-9, 1.0], dims="run"), xr.DataArray([1.0, 2.0], dims="run"), log_x=True)

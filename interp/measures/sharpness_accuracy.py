@@ -134,20 +134,8 @@ def figure(result: xr.Dataset) -> list[Scatter]:
 
 def summary(result: xr.Dataset) -> Summary:
     known = int((result.sharpness.notnull() & result.test_accuracy.notnull()).sum())
-    values = {
-        "runs": known,
-        **{
-            name: float(result[name])
-            for name in (
-                "spearman",
-                "spearman_low",
-                "spearman_high",
-                "loss_spearman",
-                "norm_spearman",
-                "relative_spearman",
-            )
-        },
-    }
+    correlations = [str(name) for name in result.data_vars if "spearman" in str(name)]
+    values = {"runs": known, **{name: float(result[name]) for name in correlations}}
     rho = values["spearman"]
     if np.isnan(rho):
         return Summary(
@@ -164,7 +152,7 @@ def summary(result: xr.Dataset) -> Summary:
     return Summary(
         f"Over **{known}** runs at {when} Spearman's ρ of Keskar's φ and test accuracy is **{rho:.2f}** (95 % interval "
         f"**{low:.2f}** to **{high:.2f}**): {verdict}. With the train loss in the place of φ it is "
-        f"**{values['loss_spearman']:.2f}**, with the weight norm **{values['norm_spearman']:.2f}**, with the rise as a "
-        f"multiple of the loss **{values['relative_spearman']:.2f}**.",
+        f"**{values['loss_spearman']:.2f}**, with the weight norm **{values['norm_spearman']:.2f}**, with the rise as "
+        f"a multiple of the loss **{values['relative_spearman']:.2f}**.",
         values,
     )
