@@ -235,6 +235,48 @@ class Points:
 
 
 @dataclass(frozen=True)
+class Scatter:
+    """One quantity against another, a point for each place of their one axis, named by it."""
+
+    title: str
+    x: xr.DataArray  # [axis]
+    y: xr.DataArray
+    x_error: xr.DataArray | None = None  # a bar of so much on either side
+    log_x: bool = False
+    percent: bool = False
+    """Of y, a share."""
+    width: str = "full"
+
+    def draw(self) -> Drawing:
+        axis = str(self.x.dims[0])
+        x = _positive(self.x.values) if self.log_x else self.x.values
+        name = "" if axis == "run" else f"{_nice(axis)} "  # a run's name says what it is
+        trace: dict[str, Any] = {
+            "type": "scatter",
+            "mode": "markers",
+            "x": x,
+            "y": self.y.values,
+            "hovertext": [f"{name}{label}" for label in _labels(self.x[axis])],
+            "hovertemplate": f"%{{hovertext}}: %{{x:.4g}}, %{{y:{'.1%' if self.percent else '.4g'}}}<extra></extra>",
+            "marker": {"size": 8, "color": "role:train"},
+        }
+        if self.x_error is not None:
+            error = {"type": "data", "array": self.x_error.values, "color": "role:quiet", "thickness": 1, "width": 0}
+            trace["error_x"] = error
+        layout: dict[str, dict[str, Any]] = {
+            "xaxis": {"title": {"text": _named(self.x)}},
+            "yaxis": {"title": {"text": _named(self.y)}},
+        }
+        if self.log_x:
+            layout["xaxis"] |= {"type": "log", "exponentformat": "power", "dtick": _decades([self.x])}
+            if _ratio(self.x) < 100:
+                layout["xaxis"]["dtick"] = "D2"  # 1, 2 and 5
+        if self.percent:
+            layout["yaxis"] |= {"tickformat": ".0%", "range": [-0.02, 1.04]}
+        return _still(self.title, [trace], layout, width=self.width, height=340)
+
+
+@dataclass(frozen=True)
 class Table:
     """Arrays over one axis beside one another, a row per place of it, for numbers that are read and compared.
 
@@ -352,7 +394,7 @@ def _cell(value: Any, digits: int) -> str:
     return str(value)
 
 
-AnyPanel = Curves | Heatmap | Bars | Points | Density | Table
+AnyPanel = Curves | Heatmap | Bars | Points | Scatter | Density | Table
 
 
 def default(result: xr.Dataset) -> list[AnyPanel]:
@@ -449,6 +491,12 @@ def _decades(arrays: Sequence[xr.DataArray]) -> int:
     return max(1, math.ceil(float(np.ptp(np.log10(positive))) / 6)) if positive.size else 1
 
 
+def _ratio(array: xr.DataArray) -> float:
+    """Of the largest value to the smallest above 0."""
+    positive = _finite(array.values[array.values > 0])
+    return float(positive.max() / positive.min()) if positive.size else 1.0
+
+
 def _spans_decades(array: xr.DataArray) -> bool:
     values = array.values[np.isfinite(array.values)] if array.dtype.kind == "f" else array.values
     return bool(values.size and values.min() > 0 and values.max() > 1000 * values.min())
@@ -468,6 +516,11 @@ def _nice(axis: str) -> str:
 
 def _units(array: xr.DataArray) -> str:
     return str(array.attrs.get("units", ""))
+
+
+def _named(array: xr.DataArray) -> str:
+    """What an array is, with its units."""
+    return " ".join(filter(None, [str(array.attrs.get("long_name") or array.name or ""), _axis_title(array)]))
 
 
 def _axis_title(array: xr.DataArray) -> str:

@@ -7,10 +7,11 @@ written as they are finished, so a killed analysis goes on where it was.
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import json
 import tempfile
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -246,14 +247,12 @@ def _visit(
     finished: Callable[[int], None] | None = None,
 ) -> set[int]:
     """Compute and store the rows of one block; the steps at which the weights are not finite."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # the same sums in the same order, however many jobs there are
     todo = [one for one in wanted if one.label in block]
     results = {one.label: Kept(folder, one.label, one.measure, one.options) for one in todo}
     chains: dict[str, dict[int, Row]] = {one.label: {} for one in todo if schema.takes_previous(one.measure)}
     previous: dict[str, Any] = {}
     blank: set[int] = set()
-    try:
+    with _one_thread():
         for step in _visited(block) or [WHOLE_RUN]:
             subject = run if step == WHOLE_RUN else run[step]
             for one in todo:
@@ -271,9 +270,18 @@ def _visit(
                 finished(1)
         for label, rows in chains.items():
             results[label].write_part(rows)
+    return blank
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """The same sums in the same order, however many jobs there are."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
     finally:
         torch.set_num_threads(threads)
-    return blank
 
 
 def _row(run: Run, subject: Run | Checkpoint, one: Ask, kept: Kept, previous: Any) -> tuple[Row, Any]:
@@ -338,7 +346,7 @@ def blank_steps(result: xr.Dataset) -> np.ndarray:
 
 def of_runs(one: Ask, runs: Sequence[Run], keep: Path | None) -> xr.Dataset:
     """A measure of several runs together, called once."""
-    with tempfile.TemporaryDirectory() as temporary:
+    with tempfile.TemporaryDirectory() as temporary, _one_thread(), denormals.flushed():
         kept = Kept(keep or Path(temporary), one.label, one.measure, one.options)
         record = lookup.find("measures", one.measure)(list(runs), **one.options)
         row = Row(schema.values(kept.schema, record, one.measure), {"options": kept.options_digest})

@@ -11,7 +11,7 @@ import xarray as xr
 from interp import colours, figures, notebook
 from interp.colours import COLOURS, SCALES
 from interp.errors import InterpError
-from interp.figures import Bars, Curves, Density, Heatmap, Points, Table
+from interp.figures import Bars, Curves, Density, Heatmap, Points, Scatter, Table
 
 SIZES = {"step": 4, "freq": 12, "head": 3, "a": 5, "b": 6, "neuron": 9, "eigenvalue": 2}
 STEPS = [0, 10, 20, 50]
@@ -40,6 +40,8 @@ PANELS = {
     "chosen points": Points("CP", array("step", "head", "neuron"), array("step", "head", "neuron"), choice="head"),
     "density": Density("D", array("step", "freq"), {"all": array("step", "freq"), "part": array("step", "freq") / 2}),
     "still density": Density("SD", array("freq"), {"all": array("freq")}),
+    "scatter": Scatter("SC", array("freq", name="x"), array("freq") / 12, x_error=array("freq"), percent=True),
+    "log scatter": Scatter("LS", array("freq"), array("freq", low=-3), log_x=True),
     "table": Table("TA", {"power": array("freq"), "doubled": 2 * array("freq")}, highlight={"accent": mask("freq", 3)}),
 }
 every_panel = pytest.mark.parametrize("panel", PANELS.values(), ids=PANELS)
@@ -346,3 +348,30 @@ def test_an_unknown_title_is_refused_with_the_near_miss():
         notebook.panel_figure(panels, "Weigth norm")
     with pytest.raises(InterpError, match="nothing to draw"):
         notebook.panel_figure([], None)
+
+
+# One quantity against another.
+
+
+def test_a_scatter_names_its_axes_by_what_its_arrays_are():
+    x = array("freq", long_name="Train loss", units="nats")
+    drawing = Scatter("T", x, array("freq", long_name="Share"), percent=True).draw()
+    assert drawing.figure["layout"]["xaxis"]["title"]["text"] == "Train loss [nats]"
+    assert drawing.figure["layout"]["yaxis"]["title"]["text"] == "Share"
+    assert drawing.figure["layout"]["yaxis"]["tickformat"] == ".0%"
+    assert not drawing.time_axis
+
+
+def test_a_point_is_named_by_its_place_and_a_run_by_its_name():
+    runs = xr.DataArray([1.0, 2.0], dims="run", coords={"run": ["seed=0", "seed=1"]})
+    assert Scatter("T", runs, runs).draw().figure["data"][0]["hovertext"] == ["seed=0", "seed=1"]
+    assert Scatter("T", array("freq"), array("freq")).draw().figure["data"][0]["hovertext"][0] == "frequency 100"
+
+
+def test_a_log_scatter_has_no_place_for_zero_and_marks_more_than_decades_where_there_are_few():
+    x, y = (xr.DataArray(values, dims="run") for values in ([0.0, 2.0, 30.0], [1.0, 2.0, 3.0]))
+    drawn = Scatter("T", x, y, log_x=True).draw().figure
+    assert np.isnan(drawn["data"][0]["x"][0])
+    assert drawn["layout"]["xaxis"]["dtick"] == "D2"
+    wide = Scatter("T", xr.DataArray([1e-9, 1.0], dims="run"), xr.DataArray([1.0, 2.0], dims="run"), log_x=True)
+    assert wide.draw().figure["layout"]["xaxis"]["dtick"] == 2

@@ -24,7 +24,7 @@ EXPECTED = [
     for path in sorted((ROOT / "checkpoints").rglob("expected.yaml"))
     for entry in yaml.safe_load(path.read_text())
 ]
-SHIPPED = [ROOT / "checkpoints" / "modular_addition_small"]
+SHIPPED = [ROOT / "checkpoints" / "modular_addition_small", *sorted((ROOT / "checkpoints" / "seeds").glob("seed=*"))]
 _runs: dict[Path, interp.checkpoints.Run] = {}
 
 

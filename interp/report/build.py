@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
@@ -26,15 +27,19 @@ def page(
     asks: Sequence[Ask],
     runs: Mapping[str, tuple[Run, Mapping[str, xr.Dataset]]],
     across: Mapping[str, xr.Dataset],
+    together: Sequence[Run] = (),
 ) -> Page:
-    """A report on `runs`, name -> (run, results by label); `across` are the measures of all runs together."""
+    """A report on `runs`, name -> (run, results by label); `across` are the measures of the runs `together`."""
     per_run = [ask for ask in asks if ask.label not in across]
+    said = {ask.label: results.summary(ask.measure, across[ask.label]) for ask in asks if ask.label in across}
     return Page(
         title=title,
         source=source,
         text=text,
         runs=tuple(_run_page(run, per_run, found) for run, found in runs.values()),
         across=tuple(_section(ask, across[ask.label], None) for ask in asks if ask.label in across),
+        facts=_common_facts(together) if across else (),
+        findings=_findings(said),
         versions={name: version(name) for name in ("interp", "torch", "xarray", "plotly")},
     )
 
@@ -84,6 +89,14 @@ def _facts(run: Run) -> tuple[tuple[str, str], ...]:
     facts += [(f"{listed(gone.steps)} left out:", gone.reason) for gone in run.left_out]
     facts += [("", note) for note in run.notes]
     return tuple(facts)
+
+
+def _common_facts(runs: Sequence[Run]) -> tuple[tuple[str, str], ...]:
+    """How many runs there are, and what is true of each."""
+    first, *others = [_facts(run) for run in runs]
+    name = os.path.commonprefix([run.name for run in runs])  # noqa: RUF071 (of letters: seed=0, seed=1)
+    shared = [fact for fact in first[1:] if all(fact in facts for facts in others)]
+    return (f"{len(runs)} run{'s' * (len(runs) > 1)}", f"{name}…" if others and name else name), *shared
 
 
 def _section(ask: Ask, result: xr.Dataset, run: Run | None) -> Section:
@@ -181,7 +194,7 @@ def _variable(array: xr.DataArray) -> Variable:
 
 def text(page: Page) -> str:
     """The findings as plain text, for the terminal."""
-    lines = []
+    lines = [finding.sentence.replace("**", "") for finding in page.findings]
     for run in page.runs:
         sentences = " ".join(finding.sentence.replace("**", "") for finding in run.findings)
         lines.append(f"{run.name}: {sentences}" if len(page.runs) > 1 else sentences)

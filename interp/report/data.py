@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from interp.report.arrays import ArrayStore
-from interp.report.page import Page, RunPage, Section, Variable
+from interp.report.page import Finding, Page, RunPage, Section, Variable
 from interp.report.plain import plain
 from interp.report.prose import unmarked
 
@@ -28,6 +28,8 @@ def report_data(page: Page, store: ArrayStore) -> dict[str, Any]:
         "text": page.text,
         "versions": page.versions,
         "runs": [_run(run, store, budget) for run in page.runs],
+        "facts": [" ".join(fact).strip() for fact in page.facts],
+        "findings": _findings(page.findings),
         "across": _measures(page.across, store, budget),
     }
 
@@ -36,13 +38,15 @@ def _run(run: RunPage, store: ArrayStore, budget: int) -> dict[str, Any]:
     return {
         "name": run.name,
         "facts": [" ".join(fact).strip() for fact in run.facts],
-        "findings": [
-            {"label": f.label, "sentence": unmarked(f.sentence), "values": plain(f.values)} for f in run.findings
-        ],
+        "findings": _findings(run.findings),
         "phases": [{"name": p.name, "start": int(p.start), "end": int(p.end)} for p in run.phases],
         "steps": plain(run.steps),
         "measures": _measures(run.sections, store, budget),
     }
+
+
+def _findings(findings: tuple[Finding, ...]) -> list[dict[str, Any]]:
+    return [{"label": f.label, "sentence": unmarked(f.sentence), "values": plain(f.values)} for f in findings]
 
 
 def _measures(sections: tuple[Section, ...], store: ArrayStore, budget: int) -> dict[str, Any]:

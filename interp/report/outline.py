@@ -82,9 +82,11 @@ def _run_group(run: RunPage, name: str, store: ArrayStore, budget: int) -> PageG
 
 def _across_group(page: Page, store: ArrayStore, budget: int) -> PageGroup:
     sections = [_section(section, "across", store, budget) for section in page.across]
+    addresses = {view.section.label: view.id for view in sections}
+    findings = Markup(" ").join(sentence(finding, addresses.get(finding.label)) for finding in page.findings)
     extent = _extent(run.steps for run in page.runs)
     spec = {"id": "across", "phases": [], "extent": extent, "panels": _panel_specs(sections)}
-    return PageGroup("across", None, Markup(), Markup(), sections, spec)
+    return PageGroup("across", None, findings, Markup(), sections, spec)
 
 
 def _section(section: Section, group: str, store: ArrayStore, budget: int) -> PageSection:

@@ -74,6 +74,8 @@ class Page:
     title: str
     source: str  # "analyses/fourier.yaml"
     text: str
-    runs: tuple[RunPage, ...]
+    runs: tuple[RunPage, ...]  # those of which there is something to say one by one
     across: tuple[Section, ...] = ()  # measures of all runs together
+    facts: tuple[tuple[str, str], ...] = ()  # what those runs have in common
+    findings: tuple[Finding, ...] = ()  # of the measures of all runs together
     versions: dict[str, str] = field(default_factory=dict)

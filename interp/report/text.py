@@ -17,7 +17,9 @@ def report_text(page: Page) -> str:
     parts = [page.title, page.source, _wrapped(page.text)]
     parts += [_run(run) for run in page.runs]
     if page.across:
-        parts.append("All runs together\n\n" + "\n\n".join(map(_section, page.across)))
+        facts = "; ".join(" ".join(fact).strip() for fact in page.facts)
+        findings = " ".join(unmarked(finding.sentence) for finding in page.findings)
+        parts += ["All runs together", _wrapped(facts), _wrapped(findings), *map(_section, page.across)]
     if page.versions:
         parts.append("Made with " + ", ".join(f"{name} {version}" for name, version in page.versions.items()))
     return "\n\n".join(part for part in parts if part)

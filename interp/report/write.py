@@ -35,13 +35,13 @@ def report(
     """
     per_run = [ask for ask in asks if schema.subject(ask.measure) != "runs"]
     found: dict[str, tuple[Run, dict[str, xr.Dataset]]] = {}
-    for run in runs:
+    for run in runs if per_run else ():
         tree = results.over_steps(
             per_run, run, steps, keep / run.name if keep else None, jobs, _named(progress, run.name)
         )
         found[run.name] = run, {ask.label: tree[ask.label].to_dataset() for ask in per_run}
     across = {ask.label: results.of_runs(ask, runs, keep) for ask in asks if ask not in per_run}
-    page = build.page(title, source, text, asks, found, across)
+    page = build.page(title, source, text, asks, found, across, runs)
     storage.write_text(path, render.render(page))
     return page
 

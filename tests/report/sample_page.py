@@ -283,7 +283,16 @@ def many_runs_page() -> Page:
     return replace(page, across=(replace(loss_section(), label="all_losses"),))
 
 
+def across_page() -> Page:
+    """Nothing about any run, only what a measure says of 24 together."""
+    facts = (("24 runs", "seeds.seed=…"), ("x+y mod 31", "55% of 961 pairs"))
+    findings = (Finding("all_losses", "Over **24** runs the loss is low.", {"runs": 24}),)
+    section = replace(loss_section(), label="all_losses")
+    return replace(sample_page(), runs=(), across=(section,), facts=facts, findings=findings)
+
+
 if __name__ == "__main__":
     folder = Path(sys.argv[1])
     (folder / "sample.html").write_text(render(sample_page()), encoding="utf-8")
     (folder / "many.html").write_text(render(many_runs_page()), encoding="utf-8")
+    (folder / "across.html").write_text(render(across_page()), encoding="utf-8")

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from opened_report import DESKTOP, Report
-from sample_page import CIRCLES, STEPS, circles, losses, many_runs_page, sample_page, spectrum, weights
+from sample_page import CIRCLES, STEPS, across_page, circles, losses, many_runs_page, sample_page, spectrum, weights
 
 from interp.drawing import Drawing, Moving
 from interp.figures import Density, Table
@@ -37,6 +37,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("report")
     (folder / "one.html").write_text(render(sample_page()), encoding="utf-8")
     (folder / "many.html").write_text(render(many_runs_page()), encoding="utf-8")
+    (folder / "across.html").write_text(render(across_page()), encoding="utf-8")
     return folder
 
 
@@ -364,3 +365,13 @@ def test_paper_gets_the_light_theme_and_the_step(browser: Browser, folder: Path,
 def test_an_address_that_means_nothing_opens_the_report_all_the_same(browser: Browser, folder: Path, fragment: str):
     with Report(browser, folder / "one.html", fragment) as report:
         assert report.step == OPENING
+
+
+@pytest.mark.parametrize("window_size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_a_page_of_all_runs_together_is_drawn_without_a_slider(browser: Browser, folder: Path, window_size: dict):
+    with Report(browser, folder / "across.html", viewport=window_size) as report:
+        assert report.page.locator(".slider").is_hidden()
+        assert report.page.locator("#across .panel-plot .main-svg").count() > 0
+        report.page.click("#theme")
+        report.settle()
+        assert report.page.evaluate("document.documentElement.scrollWidth <= innerWidth")

@@ -49,3 +49,19 @@ def test_an_unknown_split_is_said_where_its_numbers_are_missing(section: Callabl
     unknown = section([5, 6], split="unknown")
     assert unknown.note.startswith("Which pairs were trained on is unknown, so there are no numbers for `train_loss`")
     assert "`all_loss`" not in unknown.note
+
+
+def test_what_all_runs_share_is_told_once(make_run: Callable[..., Run]):
+    """Their names up to where they differ; their numbers of checkpoints differ and are not told."""
+    weights = transformer(modular_arithmetic(**TASK), **MODEL).initial(0)
+    task, model = {"modular_arithmetic": {**TASK, "frac_train": 0.5}}, {"transformer": MODEL}
+    runs = [make_run(dict.fromkeys(range(n + 1), weights), task, model, name=f"seed={n}") for n in (1, 2)]
+    asks = results.asks([{"sharpness_accuracy": {"draws": 1, "subspace_dim": 1}}])
+    across = {"sharpness_accuracy": results.of_runs(asks[0], runs, None)}
+    page = build.page("", "", "", asks, {}, across, runs)
+    assert page.runs == ()
+    assert page.facts[0] == ("2 runs", "seed=…")
+    assert ("x+y mod 7", "49% of 49 pairs") in page.facts
+    assert not any("checkpoints" in strong for strong, _ in page.facts)
+    assert page.findings[0].label == "sharpness_accuracy"
+    assert page.findings[0].sentence.replace("**", "") in build.text(page)

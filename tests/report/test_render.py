@@ -9,7 +9,18 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from sample_page import FREQS, HIDDEN, HOSTILE, STEPS, P, many_runs_page, sample_page, sample_run, spectrum
+from sample_page import (
+    FREQS,
+    HIDDEN,
+    HOSTILE,
+    STEPS,
+    P,
+    across_page,
+    many_runs_page,
+    sample_page,
+    sample_run,
+    spectrum,
+)
 
 from interp.drawing import Drawing, Moving
 from interp.report.arrays import ArrayStore, decode
@@ -17,6 +28,7 @@ from interp.report.drawings import page_drawing
 from interp.report.formulas import formula
 from interp.report.page import Page, Panel, RunPage, Section, Variable
 from interp.report.render import render
+from interp.report.text import report_text
 
 LINKING = ("src", "href", "srcset", "action", "data", "poster", "background")
 
@@ -198,3 +210,24 @@ def test_a_text_over_training_is_told_as_text():
     section = Section("own", "Own", "A claim", "", (), "", (), (verdict,))
     run = RunPage("run", (), (), (), np.array([0, 100]), (section,))
     assert "verdict: down at step 100" in render(Page("A question?", "a.yaml", "", (run,)))
+
+
+def test_a_page_of_all_runs_together_says_what_they_share_and_what_was_found() -> None:
+    html = render(across_page())
+    reader = Reader(html)
+    assert "<strong>24 runs</strong> seeds.seed=…" in html
+    assert '<p class="findings">Over <a href="#across-all_losses">24</a> runs the loss is low.</p>' in html
+    assert "across-all_losses" in reader.ids
+    assert 'class="overview"' not in html
+    assert "article" not in reader.elements
+    data = reader.json("interp-data")
+    assert data["runs"] == []
+    assert data["findings"] == [
+        {"label": "all_losses", "sentence": "Over 24 runs the loss is low.", "values": {"runs": 24}}
+    ]
+
+
+def test_its_text_says_the_same() -> None:
+    text = report_text(across_page())
+    assert "24 runs seeds.seed=…; x+y mod 31 55% of 961 pairs" in text
+    assert "Over 24 runs the loss is low." in text

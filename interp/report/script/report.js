@@ -54,7 +54,7 @@ function runNumber(article) {
 
 function currentDrawings() {
   const across = document.getElementById("across") ? loadGroup("across").drawings : [];
-  return [...across, ...loadGroup(shownRun).drawings];
+  return DATA.runs.length ? [...across, ...loadGroup(shownRun).drawings] : across;
 }
 
 /* Bringing panels to the step */
@@ -228,11 +228,11 @@ function start() {
   addEventListener("beforeprint", () => redrawNow(true));
   addEventListener("afterprint", () => redrawNow(false));
   applyTheme();
-  showRun(0);
+  if (DATA.runs.length) showRun(0);
   readAddress();
 }
 
-if (DATA.runs.length) start();
+start();
 
 window.interp = {
   step: () => slider.step,

@@ -1,0 +1,138 @@
+"""How few bytes describe the network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import xarray as xr
+from jaxtyping import Float
+from pydantic import PositiveFloat
+
+from interp.checkpoints import Checkpoint
+from interp.figures import Curves
+from interp.maths.description_length import Weights, raw_size, shortest_description
+from interp.maths.landscape import flattened, unflattened
+from interp.measures._train_loss import train_loss
+from interp.summaries import Summary
+
+
+@dataclass(frozen=True)
+class Complexity:
+    complexity: Float[np.ndarray, ""]
+    """Size of the shortest description found [bytes]"""
+    bits_per_weight: Float[np.ndarray, ""]
+    """The same for each weight [bits]"""
+    raw_size: Float[np.ndarray, ""]
+    """Size of the weights as they are, compressed [bytes]"""
+    tau: Float[np.ndarray, ""]
+    """Share of the sum of each matrix's singular values that is kept"""
+    delta: Float[np.ndarray, ""]
+    """Step size of rounding"""
+    factored_share: Float[np.ndarray, ""]
+    """Share of the matrices, a head's one each, kept as two factors"""
+    described_loss: Float[np.ndarray, ""]
+    """Train loss of the network described [nats]"""
+
+
+def complexity(checkpoint: Checkpoint, epsilon: PositiveFloat = 1.0) -> Complexity:
+    r"""What a network memorised takes many bytes to write down; what it understood takes few.
+
+    Each matrix is truncated to its largest singular values, everything is rounded to multiples of one step size and
+    compressed; the complexity is the smallest size found of a network whose train loss differs by less than `epsilon`
+    from this one's. Expect it to rise while the training set is memorised and to fall as the circuit takes over, while
+    the weights compressed as they are stay as large as they were. At the start it is next to nothing: a network of
+    zeros guesses as well as a fresh one.
+
+    `epsilon` is 1 nat, as in the paper's curves of the total description; a smaller one gives larger sizes (at 0.01
+    the fresh weights, too, have to be described) that rise and fall alike.
+
+    τ is one of 1, 0.99, 0.98, 0.95, 0.9, 0.85, 0.8, 0.7, 0.6 and 0.5; for each, bisection finds the largest Δ, to a
+    factor of 1.09. A matrix is kept as two factors, U√σ and √σVᵀ, only where that saves numbers, k < mn/(m + n); a
+    head's weights are matrices of their own; biases are only rounded. The multiples are compressed by bzip2. Where the
+    split is unknown, or nothing was trained on, only the raw size is a number.
+
+    Formula: \min_{\tau, \Delta} \left|\mathrm{bzip2}(\hat\theta_{\tau,\Delta})\right| \quad \text{subject to} \quad
+        \left|\mathcal{L}(\hat\theta_{\tau,\Delta}) - \mathcal{L}(\theta)\right| < \epsilon, \qquad
+        k(\tau) = \min\Big\{k : \sum_{i \le k} \bar\sigma_i \ge \tau\Big\}
+
+    Paper: DeMoss et al. 2024, arXiv 2412.09810
+    """
+    raw = raw_size(checkpoint.weights)
+    found = train_loss(checkpoint)
+    if found is None:
+        nothing = [np.array(np.nan)] * 4
+        return Complexity(np.array(np.nan), np.array(np.nan), np.array(float(raw)), *nothing)
+    of_vector, x = found
+
+    def loss(weights: Weights) -> float:
+        with torch.no_grad():
+            return float(of_vector(flattened(weights)))
+
+    weights = unflattened(x, {name: value.shape for name, value in checkpoint.weights.items()})
+    shortest = shortest_description(weights, loss, epsilon)
+    if shortest is None:  # the weights as they are
+        size, settings = raw, (1.0, 0.0, 0.0, loss(weights))
+    else:
+        size, settings = shortest.size, (shortest.tau, shortest.delta, shortest.factored_share, shortest.loss)
+    return Complexity(
+        np.array(float(size)), np.array(8 * size / len(x)), np.array(float(raw)), *map(np.array, settings)
+    )
+
+
+def figure(result: xr.Dataset) -> list[Curves]:
+    if not result.complexity.notnull().any():
+        return [Curves("Size of the compressed weights", {"all": result.raw_size})]
+    return [
+        Curves("Size of the shortest description", {"all": result.complexity}),
+        Curves(
+            "Size, and that of the weights as they are",
+            {"shortest": result.complexity, "as they are": result.raw_size},
+            log=True,
+            width="half",
+        ),
+        Curves("Train loss of the network described", {"all": result.described_loss}, width="half"),
+        Curves("Step size of rounding Δ", {"all": result.delta}, log=True, width="half"),
+        Curves(
+            "Share kept of the singular values τ, and of matrices factored",
+            {"τ": result.tau, "factored": result.factored_share},
+            percent=True,
+            width="half",
+        ),
+    ]
+
+
+def summary(result: xr.Dataset) -> Summary:
+    known = result.dropna("step", subset=["complexity"])
+    if not known.sizes["step"]:
+        return Summary("It is unknown what was trained on, so there is no loss that a shorter description must keep.")
+    size, raw = known.complexity.values, result.raw_size.values
+    highest = int(size.argmax())
+    values = {
+        "first": float(size[0]),
+        "peak": float(size[highest]),
+        "peak_step": int(known.step[highest]),
+        "final": float(size[-1]),
+        "fell_by": float(1 - size[-1] / size[highest]),
+        "raw_spread": float(raw.max() / raw.min() - 1),
+    }
+    if len(size) == 1:
+        return Summary(f"The network can be described in **{_bytes(size[0])}**.", values)
+    beside = f" Compressed as they are the weights take {_bytes(raw.min())} to {_bytes(raw.max())} throughout."
+    if highest == len(size) - 1:
+        return Summary(
+            f"Its shortest description grew from **{_bytes(size[0])}** to **{_bytes(size[-1])}** and did not fall."
+            + beside,
+            values,
+        )
+    start = f"grew from **{_bytes(size[0])}** to" if highest else "took"
+    return Summary(
+        f"Its shortest description {start} **{_bytes(size[highest])}** at step **{values['peak_step']:,}** and fell by "
+        f"**{values['fell_by']:.0%}** to {_bytes(size[-1])}.{beside}",
+        values,
+    )
+
+
+def _bytes(size: float) -> str:
+    return f"{size:.0f} bytes" if size < 1000 else f"{size / 1000:.1f} kB"

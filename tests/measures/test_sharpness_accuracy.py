@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.stats
+import torch
+
+import interp
+from interp import results
+from interp.analysis import open_runs, read
+from interp.measures.keskar_sharpness import keskar_sharpness
+from interp.measures.sharpness_accuracy import sharpness_accuracy
+from interp.models.mlp import mlp
+from interp.tasks.modular_arithmetic import modular_arithmetic
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+ROOT = Path(interp.__file__).parent.parent
+P = 7
+MODEL = {"d_model": P, "d_mlp": P * P, "shared_embedding": True, "biases": "hidden"}
+
+
+@pytest.fixture
+def knowing(make_run):
+    """A run that knows its training pairs, each logit of size `size`, and the share `known` of the others."""
+
+    def make(name, known, size=5.0, step=3, **task):
+        options = {"p": P, "frac_train": 0.5, **task}
+        pairs = modular_arithmetic(p=P, frac_train=0.5)
+        right = torch.zeros(P * P, P).double()
+        right[torch.arange(P * P), pairs.answers] = size
+        test = (~pairs.train).nonzero()[:, 0]
+        right[test[round(known * len(test)) :]] *= -1
+        one_hot = torch.eye(P).double()
+        weights = {
+            "embed.W_E": one_hot,
+            "mlp.W_in": torch.cat([one_hot[pairs.pairs[:, 0]].T, one_hot[pairs.pairs[:, 1]].T]),
+            "mlp.b_in": -torch.ones(P * P).double(),
+            "unembed.W_U": right,
+        }
+        return make_run({step: weights}, {"modular_arithmetic": options}, {"mlp": MODEL}, name=name)
+
+    return make
+
+
+def answer(runs, **options):
+    (ask,) = results.asks([{"sharpness_accuracy": {"draws": 3, **options}}])
+    return results.of_runs(ask, runs, None)
+
+
+def said(result):
+    return results.summary("sharpness_accuracy", result)
+
+
+def test_networks_that_are_the_surer_the_more_they_know_are_in_perfect_order(knowing):
+    """The larger the logits the smaller the loss and its slope: φ falls where the test accuracy rises."""
+    found = answer([knowing(f"run{n}", known=n / 6, size=4.0 + n) for n in range(6)])
+    assert (np.diff(found.sharpness) < 0).all()
+    assert float(found.spearman) == pytest.approx(-1)
+    assert float(found.loss_spearman) == pytest.approx(-1)
+    assert float(found.norm_spearman) == pytest.approx(1)
+    assert "the sharper, the worse" in said(found).sentence
+
+
+def test_a_run_is_what_keskar_sharpness_and_loss_say_of_its_last_checkpoint(knowing):
+    runs = [knowing(f"run{n}", known=n / 5, size=4.0 + n % 3) for n in range(5)]
+    found = answer(runs, subspace_dim=4, epsilon=0.01, seed=8)
+    for place, run in enumerate(runs):
+        own = keskar_sharpness(run.final, subspace_dim=4, epsilon=0.01, draws=3, seed=8)
+        assert float(found.sharpness[place]) == float(own.sharpness)
+        assert float(found.sharpness_se[place]) == float(own.sharpness_se)
+        assert float(found.test_accuracy[place]) == float(run.final.measure("loss").test_accuracy)
+    assert found.run.values.tolist() == [run.name for run in runs]
+    expected = scipy.stats.spearmanr(found.sharpness, found.test_accuracy).statistic
+    assert float(found.spearman) == pytest.approx(expected)
+    assert float(found.spearman_low) < expected < float(found.spearman_high)
+    assert int(found.sampling_seed) == 8
+
+
+def test_what_these_runs_cannot_show_is_said(knowing):
+    found = answer([knowing(f"run{n}", known, 4.0 + n) for n, known in enumerate([0.6, 0.2, 0.8, 0.4, 0.5])])
+    assert float(found.spearman_low) < 0 < float(found.spearman_high)
+    assert "no order that these runs could show" in said(found).sentence
+
+
+def test_an_unknown_split_is_no_point(knowing):
+    known = [knowing(f"run{n}", known=n / 6, size=4.0 + n) for n in range(5)]
+    found = answer([*known, knowing("unknown", 0.5, split="unknown")])
+    assert np.isnan(found.sharpness[-1])
+    assert float(found.spearman) == pytest.approx(-1)
+    assert "Over **5** runs" in said(found).sentence
+
+
+def test_too_few_runs_have_no_order(knowing):
+    found = answer([knowing(f"run{n}", known=n / 3) for n in range(3)])
+    assert math.isnan(float(found.spearman))
+    assert "**3** of 3 runs" in said(found).sentence
+
+
+def test_runs_of_other_recipes_and_steps_are_told(knowing, make_run):
+    other = mlp(modular_arithmetic(p=5), d_model=4, d_mlp=6).initial(0)
+    task = {"modular_arithmetic": {"p": 5, "frac_train": 0.5}}
+    another = make_run({9: other}, task, {"mlp": {"d_model": 4, "d_mlp": 6}}, name="another")
+    found = answer([*(knowing(f"run{n}", known=n / 4, size=4.0 + n) for n in range(4)), another])
+    assert found.sharpness.notnull().all()
+    assert "at steps 3 to 9" in said(found).sentence
+
+
+def test_the_panels_have_a_point_for_each_run(knowing):
+    found = answer([knowing(f"run{n}", known=n / 5) for n in range(5)])
+    for panel in results.panels("sharpness_accuracy", found):
+        assert len(panel.draw().figure["data"][0]["x"]) == 5
+
+
+@pytest.fixture(scope="module")
+def seeds():
+    """The networks that ship, as the analysis names them."""
+    return open_runs(read(ROOT / "analyses" / "keskar.yaml"), "cpu")
+
+
+def test_the_analysis_names_24_runs_of_one_recipe_stopped_at_one_step(seeds):
+    assert len(seeds) == 24
+    assert {run.training.seed for run in seeds} == set(range(24))
+    assert {run.steps[-1] for run in seeds} == {2000}
+    assert len({run.recipe_digest for run in seeds}) == 1
+
+
+@pytest.mark.parametrize("box", [{}, {"subspace_dim": 3, "seed": 1}], ids=["as it is", "another"])
+def test_on_the_runs_that_ship_the_sharper_is_the_worse_as_power_et_al_found(seeds, box):
+    """Their ρ on S5 is -0.795."""
+    found = sharpness_accuracy(seeds, draws=4, **box)
+    assert (found.train_accuracy == 1).all()
+    assert found.test_accuracy.min() < 0.1
+    assert found.test_accuracy.max() > 0.95
+    assert -0.9 < found.spearman < -0.6
+    assert found.spearman_low < -0.795 < found.spearman_high < 0
+    assert found.loss_spearman < found.spearman  # and the loss alone tells more
+    assert found.norm_spearman < found.spearman
