@@ -1,0 +1,134 @@
+"""The highest loss in a small box about the weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import xarray as xr
+from jaxtyping import Float
+from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
+from torch import Tensor
+
+from interp.checkpoints import Checkpoint, Run
+from interp.figures import Curves
+from interp.maths.landscape import value_and_gradient
+from interp.maths.rises import Box, rises_in_boxes
+from interp.measures._told_apart import remark
+from interp.measures._train_loss import train_loss
+from interp.measures._visits import around_grokking
+from interp.summaries import Summary
+
+
+@dataclass(frozen=True)
+class KeskarSharpness:
+    sharpness: Float[np.ndarray, ""]
+    """Keskar's φ, the mean over the subspaces drawn"""
+    sharpness_se: Float[np.ndarray, ""]
+    """Standard error of that mean"""
+    relative_rise: Float[np.ndarray, ""]
+    """The mean rise as a multiple of the train loss; NaN where the loss is 0"""
+    by_draw: Float[np.ndarray, " draw"]
+    """Keskar's φ in each subspace, the same ones at every step"""
+    sampling_seed: int
+    """Seed with which the subspaces were drawn"""
+
+
+def keskar_sharpness(
+    checkpoint: Checkpoint,
+    subspace_dim: NonNegativeInt = 10,
+    epsilon: PositiveFloat = 1e-3,
+    draws: PositiveInt = 10,
+    seed: NonNegativeInt = 0,
+) -> KeskarSharpness:
+    r"""Sharp minima, where the loss rises fast about the weights, are said to generalise worse.
+
+    φ is the largest rise of the train loss in a box about the weights, in percent of 1 + loss. The box lies in a random
+    subspace of `subspace_dim` dimensions (0: in all of them, and nothing is drawn) and is wider along larger weights;
+    `epsilon` is its width. The rows of A⁺ are uniform in [-1, 1], scaled to unit length, A is its pseudo-inverse. φ is
+    the mean over `draws` of them. It grows with `subspace_dim` and with `epsilon`, so only values with
+    the same options can be compared.
+
+    Once the training set is known the loss is far below 1 and φ falls with it; the rise as a multiple of the loss shows
+    what remains of it beyond that.
+
+    The maximum is a maximum: the code released with Power et al. 2022 appears to look for the minimum in the box. The
+    loss is taken in float64. Where the split is unknown, or nothing was trained on, there are no numbers.
+
+    Formula: \varphi = 100\, \frac{\max_{y \in C} \mathcal{L}(\theta + A y) - \mathcal{L}(\theta)}
+        {1 + \mathcal{L}(\theta)}, \quad C = \{y : |y_i| \le \epsilon\, (|(A^+ \theta)_i| + 1)\}
+
+    Paper: Keskar et al. 2017, arXiv 1609.04836; Power et al. 2022, arXiv 2201.02177
+    """
+    drawn = draws if subspace_dim else 1
+    found = train_loss(checkpoint)
+    if found is None:
+        nothing = np.array(np.nan)
+        return KeskarSharpness(nothing, nothing, nothing, np.full(drawn, np.nan), seed)
+    loss, x = found
+    value, _ = value_and_gradient(loss, x)
+    rises = np.array(list(rises_in_boxes(loss, x, _boxes(x, subspace_dim, epsilon, drawn, seed))))
+    sharpness = 100 * rises / (1 + value)
+    spread = sharpness.std(ddof=1) if drawn > 1 else np.nan
+    return KeskarSharpness(
+        sharpness=sharpness.mean(),
+        sharpness_se=np.array(spread / drawn**0.5 if subspace_dim else 0.0),
+        relative_rise=np.array(rises.mean() / value if value else np.nan),
+        by_draw=sharpness,
+        sampling_seed=seed,
+    )
+
+
+def _boxes(x: Float[Tensor, " weight"], subspace_dim: int, epsilon: float, draws: int, seed: int) -> Iterator[Box]:
+    """Those of the definition; the same subspaces for every x of one length."""
+    if not subspace_dim:
+        yield Box(epsilon * (x.abs() + 1))
+        return
+    generator = torch.Generator().manual_seed(seed)
+    for _ in range(draws):
+        drawn = 2 * torch.rand(min(subspace_dim, len(x)), len(x), generator=generator, dtype=torch.float64) - 1
+        A_plus = (drawn / drawn.norm(dim=1, keepdim=True)).to(x)
+        yield Box(epsilon * ((A_plus @ x).abs() + 1), torch.linalg.pinv(A_plus))
+
+
+def steps(run: Run) -> list[int]:
+    return around_grokking(run)
+
+
+def figure(result: xr.Dataset) -> list[Curves]:
+    return [
+        Curves("Keskar sharpness φ", {"all": result.sharpness}, log=True, width="half"),
+        Curves("The rise as a multiple of the loss", {"all": result.relative_rise}, log=True, width="half"),
+    ]
+
+
+def summary(result: xr.Dataset) -> Summary:
+    if not result.sharpness.notnull().any():
+        return Summary("It is unknown what was trained on, so there is no train loss to be sharp.")
+    sharpness, error = result.sharpness.values, float(result.sharpness_se[-1])
+    alike = _not_told_apart(result.by_draw.transpose("step", "draw").values)
+    highest = int(sharpness.argmax())
+    values = {
+        "first": float(sharpness[0]),
+        "highest": float(sharpness[highest]),
+        "highest_step": int(result.step[highest]),
+        "final": float(sharpness[-1]),
+        "not_told_apart": alike,
+    }
+    peak = f" It was **{sharpness[highest]:.2g}** at step {values['highest_step']:,}." if highest < len(sharpness) - 1 else ""
+    known = f" ± {error:.1g}" if error > 0 else ""
+    return Summary(
+        f"Keskar's sharpness φ ends at **{sharpness[-1]:.2g}{known}**.{peak}"
+        + remark(alike, len(sharpness) - 1, "φ changes by less than two standard errors"),
+        values,
+    )
+
+
+def _not_told_apart(by_draw: Float[np.ndarray, "step draw"]) -> int:
+    """At how many steps the change since the step before, in the same subspaces, is under two standard errors."""
+    change = np.diff(by_draw, axis=0)
+    draws = by_draw.shape[1]
+    error = 2 * change.std(axis=1, ddof=1) / draws**0.5 if draws > 1 else np.zeros(len(change))
+    return int((np.abs(change.mean(axis=1)) <= error).sum())

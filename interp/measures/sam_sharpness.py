@@ -1,0 +1,82 @@
+"""How far one step uphill takes the loss."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+from jaxtyping import Float
+from pydantic import PositiveFloat
+
+from interp.checkpoints import Checkpoint
+from interp.figures import Curves
+from interp.maths.landscape import rounding_error, value_and_gradient
+from interp.maths.rises import rise_along_gradient
+from interp.measures._told_apart import remark
+from interp.measures._train_loss import train_loss
+from interp.summaries import Summary
+
+
+@dataclass(frozen=True)
+class SamSharpness:
+    rise: Float[np.ndarray, ""]
+    """Rise of the train loss one step uphill [nats]"""
+    relative_rise: Float[np.ndarray, ""]
+    """The rise as a multiple of the train loss; NaN where the loss is 0"""
+    rounding: Float[np.ndarray, ""]
+    """What rounding may add to the rise [nats]"""
+    gradient_norm: Float[np.ndarray, ""]
+    """L2 norm of the train loss's gradient"""
+
+
+def sam_sharpness(checkpoint: Checkpoint, rho: PositiveFloat = 0.05) -> SamSharpness:
+    r"""A network in a flat valley loses little by one step in the worst direction.
+
+    The step has length `rho` along the gradient of the train loss: the worst one in a ball of that radius, as far as
+    the loss is linear there; 0.05 is the usual radius. After memorisation expect a rise that falls with the loss
+    itself, which is why it is shown as a multiple of the loss too: only the multiple tells flatter from merely fitted.
+
+    The loss is taken in float64; `rounding` is what that leaves uncertain of the rise. Where the split is unknown, or
+    nothing was trained on, there are no numbers.
+
+    Formula: \mathcal{L}\left(\theta + \rho \frac{\nabla \mathcal{L}(\theta)}
+        {\lVert \nabla \mathcal{L}(\theta) \rVert_2}\right) - \mathcal{L}(\theta)
+
+    Paper: Foret et al. 2021, arXiv 2010.01412
+    """
+    found = train_loss(checkpoint)
+    if found is None:
+        return SamSharpness(*[np.array(np.nan)] * 4)
+    loss, x = found
+    value, gradient = value_and_gradient(loss, x)
+    rise = rise_along_gradient(loss, x, rho)
+    return SamSharpness(
+        rise=np.array(rise),
+        relative_rise=np.array(rise / value if value else np.nan),
+        rounding=np.array(2 * rounding_error(loss, x)),
+        gradient_norm=gradient.norm().cpu().numpy(),
+    )
+
+
+def figure(result: xr.Dataset) -> list[Curves]:
+    return [
+        Curves("Rise of the loss one step uphill", {"all": result.rise}, log=True, width="half"),
+        Curves("The rise as a multiple of the loss", {"all": result.relative_rise}, log=True, width="half"),
+    ]
+
+
+def summary(result: xr.Dataset) -> Summary:
+    if not result.rise.notnull().any():
+        return Summary("It is unknown what was trained on, so there is no train loss to rise.")
+    rise, rounding = result.rise.values, result.rounding.values
+    alike = int((np.abs(np.diff(rise)) <= rounding[1:] + rounding[:-1]).sum())
+    values = {"first": float(rise[0]), "final": float(rise[-1]), "not_told_apart": alike}
+    relative = float(result.relative_rise[-1])
+    multiple = f", **{relative:.2g} times** the loss itself" if np.isfinite(relative) else ""
+    started = f" (at step {int(result.step[0]):,}: **{rise[0]:.2g}**)" if len(rise) > 1 else ""
+    return Summary(
+        f"One step uphill raises the train loss by **{rise[-1]:.2g}** nats{multiple}{started}."
+        + remark(alike, len(rise) - 1, "the rises differ by no more than rounding"),
+        values,
+    )
