@@ -117,7 +117,11 @@ def summary(result: xr.Dataset) -> Summary:
         "final": float(sharpness[-1]),
         "not_told_apart": alike,
     }
-    peak = f" It was **{sharpness[highest]:.2g}** at step {values['highest_step']:,}." if highest < len(sharpness) - 1 else ""
+    peak = (
+        f" It was **{sharpness[highest]:.2g}** at step {values['highest_step']:,}."
+        if highest < len(sharpness) - 1
+        else ""
+    )
     known = f" ± {error:.1g}" if error > 0 else ""
     return Summary(
         f"Keskar's sharpness φ ends at **{sharpness[-1]:.2g}{known}**.{peak}"
