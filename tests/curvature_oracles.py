@@ -45,7 +45,7 @@ def by_curvlinops(checkpoint: Checkpoint, kind: str) -> HessianLinearOperator | 
     )
 
 
-def largest_by_scipy(operator: HessianLinearOperator | GGNLinearOperator, count: int, tol: float = 1e-7) -> np.ndarray:
+def largest_by_scipy(operator: HessianLinearOperator | GGNLinearOperator, count: int, tol: float = 1e-5) -> np.ndarray:
     values = eigsh(operator.to_scipy(), k=count, which="LA", tol=tol, return_eigenvectors=False)
     return np.sort(values)[::-1]
 
