@@ -1,8 +1,11 @@
-"""The loss on the training pairs as a function of all weights."""
+"""The network on its training pairs as a function of all weights."""
 
 from __future__ import annotations
 
-from jaxtyping import Float
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from interp import devices
@@ -11,11 +14,23 @@ from interp.maths.cross_entropy import cross_entropy
 from interp.maths.landscape import Loss, flattened, unflattened
 
 
-def train_loss(checkpoint: Checkpoint) -> tuple[Loss, Float[Tensor, " weight"]] | None:
-    """Mean cross-entropy as a function of a flat vector of the weights, and the checkpoint's own, float64.
+@dataclass(frozen=True)
+class Trained:
+    """The logits of the training pairs as a function of a flat vector of the weights, in its precision."""
 
-    None where it is unknown which pairs were trained on, or none were.
-    """
+    logits: Callable[[Float[Tensor, " weight"]], Float[Tensor, "pair d_vocab"]]
+    answers: Int[Tensor, " pair"]
+    weights: Float[Tensor, " weight"]
+    """The checkpoint's own, float64"""
+
+    @property
+    def loss(self) -> Loss:
+        """Their mean cross-entropy."""
+        return lambda vector: cross_entropy(self.logits(vector), self.answers).mean()
+
+
+def trained(checkpoint: Checkpoint) -> Trained | None:
+    """None where it is unknown which pairs were trained on, or none were."""
     task, architecture = checkpoint.task, checkpoint.run.architecture
     if task.train is None or not task.train.any():
         return None
@@ -23,8 +38,10 @@ def train_loss(checkpoint: Checkpoint) -> tuple[Loss, Float[Tensor, " weight"]] 
     shapes = {name: value.shape for name, value in weights.items()}
     x = flattened(weights)
     pairs, answers = task.pairs[task.train].to(x.device), task.answers[task.train].to(x.device)
+    return Trained(lambda vector: architecture.last_position(unflattened(vector, shapes), pairs)["logits"], answers, x)
 
-    def loss(vector: Float[Tensor, " weight"]) -> Float[Tensor, ""]:
-        return cross_entropy(architecture.last_position(unflattened(vector, shapes), pairs)["logits"], answers).mean()
 
-    return loss, x
+def train_loss(checkpoint: Checkpoint) -> tuple[Loss, Float[Tensor, " weight"]] | None:
+    """The loss of the training pairs, and the weights; None where `trained` is."""
+    found = trained(checkpoint)
+    return None if found is None else (found.loss, found.weights)

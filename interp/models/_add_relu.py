@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from interp.models._operations import product
+from interp.maths.matrix_products import product
 
 PAIRS_AT_ONCE = 960
 """[pair, neuron] arrays of all pairs outgrow a processor's caches; of so many they nearly fit."""

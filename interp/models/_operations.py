@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import embedding, linear
-
-_HAS_ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
 
 def plus(x: Float[Tensor, "..."], bias: Float[Tensor, "..."] | None) -> Float[Tensor, "..."]:
@@ -25,13 +22,3 @@ def affine(
 def rows(table: Float[Tensor, "row ..."], at: Int[Tensor, " pair"]) -> Float[Tensor, "pair ..."]:
     """`table[at]`, whose gradient is summed in a fixed order, quickly."""
     return embedding(at, table.flatten(1)).unflatten(1, table.shape[1:])
-
-
-def product(x: Float[Tensor, "row d_in"], W: Float[Tensor, "d_in d_out"]) -> Float[Tensor, "row d_out"]:
-    """x @ W by oneDNN, where torch was built with it: MKL, which torch takes, is at half speed on AMD's processors.
-
-    Not differentiable.
-    """
-    if _HAS_ONEDNN and x.dtype is torch.float32 and x.device.type == "cpu":
-        return torch.ops.mkldnn._linear_pointwise(x, W.T, None, "none", [], "")
-    return x @ W

@@ -1,0 +1,266 @@
+"""The Hessian of the train loss: its largest eigenvalues, its trace, its most negative eigenvalue."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch
+import xarray as xr
+from jaxtyping import Float, Int
+from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
+from torch import Tensor
+
+from interp.checkpoints import Checkpoint, Run
+from interp.figures import Bars, Curves
+from interp.maths.curvature import Curvature
+from interp.maths.extreme_eigenpairs import SPARE, Eigenpairs, extreme_eigenpairs
+from interp.maths.trace import trace, trace_of_square
+from interp.measures._told_apart import remark
+from interp.measures._train_loss import trained
+from interp.measures._visits import around_grokking
+from interp.summaries import Summary
+
+AGREEMENT = 1e-5
+"""Of float32 with float64, along the vectors found; where they differ more everything is done in float64."""
+
+
+@dataclass(frozen=True)
+class Sharpness:
+    eigenvalue: Int[Tensor, " eigenvalue"]
+    """Place of the eigenvalue, the largest first"""
+    largest: Float[Tensor, " eigenvalue"]
+    """Largest eigenvalues of the Hessian of the train loss [nats]"""
+    largest_residual: Float[Tensor, " eigenvalue"]
+    """‖Hv - λv‖ / |λ| of each"""
+    most_negative: Float[Tensor, ""]
+    """Most negative eigenvalue of the Hessian [nats]"""
+    most_negative_residual: Float[Tensor, ""]
+    """‖Hv - λv‖ / |λ| of it"""
+    trace: Float[Tensor, ""]
+    """Trace of the Hessian [nats]"""
+    trace_se: Float[Tensor, ""]
+    """Standard error of the trace"""
+    gauss_newton_largest: Float[Tensor, " eigenvalue"]
+    """Largest eigenvalues of the Gauss–Newton matrix [nats]"""
+    gauss_newton_residual: Float[Tensor, " eigenvalue"]
+    """‖Gv - λv‖ / |λ| of each"""
+    gauss_newton_trace: Float[Tensor, ""]
+    """Trace of the Gauss–Newton matrix [nats]"""
+    gauss_newton_trace_se: Float[Tensor, ""]
+    """Standard error of that trace"""
+    gradient_norm: Float[Tensor, ""]
+    """L2 norm of the train loss's gradient [nats]"""
+    gradient_overlap: Float[Tensor, ""]
+    """Share of the gradient's square along the eigenvectors of the largest eigenvalues"""
+    products: int
+    """Vectors that were multiplied by a matrix"""
+    bits: int
+    """Precision of the forward pass, 32 or 64"""
+    sampling_seed: int
+    """Seed with which the probes of the traces were drawn"""
+    _start: Float[Tensor, "vector weight"] | None = None
+    _gauss_newton_start: Float[Tensor, "other weight"] | None = None
+
+
+def sharpness(
+    checkpoint: Checkpoint,
+    previous: Sharpness | None = None,
+    largest: PositiveInt = 5,
+    tolerance: PositiveFloat = 1e-3,
+    most_negative_tolerance: PositiveFloat = 0.3,
+    probes: PositiveInt = 10,
+    seed: NonNegativeInt = 0,
+) -> Sharpness:
+    r"""The curvature of the train loss about the weights: how steep its steepest directions are.
+
+    Expect it to be highest while the training set is being learned, and to fall with the loss itself: once every
+    training pair is certain, nothing that is small moves the loss. So a network that has memorised is flat without
+    having generalised; what tells is the order of the eigenvalues, their share of the trace, and what changes while
+    the loss stands still.
+
+    Hessian and Gauss–Newton matrix act on vectors by exact differentiation; the `largest` eigenvalues of either come
+    from a block search that starts from the vectors of the checkpoint before, until ‖Hv - λv‖ ≤ `tolerance` λ. The
+    negative end is dense, so its first eigenvalue is found to `most_negative_tolerance` only, about three percent too
+    near 0. Traces are Hutchinson's, with `probes` probes, outside the eigenvectors found, with their standard error.
+    The forward pass is float32 where float64 agrees along the eigenvectors to 1e-5; what depends on the logits alone is
+    float64 always. Where the split is unknown, or nothing was trained on, there are no numbers.
+
+    Formula: H = \nabla^2_\theta \mathcal{L}, \quad
+        G = \frac{1}{N} \sum_i J_i^\top (\mathrm{diag}\, p_i - p_i p_i^\top) J_i
+
+    Formula: \mathrm{tr}\, H \approx \sum_{j} \lambda_j + \frac{1}{m} \sum_{i=1}^m z_i^\top P H P z_i
+
+    Paper: Ghorbani et al. 2019, arXiv 1901.10159; Gur-Ari et al. 2018, arXiv 1812.04754
+    """
+    found = trained(checkpoint)
+    if found is None:
+        return _unknown(largest, seed)
+    exact = checkpoint.logits.to(found.weights.device)[checkpoint.task.train]
+    precise = Curvature(found.logits, found.weights, found.answers, exact)
+    quick = Curvature(found.logits, found.weights.float(), found.answers, exact)
+    for bits, curvature in ((32, quick), (64, precise)):
+        ends = _ends(curvature, previous, largest, tolerance, most_negative_tolerance, seed)
+        if bits == 64 or _agree(ends.hessian, precise):
+            break
+    return _described(curvature, precise, ends, bits, probes, seed)
+
+
+@dataclass(frozen=True)
+class _Ends:
+    hessian: Eigenpairs
+    gauss_newton: Eigenpairs
+
+
+def _ends(
+    curvature: Curvature,
+    previous: Sharpness | None,
+    largest: int,
+    tolerance: float,
+    most_negative_tolerance: float,
+    seed: int,
+) -> _Ends:
+    """Of both spectra, in the precision of `curvature`; the search in G starts from where the one in H ended."""
+    gradient = curvature.gradient[None]
+    start = None if previous is None else previous._start
+    if start is None:
+        generator = torch.Generator().manual_seed(seed)
+        start = torch.randn(largest + SPARE + 1, gradient.shape[1], generator=generator)
+    hessian = extreme_eigenpairs(
+        curvature.hessian,
+        torch.cat([start.to(gradient), gradient]),
+        largest,
+        1,
+        tolerance,
+        most_negative_tolerance,
+    )
+    start = None if previous is None else previous._gauss_newton_start
+    start = hessian.start[:-1] if start is None else start.to(gradient)
+    return _Ends(hessian, extreme_eigenpairs(curvature.gauss_newton, start, largest, tolerance=tolerance))
+
+
+def _agree(found: Eigenpairs, precise: Curvature) -> bool:
+    """Whether the eigenvalues found are the mean curvature along their vectors in float64 too."""
+    along = found.vectors.double().sum(0) / len(found.vectors) ** 0.5
+    there = float(along @ precise.hessian(along[None])[0])
+    return abs(there - float(found.largest.mean())) <= AGREEMENT * float(found.largest.abs().max())
+
+
+def _described(curvature: Curvature, precise: Curvature, ends: _Ends, bits: int, probes: int, seed: int) -> Sharpness:
+    hessian, gauss_newton, gradient = ends.hessian, ends.gauss_newton, precise.gradient
+    generator = torch.Generator().manual_seed(seed)
+    signs = (2 * torch.randint(0, 2, (probes, len(gradient)), generator=generator) - 1).to(curvature.gradient)
+    of_logits = (2 * torch.randint(0, 2, (probes, *curvature.logits_shape), generator=generator) - 1).to(gradient)
+    whole = trace(curvature.hessian, signs, hessian.vectors, hessian.largest)
+    part = trace_of_square(curvature.gauss_newton_root, of_logits, gauss_newton.vectors, gauss_newton.largest)
+    size = gradient.norm()
+    return Sharpness(
+        eigenvalue=torch.arange(len(hessian.largest)) + 1,
+        largest=hessian.largest,
+        largest_residual=_relative(hessian.largest_residual, hessian.largest),
+        most_negative=hessian.smallest[0],
+        most_negative_residual=_relative(hessian.smallest_residual, hessian.smallest)[0],
+        trace=whole.value,
+        trace_se=whole.se,
+        gauss_newton_largest=gauss_newton.largest,
+        gauss_newton_residual=_relative(gauss_newton.largest_residual, gauss_newton.largest),
+        gauss_newton_trace=part.value,
+        gauss_newton_trace_se=part.se,
+        gradient_norm=size.cpu(),
+        gradient_overlap=((hessian.vectors.double() @ (gradient / size)).square().sum()).cpu(),
+        products=hessian.products + gauss_newton.products + 2 * probes,
+        bits=bits,
+        sampling_seed=seed,
+        _start=hessian.start.float(),
+        _gauss_newton_start=gauss_newton.start.float(),
+    )
+
+
+def _relative(residuals: Float[Tensor, " pair"], values: Float[Tensor, " pair"]) -> Float[Tensor, " pair"]:
+    return (residuals / values.abs()).where(residuals > 0, 0)
+
+
+def _unknown(largest: int, seed: int) -> Sharpness:
+    nothing = torch.full((largest,), torch.nan, dtype=torch.float64)
+    numbers = {field.name: nothing[0] for field in fields(Sharpness) if not field.name.startswith("_")}
+    vectors = dict.fromkeys(("largest", "largest_residual", "gauss_newton_largest", "gauss_newton_residual"), nothing)
+    return Sharpness(
+        **{
+            **numbers,
+            **vectors,
+            "eigenvalue": torch.arange(largest) + 1,
+            "products": 0,
+            "bits": 64,
+            "sampling_seed": seed,
+        }
+    )
+
+
+def steps(run: Run) -> list[int]:
+    return around_grokking(run)
+
+
+def figure(result: xr.Dataset) -> list[Curves | Bars]:
+    places = result.eigenvalue.values
+    top = result.largest.sum("eigenvalue")
+    return [
+        Curves("Largest eigenvalues of the Hessian", _by_place(result.largest), log=True),
+        Curves(
+            "Largest eigenvalue",
+            {"Hessian": result.largest[:, 0], "Gauss–Newton": result.gauss_newton_largest[:, 0]},
+            log=True,
+            width="half",
+        ),
+        Curves("Trace", {"Hessian": result.trace, "Gauss–Newton": result.gauss_newton_trace}, log=True, width="half"),
+        Curves(
+            f"Share of the trace in the {len(places)} largest",
+            {"all": (top / result.trace).assign_attrs(long_name="Their sum, as a share of the trace")},
+            percent=True,
+            width="half",
+        ),
+        Curves("Share of the gradient along them", {"all": result.gradient_overlap}, percent=True, width="half"),
+        Curves(
+            "Most negative eigenvalue, its size",
+            {"all": (-result.most_negative).assign_attrs(long_name="Size of the most negative eigenvalue [nats]")},
+            log=True,
+            width="half",
+        ),
+        Curves("Gradient norm", {"all": result.gradient_norm}, log=True, width="half"),
+        Bars("Largest eigenvalues at this step", result.largest),
+        Bars("Those of the Gauss–Newton matrix", result.gauss_newton_largest),
+    ]
+
+
+def _by_place(array: xr.DataArray) -> dict[str, xr.DataArray]:
+    return {f"{int(place)}": array.sel(eigenvalue=place) for place in array.eigenvalue.values}
+
+
+def summary(result: xr.Dataset) -> Summary:
+    if not result.trace.notnull().any():
+        return Summary("It is unknown what was trained on, so there is no train loss to be curved.")
+    largest, residual = result.largest.values[:, 0], result.largest_residual.values[:, 0] * result.largest.values[:, 0]
+    highest = int(largest.argmax())
+    last = result.isel(step=-1)
+    values = {
+        "first": float(largest[0]),
+        "highest": float(largest[highest]),
+        "highest_step": int(result.step[highest]),
+        "final": float(largest[-1]),
+        "trace_final": float(last.trace),
+        "trace_final_se": float(last.trace_se),
+        "most_negative_final": float(last.most_negative),
+        "largest_residual": float(result.largest_residual.max()),
+        "not_told_apart": int((np.abs(np.diff(largest)) <= np.abs(residual[1:]) + np.abs(residual[:-1])).sum()),
+    }
+    peak = (
+        f"was **{largest[highest]:.2g}** at step {values['highest_step']:,} and " if highest < len(largest) - 1 else ""
+    )
+    return Summary(
+        f"The largest eigenvalue of the Hessian {peak}ends at **{largest[-1]:.2g}**; the trace at "
+        f"**{values['trace_final']:.2g} ± {values['trace_final_se']:.1g}**, and the most negative eigenvalue at "
+        f"**{values['most_negative_final']:.1g}**."
+        + remark(
+            values["not_told_apart"], len(largest) - 1, "the largest eigenvalue changes by less than its residual"
+        ),
+        values,
+    )

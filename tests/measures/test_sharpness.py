@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import interp
+from interp import results
+from interp.measures.sharpness import sharpness
+from interp.models.transformer import transformer
+from interp.tasks.modular_arithmetic import modular_arithmetic
+from tests.curvature_oracles import by_curvlinops, largest_by_hessian_eigenthings, largest_by_scipy
+
+SHIPPED = Path("checkpoints/modular_addition_small")
+MAINLINE = Path("checkpoints/modular_addition_113")
+SPLIT = {"modular_arithmetic": {"p": 11, "frac_train": 0.5}}
+SMALL = {"d_model": 8, "n_heads": 2, "d_mlp": 16}
+
+
+@pytest.fixture(scope="module")
+def shipped():
+    return interp.open_run(SHIPPED)
+
+
+def fresh(seed):
+    return transformer(modular_arithmetic(p=11), **SMALL).initial(seed)
+
+
+def whole_hessian(checkpoint):
+    """The Hessian of the plain train loss on the hooked module, by differentiating twice."""
+    task, names = checkpoint.task, list(checkpoint.weights)
+    model = checkpoint.run.architecture.hooked({name: value.double() for name, value in checkpoint.weights.items()})
+    shapes = [checkpoint.weights[name].shape for name in names]
+
+    def loss(flat):
+        parts = flat.split([shape.numel() for shape in shapes])
+        weights = {name: part.view(shape) for name, part, shape in zip(names, parts, shapes, strict=True)}
+        logits = torch.func.functional_call(model, weights, (checkpoint.tokens[task.train],))
+        return torch.nn.functional.cross_entropy(logits[:, -1], task.answers[task.train])
+
+    flat = torch.cat([checkpoint.weights[name].double().flatten() for name in names])
+    return torch.autograd.functional.hessian(loss, flat), torch.autograd.functional.jacobian(loss, flat)
+
+
+def test_everything_agrees_with_the_whole_hessian_of_a_small_network(make_run):
+    checkpoint = make_run({0: fresh(0)}, SPLIT, {"transformer": SMALL})[0]
+    found = sharpness(checkpoint, tolerance=1e-4, most_negative_tolerance=1e-3, probes=100)
+    hessian, gradient = whole_hessian(checkpoint)
+    values, vectors = torch.linalg.eigh(hessian)
+    torch.testing.assert_close(found.largest, values.flip(0)[:5], rtol=1e-5, atol=0)
+    assert float(found.most_negative) == pytest.approx(float(values[0]), rel=1e-4)
+    assert abs(float(found.trace - hessian.trace())) < 4 * float(found.trace_se) < 0.5 * float(hessian.trace())
+    assert float(found.gradient_norm) == pytest.approx(float(gradient.norm()), rel=1e-6)
+    along = (vectors[:, -5:].T @ gradient).square().sum() / gradient.square().sum()
+    assert float(found.gradient_overlap) == pytest.approx(float(along), rel=1e-3)
+
+
+def test_the_order_of_neurons_and_heads_does_not_matter(make_run):
+    weights = fresh(0)
+    order, heads = torch.randperm(16, generator=torch.Generator().manual_seed(0)), torch.tensor([1, 0])
+    turned = dict(weights)
+    for name in ("mlp.W_in", "mlp.b_in"):
+        turned[f"blocks.0.{name}"] = weights[f"blocks.0.{name}"][..., order]
+    turned["blocks.0.mlp.W_out"] = weights["blocks.0.mlp.W_out"][order]
+    for letter in "QKVO":
+        turned[f"blocks.0.attn.W_{letter}"] = weights[f"blocks.0.attn.W_{letter}"][heads]
+    run = make_run({0: weights, 1: turned}, SPLIT, {"transformer": SMALL})
+    before, after = (sharpness(run[step], tolerance=1e-5, most_negative_tolerance=1e-4) for step in (0, 1))
+    for name in ("largest", "gauss_newton_largest", "most_negative", "gradient_norm", "gradient_overlap"):
+        torch.testing.assert_close(getattr(after, name), getattr(before, name), rtol=1e-4, atol=0)
+    assert abs(float(after.trace - before.trace)) < 4 * float(before.trace_se + after.trace_se)
+
+
+@pytest.mark.parametrize("step", [600, 9000])
+def test_other_libraries_find_the_same_on_the_shipped_run(shipped, step):
+    agrees_with_others(shipped[step])
+
+
+@pytest.mark.parametrize("step", [1_000, 7_000, 40_000])
+def test_other_libraries_find_the_same_on_the_mainline_run(step):
+    if not (MAINLINE / "weights").is_dir():
+        pytest.skip(f"{MAINLINE} is not trained here: python -m interp.train {MAINLINE}")
+    agrees_with_others(interp.open_run(MAINLINE)[step])
+
+
+def agrees_with_others(checkpoint):
+    found = sharpness(checkpoint)
+    hessian = by_curvlinops(checkpoint, "hessian")
+    np.testing.assert_allclose(found.largest, largest_by_scipy(hessian, 5), rtol=1e-5)
+    np.testing.assert_allclose(found.largest, largest_by_hessian_eigenthings(checkpoint, 5, 45), rtol=1e-5)
+    gauss_newton = largest_by_scipy(by_curvlinops(checkpoint, "gauss_newton"), 5)
+    np.testing.assert_allclose(found.gauss_newton_largest, gauss_newton, rtol=1e-5)
+    signs = 2.0 * torch.randint(0, 2, (hessian.shape[1], 8), generator=torch.Generator().manual_seed(1)).double() - 1
+    samples = (signs * (hessian @ signs)).sum(0)
+    error = (float(samples.var()) / 8 + float(found.trace_se) ** 2) ** 0.5
+    assert abs(float(found.trace - samples.mean())) < 4 * error
+
+
+def test_a_warm_and_a_cold_start_agree(shipped):
+    previous = None
+    for checkpoint in (shipped[step] for step in (6000, 6050, 6100)):
+        warm, cold = sharpness(checkpoint, previous), sharpness(checkpoint)
+        for name in ("largest", "gauss_newton_largest"):
+            torch.testing.assert_close(getattr(warm, name), getattr(cold, name), rtol=1e-5, atol=0)
+        torch.testing.assert_close(warm.most_negative, cold.most_negative, rtol=0.05, atol=0)
+        for name in ("trace", "gauss_newton_trace"):
+            torch.testing.assert_close(getattr(warm, name), getattr(cold, name), rtol=1e-4, atol=0)
+        previous = warm
+    assert warm.products < cold.products
+
+
+def test_residuals_are_within_what_was_asked(shipped):
+    found = sharpness(shipped[6000], largest=7, tolerance=1e-4, most_negative_tolerance=0.1)
+    assert found.largest.shape == found.gauss_newton_largest.shape == (7,)
+    assert (found.largest_residual <= 1e-4).all()
+    assert (found.gauss_newton_residual <= 1e-4).all()
+    assert found.most_negative_residual <= 0.1
+
+
+def test_two_checkpoints_long_after_grokking_are_told_apart(shipped):
+    first, second = (sharpness(shipped[step]) for step in (8900, 9000))
+    apart = (first.largest - second.largest).abs()
+    assert (apart > first.largest_residual * first.largest + second.largest_residual * second.largest)[0]
+
+
+def test_where_the_answers_are_certain_beyond_float32_the_forward_pass_is_float64(make_run):
+    weights = fresh(0)
+    weights["unembed.W_U"] *= 300
+    found = sharpness(make_run({0: weights}, SPLIT, {"transformer": SMALL})[0])
+    assert found.bits in (32, 64)
+    hessian, _ = whole_hessian(make_run({0: weights}, SPLIT, {"transformer": SMALL}, name="again")[0])
+    torch.testing.assert_close(found.largest, torch.linalg.eigvalsh(hessian).flip(0)[:5], rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize("task", [{"modular_arithmetic": {"p": 11, "split": "unknown"}}])
+def test_without_a_known_split_there_are_no_numbers(make_run, task):
+    run = make_run({0: fresh(0)}, task, {"transformer": SMALL})
+    result = run.measure("sharpness")
+    assert result.trace.isnull().all()
+    assert result.largest.isnull().all()
+    assert "unknown" in results.summary("sharpness", result).sentence
