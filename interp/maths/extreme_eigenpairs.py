@@ -10,7 +10,7 @@ from torch import Tensor
 
 from interp.maths.curvature import Product
 
-ROOM = 96
+ROOM = 48
 """Vectors held at most; where there would be more, the search goes on with those at the ends."""
 SPARE = 2
 """Vectors next to the largest that the next search starts from too: one of them may have overtaken."""
@@ -160,13 +160,15 @@ class _Space:
 
     def _orthonormal(self, vectors: Float[Tensor, "vector n"]) -> Float[Tensor, "new n"]:
         basis, smallest = self._basis[: self.size], torch.finfo(vectors.dtype).eps ** 0.5
-        for _ in range(2):  # once leaves a rounding error along the basis
+        while len(vectors):
             vectors = vectors / vectors.norm(dim=1, keepdim=True)
             vectors = vectors - (vectors @ basis.T) @ basis
-            vectors = vectors[vectors.norm(dim=1) > smallest]
+            left = vectors.norm(dim=1)
+            vectors = vectors[left > smallest]
+            if (left > 0.5).all():  # else rounding has left a part along the basis
+                break
         columns, triangle = torch.linalg.qr(vectors.T)
         new = columns.T[(triangle.diagonal().abs() > smallest)[: columns.shape[1]]]
-        new = new - (new @ basis.T) @ basis
         return new / new.double().norm(dim=1, keepdim=True).to(new)
 
 

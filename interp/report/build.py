@@ -133,11 +133,15 @@ def _heading(ask: Ask) -> str:
 
 
 def _note(result: xr.Dataset, run: Run | None) -> str:
-    """Where there are no numbers, that there are none, and why."""
+    """Of how many checkpoints, where not of all; and where there are no numbers, that there are none, and why."""
     blank = results.blank_steps(result)
     if len(blank) and blank.all():
         return SAYS_NOTHING
-    said = [f"There are no numbers at {blank.sum()} of {len(blank)} steps."] if blank.any() else []
+    said = []
+    if run is not None and 0 < len(blank) < len(run.steps):
+        said.append(f"Measured at {len(blank)} of the {len(run.steps)} checkpoints.")
+    if blank.any():
+        said.append(f"There are no numbers at {blank.sum()} of {len(blank)} steps.")
     empty = [str(name) for name, array in result.data_vars.items() if array.dtype.kind == "f" and not array.count()]
     if empty:
         unknown = run is not None and run.task.train is None
