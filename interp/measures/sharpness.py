@@ -259,8 +259,8 @@ def summary(result: xr.Dataset) -> Summary:
     return Summary(
         f"The largest eigenvalue of the Hessian {peak}ends at **{largest[-1]:.2g}**; the trace at "
         f"**{values['trace_final']:.2g} ± {values['trace_final_se']:.1g}**, of which the "
-        f"{len(last.eigenvalue)} largest hold **{values['share_of_trace_final']:.0%}**, and the most negative eigenvalue at "
-        f"**{values['most_negative_final']:.1g}**."
+        f"{len(last.eigenvalue)} largest hold **{values['share_of_trace_final']:.0%}**, and the most negative "
+        f"eigenvalue at **{values['most_negative_final']:.1g}**."
         + remark(
             values["not_told_apart"], len(largest) - 1, "the largest eigenvalue changes by less than its residual"
         ),

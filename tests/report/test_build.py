@@ -22,11 +22,11 @@ MODEL = {"d_model": 8, "n_heads": 2, "d_mlp": 16}
 def section(make_run: Callable[..., Run]) -> Callable[..., Section]:
     """The section on the losses of a run of fresh weights."""
 
-    def made(steps: list[int], **task: Any) -> Section:
+    def made(steps: list[int], at: Any = "all", **task: Any) -> Section:
         weights = transformer(modular_arithmetic(**TASK), **MODEL).initial(0)
         run = make_run(dict.fromkeys(steps, weights), {"modular_arithmetic": {**TASK, **task}}, {"transformer": MODEL})
         asks = results.asks(["loss"])
-        found = {"loss": results.over_steps("loss", run)}
+        found = {"loss": results.over_steps("loss", run, at)}
         return build.page("", "", "", asks, {"run": (run, found)}, {}).runs[0].sections[0]
 
     return made
@@ -43,6 +43,10 @@ def test_two_checkpoints_have_curves_and_nothing_to_excuse(section: Callable[...
     both = section([5, 6])
     assert [panel.drawing.title for panel in both.panels] == ["Loss", "Accuracy"]
     assert both.note == ""
+
+
+def test_how_many_checkpoints_were_measured_is_said_where_it_is_not_all(section: Callable[..., Section]):
+    assert section([5, 6, 7, 8, 9], at=[5, 9]).note == "Measured at 2 of the 5 checkpoints."
 
 
 def test_an_unknown_split_is_said_where_its_numbers_are_missing(section: Callable[..., Section]):
