@@ -42,13 +42,13 @@ class Curvature:
     ) -> None:
         """`logits` is differentiable twice; `exact` are its values at `at`."""
         self._p = exact.softmax(1)
-        self._slope = self._p.scatter(1, answers[:, None], 0)  # of the loss of each pair in its logits
-        self._slope.scatter_(1, answers[:, None], -self._slope.sum(1, keepdim=True)).div_(len(answers))
+        slope = self._p.scatter(1, answers[:, None], 0)  # of the loss of each pair in its logits
+        slope.scatter_(1, answers[:, None], -slope.sum(1, keepdim=True)).div_(len(answers))
         self._products = OneDNN if len(at) * len(answers) > LARGE else contextlib.nullcontext
         with torch.enable_grad(), self._products():
             self._at = at.detach().clone().requires_grad_()
             self._logits = logits(self._at)
-            slope = _Slope.apply(self._logits, self._slope, self._logits_curvature)
+            slope = _Slope.apply(self._logits, slope, self._p)
             (self._gradient,) = torch.autograd.grad(self._logits, self._at, slope, create_graph=True)
 
     @property
@@ -70,7 +70,7 @@ class Curvature:
         weights, pulled_back = self._linear
         with self._products():
             moved = (_grad(pulled_back, weights, v) for v in vectors)
-            return torch.stack([self._pull_back(self._logits_curvature(logits)) for logits in moved])
+            return torch.stack([self._pull_back(_of_softmax(self._p, logits)) for logits in moved])
 
     def gauss_newton_root(self, numbers: Float[Tensor, "vector pair logit"]) -> Float[Tensor, "vector n"]:
         """R u of each u, with R Rᵀ = G: (1/√N) Σ_i J_iᵀ (√p_i ∘ u_i - (√p_i · u_i) p_i)."""
@@ -79,11 +79,6 @@ class Curvature:
             return torch.stack(
                 [self._pull_back((root * u - self._p * (root * u).sum(1, keepdim=True)) / n**0.5) for u in numbers]
             )
-
-    def _logits_curvature(self, u: Float[Tensor, "pair logit"]) -> Float[Tensor, "pair logit"]:
-        """(1/N) (diag p - p pᵀ) u of each pair."""
-        u = u.double()
-        return (self._p * (u - (self._p * u).sum(1, keepdim=True))).div_(len(u))
 
     def _pull_back(self, of_logits: Float[Tensor, "pair logit"]) -> Float[Tensor, " n"]:
         return _grad(self._logits, self._at, of_logits.to(self._logits.dtype))
@@ -96,19 +91,26 @@ class Curvature:
             return u, torch.autograd.grad(self._logits, self._at, u, create_graph=True)[0]
 
 
+def _of_softmax(p: Float[Tensor, "pair logit"], u: Float[Tensor, "pair logit"]) -> Float[Tensor, "pair logit"]:
+    """(1/N) (diag p - p pᵀ) u of each pair, float64."""
+    u = u.double()
+    return (p * (u - (p * u).sum(1, keepdim=True))).div_(len(u))
+
+
 def _grad(of: Tensor, at: Tensor, along: Tensor) -> Tensor:
     return torch.autograd.grad(of, at, along, retain_graph=True)[0]
 
 
 class _Slope(torch.autograd.Function):
-    """The given slope of the loss, as a function of the logits."""
+    """The given slope of the loss, as a function of the logits, whose softmax is p."""
 
     @staticmethod
-    def forward(ctx: Any, logits: Tensor, slope: Tensor, derivative: Callable[[Tensor], Tensor]) -> Tensor:
-        ctx.derivative = derivative
+    def forward(ctx: Any, logits: Tensor, slope: Tensor, p: Tensor) -> Tensor:
+        ctx.save_for_backward(p)
         return slope.to(logits.dtype)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, u: Tensor) -> tuple[Tensor, None, None]:
-        return ctx.derivative(u).to(u.dtype), None, None
+        (p,) = ctx.saved_tensors
+        return _of_softmax(p, u).to(u.dtype), None, None

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import weakref
+
 import pytest
 import torch
 
@@ -86,3 +88,12 @@ def test_float32_keeps_its_digits_where_the_answers_are_all_but_certain(scale):
         reference = getattr(exact, matrix)(vectors)
         difference = getattr(quick, matrix)(vectors.float()).double() - reference
         assert difference.norm() < 1e-4 * reference.norm()
+
+
+def test_a_curvature_that_is_done_with_is_freed():
+    found, *_ = of_two_layers()
+    found.hessian(torch.ones(1, INPUTS * HIDDEN + HIDDEN * CLASSES, dtype=torch.float64))
+    found.gauss_newton(torch.ones(1, INPUTS * HIDDEN + HIDDEN * CLASSES, dtype=torch.float64))
+    graph = weakref.ref(found._gradient)
+    del found
+    assert graph() is None
