@@ -24,7 +24,8 @@ EXPECTED = [
     for path in sorted((ROOT / "checkpoints").rglob("expected.yaml"))
     for entry in yaml.safe_load(path.read_text())
 ]
-SHIPPED = [ROOT / "checkpoints" / "modular_addition_small", *sorted((ROOT / "checkpoints" / "seeds").glob("seed=*"))]
+DENSE = ROOT / "checkpoints" / "modular_addition_small"
+FAMILY = sorted((ROOT / "checkpoints" / "seeds").glob("seed=*"))
 _runs: dict[Path, interp.checkpoints.Run] = {}
 
 
@@ -56,30 +57,33 @@ def test_the_measures_find_what_is_expected(folder: Path, entry: dict[str, Any])
 
 
 def test_a_run_that_ships_is_whole():
-    for run in map(interp.open_run, SHIPPED):
+    for run in map(interp.open_run, [DENSE, *FAMILY]):
         assert all(checkpoint.finite for checkpoint in run)
         assert {name: tuple(weight.shape) for name, weight in run.final.weights.items()} == run.architecture.shapes
 
 
-def test_a_run_that_ships_is_dense_and_small():
-    for folder in SHIPPED:
-        assert len(interp.open_run(folder).steps) >= 100
-        assert sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) <= 15_000_000
+def test_the_dense_run_is_dense_and_small():
+    assert len(interp.open_run(DENSE).steps) >= 100
+    assert sum(path.stat().st_size for path in DENSE.rglob("*") if path.is_file()) <= 15_000_000
 
 
-def test_a_run_that_ships_groks_long_after_it_memorised():
+def test_the_dense_run_groks_long_after_it_memorised():
     """On pairs that no mirror answers, it is wrong for five times as long again as memorising took, then right."""
-    for run in map(interp.open_run, SHIPPED):
-        found = run.measure("loss")
-        memorised = int(found.step[(found.train_accuracy == 1).values][0])
-        novel = found.novel_accuracy.to_series()
-        assert (novel.loc[: memorised + 5 * memorised] < 0.1).all()
-        right = int(novel.index[novel > 0.99][0])
-        assert (novel.loc[right:] > 0.99).all()
+    found = interp.open_run(DENSE).measure("loss")
+    memorised = int(found.step[(found.train_accuracy == 1).values][0])
+    novel = found.novel_accuracy.to_series()
+    assert (novel.loc[: memorised + 5 * memorised] < 0.1).all()
+    right = int(novel.index[novel > 0.99][0])
+    assert (novel.loc[right:] > 0.99).all()
+
+
+def test_the_family_is_of_twenty_runs_or_more_and_small():
+    assert len(FAMILY) >= 20
+    assert sum(path.stat().st_size for folder in FAMILY for path in folder.rglob("*") if path.is_file()) <= 3_000_000
 
 
 def test_a_run_that_ships_began_at_the_fresh_weights_of_its_seed():
-    for run in map(interp.open_run, SHIPPED):
+    for run in map(interp.open_run, [DENSE, *FAMILY]):
         assert run.training is not None
         fresh = run.architecture.initial(run.training.seed)
         for name, weight in run.first.weights.items():
