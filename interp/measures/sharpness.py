@@ -12,6 +12,7 @@ from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor
 
 from interp.checkpoints import Checkpoint, Run
+from interp.errors import InterpError
 from interp.figures import Bars, Curves
 from interp.maths.curvature import Curvature
 from interp.maths.extreme_eigenpairs import SPARE, Eigenpairs, extreme_eigenpairs
@@ -97,13 +98,21 @@ def sharpness(
     if found is None:
         return _unknown(largest, seed)
     exact = checkpoint.logits.to(found.weights.device)[checkpoint.task.train]
+    most = len(found.weights) - SPARE - 1
+    if largest > most:
+        raise InterpError(f"sharpness: largest is {largest}; of {len(found.weights)} weights give {most} or less")
     precise = Curvature(found.logits, found.weights, found.answers, exact)
     quick = Curvature(found.logits, found.weights.float(), found.answers, exact)
-    for bits, curvature in ((32, quick), (64, precise)):
-        ends = _ends(curvature, previous, largest, tolerance, most_negative_tolerance, seed)
-        if bits == 64 or _agree(ends.hessian, precise):
-            break
-    return _described(curvature, precise, ends, bits, probes, seed)
+    tolerances = (tolerance, most_negative_tolerance)
+    start, gauss_newton_start = (previous._start, previous._gauss_newton_start) if previous else (None, None)
+    if start is None:
+        generator = torch.Generator().manual_seed(seed)
+        start = torch.randn(largest + SPARE + 1, len(found.weights), generator=generator)
+    ends = _ends(quick, start, gauss_newton_start, largest, *tolerances)
+    if _agree(ends.hessian, precise):
+        return _described(quick, precise, ends, 32, probes, seed)
+    ends = _ends(precise, ends.hessian.start, ends.gauss_newton.start, largest, *tolerances)
+    return _described(precise, precise, ends, 64, probes, seed)
 
 
 @dataclass(frozen=True)
@@ -114,18 +123,15 @@ class _Ends:
 
 def _ends(
     curvature: Curvature,
-    previous: Sharpness | None,
+    start: Float[Tensor, "vector weight"],
+    gauss_newton_start: Float[Tensor, "other weight"] | None,
     largest: int,
     tolerance: float,
     most_negative_tolerance: float,
-    seed: int,
 ) -> _Ends:
-    """Of both spectra, in the precision of `curvature`; the search in G starts from where the one in H ended."""
+    """Of both spectra, in the precision of `curvature`. Without a start of its own the search in G begins where the one
+    in H ended."""
     gradient = curvature.gradient[None]
-    start = None if previous is None else previous._start
-    if start is None:
-        generator = torch.Generator().manual_seed(seed)
-        start = torch.randn(largest + SPARE + 1, gradient.shape[1], generator=generator)
     hessian = extreme_eigenpairs(
         curvature.hessian,
         torch.cat([start.to(gradient), gradient]),
@@ -134,8 +140,7 @@ def _ends(
         tolerance,
         most_negative_tolerance,
     )
-    start = None if previous is None else previous._gauss_newton_start
-    start = hessian.start[:-1] if start is None else start.to(gradient)
+    start = hessian.start[:-1] if gauss_newton_start is None else gauss_newton_start.to(gradient)
     return _Ends(hessian, extreme_eigenpairs(curvature.gauss_newton, start, largest, tolerance=tolerance))
 
 

@@ -8,6 +8,7 @@ import torch
 
 import interp
 from interp import results
+from interp.errors import InterpError
 from interp.measures.sharpness import sharpness
 from interp.models.transformer import transformer
 from interp.tasks.modular_arithmetic import modular_arithmetic
@@ -125,13 +126,22 @@ def test_two_checkpoints_long_after_grokking_are_told_apart(shipped):
     assert (apart > first.largest_residual * first.largest + second.largest_residual * second.largest)[0]
 
 
-def test_where_the_answers_are_certain_beyond_float32_the_forward_pass_is_float64(make_run):
-    weights = fresh(0)
-    weights["unembed.W_U"] *= 300
-    found = sharpness(make_run({0: weights}, SPLIT, {"transformer": SMALL})[0])
-    assert found.bits in (32, 64)
-    hessian, _ = whole_hessian(make_run({0: weights}, SPLIT, {"transformer": SMALL}, name="again")[0])
+def test_where_float32_sees_other_neurons_active_the_forward_pass_is_float64(make_run):
+    """A neuron whose inputs cancel but for less than float32 can tell."""
+    weights = {name: value.double() for name, value in fresh(0).items()}
+    weights["blocks.0.mlp.W_in"][:, 0] = 0
+    weights["blocks.0.mlp.b_in"][0] = 1e-50
+    checkpoint = make_run({0: weights}, SPLIT, {"transformer": SMALL})[0]
+    found = sharpness(checkpoint, tolerance=1e-4)
+    assert found.bits == 64
+    hessian, _ = whole_hessian(checkpoint)
     torch.testing.assert_close(found.largest, torch.linalg.eigvalsh(hessian).flip(0)[:5], rtol=1e-5, atol=0)
+
+
+def test_more_eigenvalues_than_there_can_be_are_refused_in_one_line(make_run):
+    run = make_run({0: fresh(0)}, SPLIT, {"transformer": SMALL})
+    with pytest.raises(InterpError, match="largest is 1000; of 752 weights give 749 or less"):
+        sharpness(run[0], largest=1000)
 
 
 @pytest.mark.parametrize("task", [{"modular_arithmetic": {"p": 11, "split": "unknown"}}])
