@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from interp.training.schedule import schedule
 
-steps_of = st.integers(1, 100_000)
+steps_of = st.integers(1, 99_000)  # with 300 spaced ones, within the most that are kept
 
 
 @given(steps_of, st.none() | st.integers(1, 200_000), st.none() | st.integers(2, 300))
