@@ -1,4 +1,4 @@
-"""The curvature of a checkpoint's train loss by other people's libraries, on the forward pass of its hooked module."""
+"""The curvature of a checkpoint's train loss by other people's libraries."""
 
 from __future__ import annotations
 
@@ -11,35 +11,35 @@ from hessian_eigenthings import HessianOperator, lanczos, supervised_loss
 from scipy.sparse.linalg import eigsh
 
 from interp.checkpoints import Checkpoint
+from interp.maths.landscape import flattened, unflattened
 
 
-class LastPosition(torch.nn.Module):
-    """The network on token pairs, read at the last position, float64."""
+class Network(torch.nn.Module):
+    """A checkpoint as a function of pairs, float64, its weights one flat parameter."""
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         super().__init__()
-        self.model = checkpoint.run.architecture.hooked(
-            {name: value.double() for name, value in checkpoint.weights.items()}
-        ).requires_grad_()
+        self._architecture = checkpoint.run.architecture
+        self._shapes = {name: value.shape for name, value in checkpoint.weights.items()}
+        self.flat = torch.nn.Parameter(flattened(checkpoint.weights).double())
 
-    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
-        logits = self.model(tokens)
-        return logits[:, -1] if logits.ndim == 3 else logits
+    def forward(self, pairs: torch.Tensor) -> torch.Tensor:
+        return self._architecture.last_position(unflattened(self.flat, self._shapes), pairs)["logits"]
 
 
 def training_batch(checkpoint: Checkpoint) -> list[tuple[torch.Tensor, torch.Tensor]]:
     train = checkpoint.task.train
-    return [(checkpoint.tokens[train], checkpoint.task.answers[train])]
+    return [(checkpoint.task.pairs[train], checkpoint.task.answers[train])]
 
 
 def by_curvlinops(checkpoint: Checkpoint, kind: str) -> HessianLinearOperator | GGNLinearOperator:
     """kind: "hessian" or "gauss_newton"."""
-    module = LastPosition(checkpoint)
+    module = Network(checkpoint)
     operator = {"hessian": HessianLinearOperator, "gauss_newton": GGNLinearOperator}[kind]
     return operator(
         module,
         torch.nn.CrossEntropyLoss(),
-        [parameter for parameter in module.parameters() if parameter.requires_grad],
+        [module.flat],
         training_batch(checkpoint),
         check_deterministic=False,
     )
@@ -51,8 +51,9 @@ def largest_by_scipy(operator: HessianLinearOperator | GGNLinearOperator, count:
 
 
 def largest_by_hessian_eigenthings(checkpoint: Checkpoint, count: int, steps: int, tol: float = 1e-3) -> np.ndarray:
-    module = LastPosition(checkpoint)
-    operator = HessianOperator(module, training_batch(checkpoint), supervised_loss(torch.nn.functional.cross_entropy))
+    operator = HessianOperator(
+        Network(checkpoint), training_batch(checkpoint), supervised_loss(torch.nn.functional.cross_entropy)
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         found = lanczos(operator, k=count, max_iter=steps, tol=tol, reorthogonalize=True, which="LA", seed=0)

@@ -109,7 +109,7 @@ def sharpness(
         generator = torch.Generator().manual_seed(seed)
         start = torch.randn(largest + SPARE + 1, len(found.weights), generator=generator)
     ends = _ends(quick, start, gauss_newton_start, largest, *tolerances)
-    if _agree(ends.hessian, precise):
+    if agree(ends.hessian, precise):
         return _described(quick, precise, ends, 32, probes, seed)
     ends = _ends(precise, ends.hessian.start, ends.gauss_newton.start, largest, *tolerances)
     return _described(precise, precise, ends, 64, probes, seed)
@@ -144,11 +144,14 @@ def _ends(
     return _Ends(hessian, extreme_eigenpairs(curvature.gauss_newton, start, largest, tolerance=tolerance))
 
 
-def _agree(found: Eigenpairs, precise: Curvature) -> bool:
-    """Whether the eigenvalues found are the mean curvature along their vectors in float64 too."""
-    along = found.vectors.double().sum(0) / len(found.vectors) ** 0.5
-    there = float(along @ precise.hessian(along[None])[0])
-    return abs(there - float(found.largest.mean())) <= AGREEMENT * float(found.largest.abs().max())
+def agree(found: Eigenpairs, precise: Curvature) -> bool:
+    """Whether float64 maps the sum of the vectors found to the same multiple of each, and to little beside them."""
+    vectors, values = found.vectors.double(), found.largest.to(precise.gradient)
+    mapped = precise.hessian(vectors.sum(0, keepdim=True))[0]
+    multiples = vectors @ mapped
+    beside = (mapped - multiples @ vectors).norm()
+    expected = found.largest_residual.norm().to(beside) + AGREEMENT * values.abs().max()
+    return bool(((multiples - values).abs() <= AGREEMENT * values.abs()).all() and beside <= 2 * expected)
 
 
 def _described(curvature: Curvature, precise: Curvature, ends: _Ends, bits: int, probes: int, seed: int) -> Sharpness:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import interp
-from interp import results
+from interp import denormals, results
 from interp.errors import InterpError
 from interp.measures.sharpness import sharpness
 from interp.models.transformer import transformer
@@ -18,6 +18,15 @@ SHIPPED = Path("checkpoints/modular_addition_small")
 MAINLINE = Path("checkpoints/modular_addition_113")
 SPLIT = {"modular_arithmetic": {"p": 11, "frac_train": 0.5}}
 SMALL = {"d_model": 8, "n_heads": 2, "d_mlp": 16}
+
+
+@pytest.fixture(autouse=True)
+def as_an_analysis_computes():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    with denormals.flushed():
+        yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
@@ -127,10 +136,10 @@ def test_two_checkpoints_long_after_grokking_are_told_apart(shipped):
 
 
 def test_where_float32_sees_other_neurons_active_the_forward_pass_is_float64(make_run):
-    """A neuron whose inputs cancel but for less than float32 can tell."""
+    """Half of the neurons are on, by less than float32 can tell."""
     weights = {name: value.double() for name, value in fresh(0).items()}
-    weights["blocks.0.mlp.W_in"][:, 0] = 0
-    weights["blocks.0.mlp.b_in"][0] = 1e-50
+    weights["blocks.0.mlp.W_in"][:, :8] = 0
+    weights["blocks.0.mlp.b_in"][:8] = 1e-50
     checkpoint = make_run({0: weights}, SPLIT, {"transformer": SMALL})[0]
     found = sharpness(checkpoint, tolerance=1e-4)
     assert found.bits == 64
