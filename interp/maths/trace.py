@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -50,4 +51,5 @@ def _outside(probes: Float[Tensor, "probe n"], vectors: Float[Tensor, "vector n"
 
 def _estimate(values: Float[Tensor, " vector"], samples: Float[Tensor, " probe"]) -> Estimate:
     samples = samples.cpu()
-    return Estimate(values.sum() + samples.mean(), samples.std() / len(samples) ** 0.5)
+    spread = samples.std() if len(samples) > 1 else samples[0] * torch.nan
+    return Estimate(values.sum() + samples.mean(), spread / len(samples) ** 0.5)

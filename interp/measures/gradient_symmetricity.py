@@ -10,13 +10,14 @@ from dataclasses import dataclass
 import torch
 import xarray as xr
 from jaxtyping import Float, Int
-from pydantic import NonNegativeInt, PositiveInt
+from pydantic import PositiveInt
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
 from interp import devices
 from interp.checkpoints import Checkpoint
 from interp.figures import Curves
+from interp.measures._seed import Seed
 from interp.summaries import Summary
 from interp.tasks._task import Task
 
@@ -37,7 +38,7 @@ class GradientSymmetricity:
 
 
 def gradient_symmetricity(
-    checkpoint: Checkpoint, n_triples: PositiveInt = 100, seed: NonNegativeInt = 42, shift_b: bool = True
+    checkpoint: Checkpoint, n_triples: PositiveInt = 100, seed: Seed = 42, shift_b: bool = True
 ) -> GradientSymmetricity:
     r"""A pizza moves its logits alike whichever operand is moved; a clock does not.
 

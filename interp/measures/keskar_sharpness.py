@@ -16,6 +16,7 @@ from interp.checkpoints import Checkpoint, Run
 from interp.figures import Curves
 from interp.maths.landscape import value_and_gradient
 from interp.maths.rises import Box, rises_in_boxes
+from interp.measures._seed import Seed
 from interp.measures._told_apart import remark
 from interp.measures._train_loss import train_loss
 from interp.measures._visits import around_grokking
@@ -41,7 +42,7 @@ def keskar_sharpness(
     subspace_dim: NonNegativeInt = 10,
     epsilon: PositiveFloat = 1e-3,
     draws: PositiveInt = 10,
-    seed: NonNegativeInt = 0,
+    seed: Seed = 0,
 ) -> KeskarSharpness:
     r"""Sharp minima, where the loss rises fast about the weights, are said to generalise worse.
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 import xarray as xr
 from jaxtyping import Float, Int
-from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor
 
 from interp.checkpoints import Checkpoint, Run
@@ -17,6 +17,7 @@ from interp.figures import Bars, Curves
 from interp.maths.curvature import Curvature
 from interp.maths.extreme_eigenpairs import SPARE, Eigenpairs, extreme_eigenpairs
 from interp.maths.trace import trace, trace_of_square
+from interp.measures._seed import Seed
 from interp.measures._told_apart import remark
 from interp.measures._train_loss import trained
 from interp.measures._visits import around_grokking
@@ -71,7 +72,7 @@ def sharpness(
     tolerance: PositiveFloat = 1e-3,
     most_negative_tolerance: PositiveFloat = 0.5,
     probes: PositiveInt = 10,
-    seed: NonNegativeInt = 0,
+    seed: Seed = 0,
 ) -> Sharpness:
     r"""The curvature of the train loss about the weights: how steep its steepest directions are.
 

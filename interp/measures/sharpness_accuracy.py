@@ -12,6 +12,7 @@ from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 from interp.checkpoints import Run
 from interp.figures import Scatter
 from interp.maths.rank_correlation import spearman, spearman_interval
+from interp.measures._seed import Seed
 from interp.measures.keskar_sharpness import keskar_sharpness
 from interp.measures.loss import loss
 from interp.measures.weight_norm import weight_norm
@@ -56,7 +57,7 @@ def sharpness_accuracy(
     subspace_dim: NonNegativeInt = 10,
     epsilon: PositiveFloat = 1e-3,
     draws: PositiveInt = 30,
-    seed: NonNegativeInt = 0,
+    seed: Seed = 0,
 ) -> SharpnessAccuracy:
     r"""Of networks trained alike, those in flatter minima answer more of the test pairs.
 
