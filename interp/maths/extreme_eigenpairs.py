@@ -33,6 +33,8 @@ class Eigenpairs:
     """Those of the largest, orthonormal"""
     start: Float[Tensor, "vector n"]
     """All that were looked for and a few more, for a search in a matrix near this one"""
+    converged: bool
+    """Whether every residual is as small as was asked, or as rounding lets it be"""
     products: int
     """Vectors that were multiplied by A"""
 
@@ -55,7 +57,7 @@ def extreme_eigenpairs(
 
     An eigenvalue of 0 has no relative residual: what is below the rounding of ‖A‖ has converged. After `most` products
     the search ends with the residuals it has. Raises ValueError where `start` has fewer independent rows than
-    eigenvalues are asked for.
+    eigenvalues are asked for, FloatingPointError where a product is not finite.
     """
     space = _Space(product, start, max(ROOM, 4 * (largest + smallest + SPARE)))
     wanted = largest + smallest
@@ -92,6 +94,7 @@ def extreme_eigenpairs(
         smallest_residual=sizes[largest:],
         vectors=space.vectors(mix[:, ends[:largest]]),
         start=space.vectors(mix[:, ends[:largest] + spare + ends[largest:]]),
+        converged=not bool(far.any()),
         products=space.products,
     )
 
@@ -121,6 +124,8 @@ class _Space:
         before, self.size = self.size, self.size + len(new)
         self._basis[before : self.size] = new
         self._images[before : self.size] = self._product(new)
+        if not self._images[before : self.size].isfinite().all():
+            raise FloatingPointError("the products are not finite")
         columns = _inner(self._basis[: self.size], self._images[before : self.size])
         self._within[: self.size, before : self.size] = columns
         self._within[before : self.size, : self.size] = columns.T

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
@@ -54,7 +55,7 @@ class Box:
 
 
 def rises_in_boxes(loss: Loss, x: Float[Tensor, " weight"], boxes: Iterable[Box]) -> Iterator[float]:
-    """The maximum of L - L(x) over each box about x; 0 at least, for x is in all of them.
+    """The maximum of L - L(x) over each box about x; 0 at least, for x is in all of them; NaN where L overflows.
 
     A convex loss is highest at a corner. From the corner to which the gradient at x points, that of the linear part,
     one goes on to the corner to which the gradient there points, as long as that leads up; L-BFGS-B then leaves the
@@ -77,7 +78,8 @@ def rises_in_boxes(loss: Loss, x: Float[Tensor, " weight"], boxes: Iterable[Box]
         if max(changes) > STRAIGHT * float(slope.abs().sum()):
             starts += _best_of_all(climb, slope) if len(slope) <= ENUMERABLE else _some_others(starts[0])
         rise, best = max((_by_corners(climb, start) for start in starts), key=lambda found: found[0])
-        yield max(0.0, _within(climb, best, rise))
+        highest = _within(climb, best, rise)
+        yield max(highest, 0.0) if math.isfinite(highest) else math.nan
 
 
 def _corner(slope: Float[Tensor, " component"]) -> Float[Tensor, " component"]:

@@ -55,6 +55,7 @@ def keskar_sharpness(
     Once the training set is known the loss is far below 1 and φ falls with it; the rise as a multiple of the loss shows
     what remains of it beyond that.
 
+    In wide boxes φ is what the search finds, a lower bound; at the default width, in small networks, it is the maximum.
     The maximum is a maximum: the code released with Power et al. 2022 appears to look for the minimum in the box. The
     loss is taken in float64. Where the split is unknown, or nothing was trained on, there are no numbers.
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import warnings
 from dataclasses import dataclass, fields
+from typing import Annotated
 
 import numpy as np
 import torch
 import xarray as xr
 from jaxtyping import Float, Int
-from pydantic import PositiveFloat, PositiveInt
+from pydantic import Field, PositiveInt
 from torch import Tensor
 
 from interp.checkpoints import Checkpoint, Run
@@ -23,6 +26,10 @@ from interp.measures._train_loss import trained
 from interp.measures._visits import around_grokking
 from interp.summaries import Summary
 
+LEAST_PRODUCTS = 1_000
+"""A search may take so many at the least."""
+Tolerance = Annotated[float, Field(gt=0, lt=1)]
+"""Of a residual, as a share of the eigenvalue."""
 AGREEMENT = 1e-5
 """Of float32 with float64, along the vectors found; where they differ more everything is done in float64."""
 
@@ -55,6 +62,8 @@ class Sharpness:
     """L2 norm of the train loss's gradient [nats]"""
     gradient_overlap: Float[Tensor, ""]
     """Share of the gradient's square along the eigenvectors of the largest eigenvalues"""
+    converged: bool
+    """Every residual is as small as was asked"""
     products: int
     """Vectors that were multiplied by a matrix"""
     bits: int
@@ -69,8 +78,8 @@ def sharpness(
     checkpoint: Checkpoint,
     previous: Sharpness | None = None,
     largest: PositiveInt = 5,
-    tolerance: PositiveFloat = 1e-3,
-    most_negative_tolerance: PositiveFloat = 0.5,
+    tolerance: Tolerance = 1e-3,
+    most_negative_tolerance: Tolerance = 0.2,
     probes: PositiveInt = 10,
     seed: Seed = 0,
 ) -> Sharpness:
@@ -78,15 +87,15 @@ def sharpness(
 
     Expect it to be highest while the training set is being learned, and to fall with the loss itself: once every
     training pair is certain, nothing that is small moves the loss. So a network that has memorised is flat without
-    having generalised; what tells is the order of the eigenvalues, their share of the trace, and what changes while
-    the loss stands still.
+    having generalised. Look at what changes while the loss stands still: whether one eigenvalue leaves the others, and
+    what share of the trace the largest hold.
 
     Hessian and Gauss–Newton matrix act on vectors by exact differentiation; the `largest` eigenvalues of either come
     from a block search that starts from the vectors of the checkpoint before, until ‖Hv - λv‖ ≤ `tolerance` λ. The
-    negative end is dense, so its first eigenvalue is found to `most_negative_tolerance` only, about four percent too
-    near 0. Traces are Hutchinson's, with `probes` probes, outside the eigenvectors found, with their standard error.
+    negative end is dense, so its first eigenvalue is found to `most_negative_tolerance` only, up to some four percent
+    too near 0. Traces are Hutchinson's, with `probes` probes, outside the eigenvectors found, with their error.
     The forward pass is float32 where float64 agrees along the eigenvectors to 1e-5; what depends on the logits alone is
-    float64 always. Where the split is unknown, or nothing was trained on, there are no numbers.
+    float64 always. Where the split is unknown, nothing was trained on, or the numbers overflow, there are none.
 
     Formula: H = \nabla^2_\theta \mathcal{L}, \quad
         G = \frac{1}{N} \sum_i J_i^\top (\mathrm{diag}\, p_i - p_i p_i^\top) J_i
@@ -109,10 +118,16 @@ def sharpness(
     if start is None:
         generator = torch.Generator().manual_seed(seed)
         start = torch.randn(largest + SPARE + 1, len(found.weights), generator=generator)
-    ends = _ends(quick, start, gauss_newton_start, largest, *tolerances)
-    if agree(ends.hessian, precise):
-        return _described(quick, precise, ends, 32, probes, seed)
-    ends = _ends(precise, ends.hessian.start, ends.gauss_newton.start, largest, *tolerances)
+    with contextlib.suppress(FloatingPointError):
+        ends = _ends(quick, start, gauss_newton_start, largest, *tolerances)
+        if agree(ends.hessian, precise):
+            return _described(quick, precise, ends, 32, probes, seed)
+        start, gauss_newton_start = ends.hessian.start, ends.gauss_newton.start
+    try:
+        ends = _ends(precise, start, gauss_newton_start, largest, *tolerances)
+    except FloatingPointError:
+        warnings.warn(f"sharpness: at step {checkpoint.step:,} the curvature overflows", stacklevel=2)
+        return _unknown(largest, seed)
     return _described(precise, precise, ends, 64, probes, seed)
 
 
@@ -132,7 +147,7 @@ def _ends(
 ) -> _Ends:
     """Of both spectra, in the precision of `curvature`. Without a start of its own the search in G begins where the one
     in H ended."""
-    gradient = curvature.gradient[None]
+    gradient, most = curvature.gradient[None], max(LEAST_PRODUCTS, 20 * largest)
     hessian = extreme_eigenpairs(
         curvature.hessian,
         torch.cat([start.to(gradient), gradient]),
@@ -140,9 +155,10 @@ def _ends(
         1,
         tolerance,
         most_negative_tolerance,
+        most,
     )
     start = hessian.start[:-1] if gauss_newton_start is None else gauss_newton_start.to(gradient)
-    return _Ends(hessian, extreme_eigenpairs(curvature.gauss_newton, start, largest, tolerance=tolerance))
+    return _Ends(hessian, extreme_eigenpairs(curvature.gauss_newton, start, largest, tolerance=tolerance, most=most))
 
 
 def agree(found: Eigenpairs, precise: Curvature) -> bool:
@@ -177,6 +193,7 @@ def _described(curvature: Curvature, precise: Curvature, ends: _Ends, bits: int,
         gauss_newton_trace_se=part.se,
         gradient_norm=size.cpu(),
         gradient_overlap=((hessian.vectors.double() @ (gradient / size)).square().sum()).cpu(),
+        converged=hessian.converged and gauss_newton.converged,
         products=hessian.products + gauss_newton.products + 2 * probes,
         bits=bits,
         sampling_seed=seed,
@@ -198,6 +215,7 @@ def _unknown(largest: int, seed: int) -> Sharpness:
             **numbers,
             **vectors,
             "eigenvalue": torch.arange(largest) + 1,
+            "converged": False,
             "products": 0,
             "bits": 64,
             "sampling_seed": seed,
@@ -235,8 +253,12 @@ def figure(result: xr.Dataset) -> list[Curves | Bars]:
             width="half",
         ),
         Curves("Gradient norm", {"all": result.gradient_norm}, log=True, width="half"),
-        Bars("Largest eigenvalues at this step", result.largest),
-        Bars("Those of the Gauss–Newton matrix", result.gauss_newton_largest),
+        Bars("Eigenvalues at this step, as shares of the trace", result.largest / result.trace, percent=True),
+        Bars(
+            "Gauss–Newton, as shares of its trace",
+            result.gauss_newton_largest / result.gauss_newton_trace,
+            percent=True,
+        ),
     ]
 
 
@@ -246,30 +268,34 @@ def _by_place(array: xr.DataArray) -> dict[str, xr.DataArray]:
 
 def summary(result: xr.Dataset) -> Summary:
     if not result.trace.notnull().any():
-        return Summary("It is unknown what was trained on, so there is no train loss to be curved.")
+        return Summary("There is no train loss to be curved: it is unknown what was trained on, or the loss overflows.")
     largest, residual = result.largest.values[:, 0], result.largest_residual.values[:, 0] * result.largest.values[:, 0]
     highest = int(largest.argmax())
-    last = result.isel(step=-1)
+    last, short = result.isel(step=-1), int((~result.converged).sum())
+    share = float(last.largest.sum() / last.trace)
     values = {
         "first": float(largest[0]),
         "highest": float(largest[highest]),
         "highest_step": int(result.step[highest]),
         "final": float(largest[-1]),
-        "share_of_trace_final": float(last.largest.sum() / last.trace),
+        "share_of_trace_final": share,
+        "not_converged": short,
         "trace_final": float(last.trace),
         "trace_final_se": float(last.trace_se),
         "most_negative_final": float(last.most_negative),
         "largest_residual": float(result.largest_residual.max()),
         "not_told_apart": int((np.abs(np.diff(largest)) <= np.abs(residual[1:]) + np.abs(residual[:-1])).sum()),
     }
-    peak = (
-        f"was **{largest[highest]:.2g}** at step {values['highest_step']:,} and " if highest < len(largest) - 1 else ""
-    )
+    fell = largest[highest] > 1.01 * largest[-1]
+    peak = f"was **{largest[highest]:.2g}** at step {values['highest_step']:,} and " if fell else ""
+    known = last.trace > 2 * last.trace_se and 0 <= share <= 1
+    held = f", of which the {len(last.eigenvalue)} largest hold **{share:.0%}**" if known else ""
+    ended = f" At **{short} of {len(largest)}** steps the search ended before it converged." if short else ""
     return Summary(
         f"The largest eigenvalue of the Hessian {peak}ends at **{largest[-1]:.2g}**; the trace at "
-        f"**{values['trace_final']:.2g} ± {values['trace_final_se']:.1g}**, of which the "
-        f"{len(last.eigenvalue)} largest hold **{values['share_of_trace_final']:.0%}**, and the most negative "
+        f"**{values['trace_final']:.2g} ± {values['trace_final_se']:.1g}**{held}, and the most negative "
         f"eigenvalue at **{values['most_negative_final']:.1g}**."
+        + ended
         + remark(
             values["not_told_apart"], len(largest) - 1, "the largest eigenvalue changes by less than its residual"
         ),

@@ -44,6 +44,7 @@ def test_the_ends_of_a_given_spectrum_are_found(name):
     values = SPECTRA[name]
     product, _ = bowl(values)
     found = extreme_eigenpairs(product, drawn(9), 5, 1, tolerance=1e-4, smallest_tolerance=1e-4)
+    assert found.converged
     ordered = values.sort(descending=True).values
     torch.testing.assert_close(found.largest, ordered[:5], rtol=1e-6, atol=1e-12)
     torch.testing.assert_close(found.smallest, ordered[-1:], rtol=1e-6, atol=1e-12)
@@ -95,10 +96,16 @@ def test_a_search_that_may_not_go_on_says_how_far_it_came():
     product, _ = bowl(SPECTRA["dense"])
     found = extreme_eigenpairs(product, drawn(8), 5, most=20)
     assert 20 <= found.products <= 25
+    assert not found.converged
     assert (found.largest_residual > 1e-3 * found.largest.abs()).any()
     true = SPECTRA["dense"].sort(descending=True).values[:5]
     assert ((found.largest[:, None] - SPECTRA["dense"]).abs().amin(1) <= found.largest_residual).all()
     assert (found.largest <= true + 1e-12).all()
+
+
+def test_products_that_are_not_finite_are_refused():
+    with pytest.raises(FloatingPointError):
+        extreme_eigenpairs(lambda rows: rows * torch.inf, drawn(8), 5)
 
 
 def test_too_few_vectors_to_start_from_are_refused():

@@ -6,24 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from interp.models.mlp import mlp
-from interp.models.transformer import transformer
 from interp.results import panels, summary
 from interp.tasks.modular_arithmetic import modular_arithmetic
+from tests.small_networks import TASK, a_run, fresh
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-TASK = {"p": 7, "frac_train": 0.5}
-MODELS = {"transformer": {"d_model": 8, "n_heads": 2, "d_mlp": 12}, "mlp": {"d_model": 6, "d_mlp": 10}}
-
-
-def fresh(kind, seed=0, scale=1.0):
-    made = {"transformer": transformer, "mlp": mlp}[kind](modular_arithmetic(p=7), **MODELS[kind])
-    return {name: scale * value.double() for name, value in made.initial(seed).items()}
-
-
-def a_run(make_run, weights, kind="mlp", name="run", **task):
-    return make_run(weights, {"modular_arithmetic": {**TASK, **task}}, {kind: MODELS[kind]}, name=name)
 
 
 def numpy_loss(weights, vector):
@@ -119,6 +106,11 @@ def test_the_order_of_neurons_and_the_path_of_the_model_do_not_matter_to_a_full_
     run = a_run(make_run, {0: weights, 1: moved})
     first, other = (float(run[step].measure("keskar_sharpness", subspace_dim=0).sharpness) for step in (0, 1))
     assert first == pytest.approx(other, rel=0.05)  # its way up begins at other corners
+
+
+def test_where_the_loss_in_the_box_overflows_there_are_no_numbers(make_run):
+    result = a_run(make_run, {0: fresh("mlp")}).measure("keskar_sharpness", epsilon=1e300, draws=2)
+    assert result.sharpness.isnull().all()
 
 
 def test_an_unknown_split_has_no_numbers(make_run):

@@ -5,24 +5,10 @@ import pytest
 import torch
 from torch import nn
 
-from interp.models.mlp import mlp
-from interp.models.transformer import transformer
 from interp.results import panels, summary
-from interp.tasks.modular_arithmetic import modular_arithmetic
+from tests.small_networks import MODELS, a_run, fresh
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-TASK = {"p": 7, "frac_train": 0.5}
-MODELS = {"transformer": {"d_model": 8, "n_heads": 2, "d_mlp": 12}, "mlp": {"d_model": 6, "d_mlp": 10}}
-
-
-def fresh(kind, seed=0, scale=1.0):
-    made = {"transformer": transformer, "mlp": mlp}[kind](modular_arithmetic(p=7), **MODELS[kind])
-    return {name: scale * value.double() for name, value in made.initial(seed).items()}
-
-
-def a_run(make_run, weights, kind="mlp", name="run", **task):
-    return make_run(weights, {"modular_arithmetic": {**TASK, **task}}, {kind: MODELS[kind]}, name=name)
 
 
 @pytest.mark.parametrize("kind", MODELS)

@@ -83,19 +83,13 @@ def test_the_order_of_neurons_and_heads_does_not_matter(make_run):
     assert abs(float(after.trace - before.trace)) < 4 * float(before.trace_se + after.trace_se)
 
 
-@pytest.mark.parametrize("step", [600, 9000])
-def test_other_libraries_find_the_same_on_the_shipped_run(shipped, step):
-    agrees_with_others(shipped[step])
-
-
-@pytest.mark.parametrize("step", [1_000, 7_000, 40_000])
-def test_other_libraries_find_the_same_on_the_mainline_run(step):
-    if not (MAINLINE / "weights").is_dir():
-        pytest.skip(f"{MAINLINE} is not trained here: python -m interp.train {MAINLINE}")
-    agrees_with_others(interp.open_run(MAINLINE)[step])
-
-
-def agrees_with_others(checkpoint):
+@pytest.mark.parametrize(
+    ("folder", "step"), [(SHIPPED, 600), (SHIPPED, 9_000), (MAINLINE, 1_000), (MAINLINE, 7_000), (MAINLINE, 40_000)]
+)
+def test_other_libraries_find_the_same(folder, step):
+    if not (folder / "weights").is_dir():
+        pytest.skip(f"{folder} is not trained here: python -m interp.train {folder}")
+    checkpoint = interp.open_run(folder)[step]
     found = sharpness(checkpoint)
     hessian = by_curvlinops(checkpoint, "hessian")
     np.testing.assert_allclose(found.largest, largest_by_scipy(hessian, 5), rtol=1e-5)
@@ -106,6 +100,26 @@ def agrees_with_others(checkpoint):
     samples = (signs * (hessian @ signs)).sum(0)
     error = (float(samples.var()) / 8 + float(found.trace_se) ** 2) ** 0.5
     assert abs(float(found.trace - samples.mean())) < 4 * error
+
+
+def test_weights_whose_products_overflow_have_no_numbers_and_a_warning(make_run):
+    weights = fresh(0)
+    run = make_run(
+        {0: weights, 5: {name: 1e60 * value.double() for name, value in weights.items()}}, SPLIT, {"transformer": SMALL}
+    )
+    with pytest.warns(UserWarning, match="at step 5 the curvature overflows"):
+        result = run.measure("sharpness")
+    assert result.largest.sel(step=0).notnull().all()
+    assert result.largest.sel(step=5).isnull().all()
+    assert "ends at" in results.summary("sharpness", result).sentence
+
+
+def test_weights_too_large_for_float32_alone_are_measured_in_float64(make_run):
+    weights = {name: 1e12 * value.double() for name, value in fresh(0).items()}
+    checkpoint = make_run({0: weights}, SPLIT, {"transformer": SMALL})[0]
+    found = sharpness(checkpoint)
+    assert found.bits == 64
+    assert found.largest.isfinite().all()
 
 
 def test_a_warm_and_a_cold_start_agree(shipped):
