@@ -102,21 +102,29 @@ class Heatmap:
             "showscale": False,
             "hovertemplate": f"{_nice(self.x)} %{{x}}, {_nice(self.y)} %{{y}}: %{{z:.3g}}<extra></extra>",
         }
-        layout: dict[str, dict[str, Any]] = {
-            "xaxis": {"title": {"text": _nice(self.x)}},
-            "yaxis": {"title": {"text": _nice(self.y)}},
-        }
-        for name, axis in (("xaxis", self.x), ("yaxis", self.y)):
-            if array[axis].dtype.kind in "UO":
-                labels = _labels(array[axis])
-                shown = labels if len(labels) <= 16 else labels[1 :: 2 * math.ceil(len(labels) / 32)]
-                layout[name] = {"type": "category", "tickvals": shown}  # they need no title
+        x_axis, y_axis = _axis(array[self.x], 16), _axis(array[self.y], NAMED_ROWS)
+        layout = {"xaxis": x_axis, "yaxis": y_axis}
         if self.x == "step":
-            layout["xaxis"]["range"] = [float(array.step[0]), float(array.step[-1])]
+            x_axis["range"] = [float(array.step[0]), float(array.step[-1])]
+        names = len(y_axis.get("tickvals", ()))
         if not moves:
-            return _still(self.title, [trace], layout, time_axis=self.x == "step", width=self.width, height=240)
-        height = int(np.clip(6 * len(array[self.y]), 220, 460))
+            height = max(NAMED_ROW * names, 240)
+            return _still(self.title, [trace], layout, time_axis=self.x == "step", width=self.width, height=height)
+        height = int(np.clip(max(NAMED_ROW * names, 6 * len(array[self.y])), 220, 520))
         return _moving(self.title, [trace], layout, array, ((0, "z", values),), width=self.width, height=height)
+
+
+NAMED_ROW, NAMED_ROWS = 16, 32
+"""Pixels that a row with a name takes, and at most so many rows that all have theirs."""
+
+
+def _axis(axis: xr.DataArray, named: int) -> dict[str, Any]:
+    """Of a heatmap: names need no title, and where there are more than `named` only some are shown."""
+    if axis.dtype.kind not in "UO":
+        return {"title": {"text": _nice(str(axis.name))}}
+    labels = _labels(axis)
+    shown = labels if len(labels) <= named else labels[1 :: 2 * math.ceil(len(labels) / 32)]
+    return {"type": "category", "tickvals": shown}
 
 
 @dataclass(frozen=True)
@@ -268,12 +276,23 @@ class Scatter:
             "yaxis": {"title": {"text": _named(self.y)}},
         }
         if self.log_x:
-            layout["xaxis"] |= {"type": "log", "exponentformat": "power", "dtick": _decades([self.x])}
-            if _ratio(self.x) < 100:
-                layout["xaxis"]["dtick"] = "D2"  # 1, 2 and 5
+            few = _ratio(self.x) < 100
+            ticks = _one_two_five(_finite(x)) if few else {"exponentformat": "power", "dtick": _decades([self.x])}
+            layout["xaxis"] |= {"type": "log", **ticks}
         if self.percent:
             layout["yaxis"] |= {"tickformat": ".0%", "range": [-0.02, 1.04]}
         return _still(self.title, [trace], layout, width=self.width, height=340)
+
+
+def _one_two_five(values: np.ndarray) -> dict[str, Any]:
+    """Ticks of a logarithmic axis at 1, 2 and 5 times the powers of ten, each with its power."""
+    decades = np.floor(np.log10(values)).astype(int) if values.size else np.array([0])
+    places = [(digit, power) for power in range(decades.min(), decades.max() + 2) for digit in (1, 2, 5)]
+    texts = [
+        f"{digit * 10.0**power:g}" if -3 < power < 4 else f"{digit}×10<sup>{power}</sup>".replace("-", "−")
+        for digit, power in places
+    ]
+    return {"tickvals": [digit * 10.0**power for digit, power in places], "ticktext": texts}
 
 
 @dataclass(frozen=True)
@@ -321,47 +340,41 @@ class Density:
     """
 
     title: str
-    histogram: xr.DataArray  # [step, axis], the axis labelled by the middles of bins of one width
-    curves: Mapping[str, xr.DataArray]  # label -> [step, axis]
+    middles: xr.DataArray  # [step, bin]; at one step all bins are equally wide
+    heights: xr.DataArray  # [step, bin]
+    curves: Mapping[str, tuple[xr.DataArray, xr.DataArray]]  # label -> places, ascending, and density, [step, place]
     width: str = "half"
 
     def draw(self) -> Drawing:
-        axis = next(str(dim) for dim in self.histogram.dims if dim != "step")
-        moves = "step" in self.histogram.dims
-        order = [*(["step"] if moves else []), axis]
+        moves = "step" in self.heights.dims
         bars, *lines = (
-            array.transpose(*order).values.astype(np.float64) for array in (self.histogram, *self.curves.values())
+            tuple(array.transpose(*(["step"] if moves else []), ...).values.astype(np.float64) for array in pair)
+            for pair in ((self.middles, self.heights), *self.curves.values())
         )
-        positive = _finite(bars[bars > 0])
-        low, high = (0.5 * positive.min(), 2 * positive.max()) if positive.size else (0.1, 10.0)
-        bars, *lines = (np.where(values > low / 2, values, np.nan) for values in (bars, *lines))
-        x = self.histogram[axis].values
+        middles, heights = bars
+        positive = _finite(heights[heights > 0])
+        drawn = np.concatenate([positive, *(_finite(density) for _, density in lines[:1])])
+        low, high = (0.5 * positive.min(), 2 * drawn.max()) if positive.size else (0.1, 10.0)
+        shown = [(middles, _above(heights, 0.0)), *((places, _above(density, 1e-3 * low)) for places, density in lines)]
         looks = [{"color": "role:accent", "width": 2.5}, *([{"color": "role:ink", "width": 1}] * (len(lines) - 1))]
-        hover = f"{_nice(axis)} %{{x:.4g}}: %{{y:.3g}}<extra></extra>"
-        data: list[dict[str, Any]] = [
+        quantity = _nice(str(self.middles.name or "value"))
+        hover = f"{quantity} %{{x:.4g}}: %{{y:.3g}}<extra></extra>"
+        kinds: list[dict[str, Any]] = [
             {
                 "type": "bar",
                 "name": "histogram",
-                "x": x,
-                "y": bars[-1] if moves else bars,
                 "marker": {"color": "role:quiet", "line": {"width": 0}},
                 "hovertemplate": hover,
             }
         ]
-        data += [
-            {
-                "type": "scatter",
-                "mode": "lines",
-                "name": label,
-                "x": x,
-                "y": values[-1] if moves else values,
-                "line": look,
-                "hovertemplate": f"{label}, {hover}",
-            }
-            for label, values, look in zip(self.curves, lines, looks, strict=True)
+        kinds += [
+            {"type": "scatter", "mode": "lines", "name": label, "line": look, "hovertemplate": f"{label}, {hover}"}
+            for label, look in zip(self.curves, looks, strict=True)
         ]
+        last = -1 if moves else ...
+        data = [{**kind, "x": x[last], "y": y[last]} for kind, (x, y) in zip(kinds, shown, strict=True)]
         layout = {
-            "xaxis": {"title": {"text": _nice(axis)}, "range": _from_edge_to_edge(x)},
+            "xaxis": {"title": {"text": quantity}, "range": _from_edge_to_edge(middles, heights)},
             "yaxis": {
                 "type": "log",
                 "range": [math.log10(low), math.log10(high)],
@@ -374,13 +387,21 @@ class Density:
         }
         if not moves:
             return _still(self.title, data, layout, width=self.width, height=300)
-        movers = tuple((place, "y", values) for place, values in enumerate((bars, *lines)))
-        return _moving(self.title, data, layout, self.histogram, movers, width=self.width, height=300)
+        movers = tuple(
+            (trace, at, values) for trace, pair in enumerate(shown) for at, values in zip("xy", pair, strict=True)
+        )
+        return _moving(self.title, data, layout, self.heights, movers, width=self.width, height=300)
 
 
-def _from_edge_to_edge(middles: np.ndarray) -> list[float]:
-    half = float(middles[1] - middles[0]) / 2 if len(middles) > 1 else 0.5
-    return [float(middles[0]) - half, float(middles[-1]) + half]
+def _above(values: np.ndarray, least: float) -> np.ndarray:
+    return np.where(values > least, values, np.nan)
+
+
+def _from_edge_to_edge(middles: np.ndarray, heights: np.ndarray) -> list[float]:
+    """Of all bins that hold anything, at any step."""
+    half = (np.diff(middles, axis=-1)[..., :1] / 2) if middles.shape[-1] > 1 else np.full_like(middles, 0.5)
+    low, high = (_finite(np.where(heights > 0, edge, np.nan)) for edge in (middles - half, middles + half))
+    return [float(low.min()), float(high.max())] if low.size else [-1.0, 1.0]
 
 
 ROW_HEIGHT = 24

@@ -101,7 +101,7 @@ def module_of(kind: str, name: str) -> Any:
 
 
 def options(kind: str, name: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """`given`, checked and completed with defaults by the function's signature.
+    """`given`, checked and completed with defaults by the function's signature; no number may be infinite or NaN.
 
     Raises OptionError with every mistake at once.
     """
@@ -114,7 +114,8 @@ def options(kind: str, name: str, given: Mapping[str, Any]) -> dict[str, Any]:
         if parameter.name not in KINDS[kind] and parameter.kind is not parameter.VAR_KEYWORD:
             default = ... if parameter.default is parameter.empty else parameter.default
             fields[parameter.name] = (hints.get(parameter.name, Any), default)
-    schema = pydantic.create_model(name, __config__=pydantic.ConfigDict(extra="forbid"), **fields)
+    config = pydantic.ConfigDict(extra="forbid", allow_inf_nan=False)
+    schema = pydantic.create_model(name, __config__=config, **fields)
     truths: list[tuple[tuple[str | int, ...], str]] = [
         ((option,), f"{name}: option {option!r} is {value}, a truth value; expected a number")
         for option, value in given.items()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -43,6 +44,22 @@ def listed(steps: Sequence[int]) -> str:
     if len(shown) > 6:
         return f"{len(shown)} steps from {shown[0]} to {shown[-1]}"
     return f"steps {', '.join(shown[:-1])} and {shown[-1]}"
+
+
+def close_together(visited: Sequence[int], available: Sequence[int]) -> list[tuple[int, int]]:
+    """From where to where those visited, ascending, leave out at most half as many of those available as elsewhere.
+
+    First and last step of each stretch of three or more; none where they are evenly spread.
+    """
+    places = [bisect.bisect_left(available, step) for step in visited]
+    apart = [after - before for before, after in itertools.pairwise(places)]
+    stretches, first = [], 0
+    for place, far in enumerate([*apart, max(apart, default=0)]):
+        if 2 * far > max(apart, default=0):
+            if place - first >= 2:
+                stretches.append((visited[first], visited[place]))
+            first = place + 1
+    return stretches
 
 
 def choose(spec: Steps, available: Sequence[int], name: str) -> list[int]:

@@ -38,8 +38,13 @@ PANELS = {
     "still bars": Bars("SB", array("freq")),
     "points": Points("P", array("step", "neuron"), array("step", "neuron")),
     "chosen points": Points("CP", array("step", "head", "neuron"), array("step", "head", "neuron"), choice="head"),
-    "density": Density("D", array("step", "freq"), {"all": array("step", "freq"), "part": array("step", "freq") / 2}),
-    "still density": Density("SD", array("freq"), {"all": array("freq")}),
+    "density": Density(
+        "D",
+        array("step", "freq", name="weight"),
+        array("step", "freq"),
+        {"all": (array("step", "a"), array("step", "a")), "part": (array("step", "a"), array("step", "a") / 2)},
+    ),
+    "still density": Density("SD", array("freq"), array("freq"), {"all": (array("a"), array("a"))}),
     "scatter": Scatter("SC", array("freq", name="x"), array("freq") / 12, x_error=array("freq"), percent=True),
     "log scatter": Scatter("LS", array("freq"), array("freq", low=-3), log_x=True),
     "table": Table("TA", {"power": array("freq"), "doubled": 2 * array("freq")}, highlight={"accent": mask("freq", 3)}),
@@ -200,30 +205,43 @@ def test_bars_below_zero_are_within_the_picture(low):
 
 
 def test_a_density_has_bars_side_by_side_and_curves_over_them_on_one_logarithmic_axis_for_all_steps():
-    histogram = array("step", "freq")
-    histogram[0, 2] = 0.0
-    drawing = Density("D", histogram, {"all": histogram / 2, "part": 1e-6 * histogram}).draw()
+    heights, places = array("step", "freq"), array("step", "a")
+    heights[0, 2] = heights[0, 11] = 0.0
+    middles = (xr.DataArray(np.arange(12.0), dims="freq") * xr.DataArray([1.0, 1, 2, 2], dims="step")).T
+    curves = {"all": (places, 3 * places), "part": (places, 1e-6 * places)}
+    drawing = Density("D", middles.rename("weight"), heights, curves).draw()
     bars, line, part = drawing.figure["data"]
     assert (bars["type"], line["type"], part["type"]) == ("bar", "scatter", "scatter")
     assert drawing.figure["layout"]["bargap"] == 0
-    assert drawing.figure["layout"]["xaxis"]["range"] == [99.5, 111.5]
+    assert drawing.figure["layout"]["xaxis"]["range"] == [-1, 23]  # of the widest bins
+    assert drawing.figure["layout"]["xaxis"]["title"]["text"] == "weight"
     assert line["line"]["width"] > part["line"]["width"]
-    assert [(mover.trace, mover.attribute) for mover in drawing.moving] == [(0, "y"), (1, "y"), (2, "y")]
-    shown, over, below = (mover.values for mover in drawing.moving)
-    assert np.isnan(shown[0, 2])  # an empty bin has no height
-    assert np.array_equal(np.delete(shown[0], 2), np.delete(histogram.values[0], 2))
-    assert np.array_equal(over[1:], histogram.values[1:] / 2)
-    assert np.isnan(below).all()  # far below one value in a bin
+    moved = {(mover.trace, mover.attribute): mover.values for mover in drawing.moving}
+    assert list(moved) == [(trace, at) for trace in range(3) for at in "xy"]
+    assert np.array_equal(moved[0, "x"], middles.transpose("step", "freq"))
+    assert np.isnan(moved[0, "y"][0, 2])  # an empty bin has no height
+    assert np.array_equal(moved[0, "y"][1:], heights.values[1:])
+    assert np.array_equal(moved[1, "x"], places)
+    assert np.array_equal(moved[1, "y"], 3 * places)
+    assert np.isnan(moved[2, "y"]).all()  # far below one value in a bin
     axis = drawing.figure["layout"]["yaxis"]
     assert axis["type"] == "log"
-    assert 10 ** axis["range"][0] < 1 < 48 < 10 ** axis["range"][1]
+    assert 10 ** axis["range"][0] < 1 < 60 < 10 ** axis["range"][1]
+
+
+def names_of(count):
+    return [f"direction {place}" for place in range(count)]
 
 
 def test_few_labels_that_are_text_are_all_shown_and_of_many_every_second():
     few = xr.DataArray(np.ones((2, 3)), dims=("step", "parameter"), coords={"step": [0, 1], "parameter": list("xyz")})
     axis = Heatmap("H", few, x="step", y="parameter").draw().figure["layout"]["yaxis"]
     assert axis["tickvals"].tolist() == ["x", "y", "z"]
-    names = [f"direction {place}" for place in range(40)]
+    rows = xr.DataArray(np.ones((2, 32)), dims=("step", "matrix"), coords={"step": [0, 1], "matrix": names_of(32)})
+    drawing = Heatmap("H", rows, x="step", y="matrix").draw()
+    assert drawing.figure["layout"]["yaxis"]["tickvals"].tolist() == names_of(32)
+    assert drawing.height >= 32 * 12  # pixels: room for a name in each row
+    names = names_of(40)
     many = xr.DataArray(np.ones((2, 40)), dims=("step", "basis"), coords={"step": [0, 1], "basis": names})
     assert Heatmap("H", many, x="step", y="basis").draw().figure["layout"]["yaxis"]["tickvals"].tolist() == names[1::4]
 
@@ -256,6 +274,8 @@ def numbers_in(value):
 @every_panel
 def test_values_that_are_not_finite_spoil_no_axis_and_no_colour_scale(panel, odd, everywhere):
     def spoiled(source):
+        if isinstance(source, tuple):
+            return tuple(map(spoiled, source))
         changed = source.copy()
         changed[(slice(None) if everywhere else 0,) * changed.ndim] = odd
         return changed
@@ -263,7 +283,8 @@ def test_values_that_are_not_finite_spoil_no_axis_and_no_colour_scale(panel, odd
     arrays = {
         name: spoiled(value) if isinstance(value, xr.DataArray) else {key: spoiled(one) for key, one in value.items()}
         for name, value in vars(panel).items()
-        if name in ("array", "arrays", "columns", "x", "y", "histogram", "curves") and not isinstance(value, str)
+        if name in ("array", "arrays", "columns", "x", "y", "middles", "heights", "curves")
+        and not isinstance(value, str)
     }
     drawing = type(panel)(**(vars(panel) | arrays)).draw()
     limits = [*numbers_in(drawing.figure["layout"])]
@@ -372,6 +393,20 @@ def test_a_log_scatter_has_no_place_for_zero_and_marks_more_than_decades_where_t
     x, y = (xr.DataArray(values, dims="run") for values in ([0.0, 2.0, 30.0], [1.0, 2.0, 3.0]))
     drawn = Scatter("T", x, y, log_x=True).draw().figure
     assert np.isnan(drawn["data"][0]["x"][0])
-    assert drawn["layout"]["xaxis"]["dtick"] == "D2"
+    axis = drawn["layout"]["xaxis"]
+    assert dict(zip(axis["tickvals"], axis["ticktext"], strict=True)) == {
+        1: "1",
+        2: "2",
+        5: "5",
+        10: "10",
+        20: "20",
+        50: "50",
+        100: "100",
+        200: "200",
+        500: "500",
+    }
+    small = Scatter("T", xr.DataArray([4e-9, 2e-8], dims="run"), y[:2], log_x=True).draw().figure["layout"]["xaxis"]
+    assert small["ticktext"][2:4] == ["5×10<sup>−9</sup>", "1×10<sup>−8</sup>"]
+    assert small["tickvals"][2:4] == pytest.approx([5e-9, 1e-8])
     wide = Scatter("T", xr.DataArray([1e-9, 1.0], dims="run"), xr.DataArray([1.0, 2.0], dims="run"), log_x=True)
     assert wide.draw().figure["layout"]["xaxis"]["dtick"] == 2

@@ -84,3 +84,21 @@ def test_the_four_forms_are_accepted(spec, chosen):
 )
 def test_steps_are_listed_in_words(given, said):
     assert steps.listed(given) == said
+
+
+def test_steps_spread_evenly_are_nowhere_close_together():
+    assert steps.close_together(range(0, 100, 10), range(100)) == []
+    assert steps.close_together([0, 10, 20, 25], range(26)) == []
+    assert steps.close_together([7], [7, 8]) == []
+    assert steps.close_together(range(100), range(100)) == []
+
+
+def test_a_stretch_visited_twice_as_closely_is_told_from_its_first_to_its_last_step():
+    visited = [0, 1, 2, 10, 20, 25, 30, 40, 41, 50, 53, 56]
+    assert steps.close_together(visited, range(57)) == [(0, 2), (20, 30), (50, 56)]
+
+
+def test_what_is_close_together_is_counted_in_checkpoints():
+    available = [*range(100), *range(100, 10_001, 100)]
+    assert steps.close_together(available, available) == []
+    assert steps.close_together([0, 50, 99, 5_000, 10_000], available) == []

@@ -1,4 +1,4 @@
-"""Histograms whose bins nest: those of narrow bins can be brought to wider ones without the values."""
+"""Histograms whose bins nest: a wide bin is so many of the narrow ones."""
 
 from __future__ import annotations
 
@@ -16,10 +16,3 @@ def nested_histogram(values: Float[np.ndarray, " value"], half: int) -> tuple[In
     width = 2.0 ** math.ceil(math.log2(largest / half)) if largest > 0 else 1.0
     place = np.minimum(np.floor(values / width).astype(np.int64) + half, 2 * half - 1)
     return np.bincount(place, minlength=2 * half), width
-
-
-def widened(counts: Int[np.ndarray, " bin"], factor: int) -> Int[np.ndarray, " bin"]:
-    """The counts of `nested_histogram` in bins `factor` times as wide, a power of two; as many bins about 0."""
-    half = len(counts) // 2
-    place = np.arange(-half, half) // factor + half
-    return np.bincount(place, counts, minlength=2 * half).astype(counts.dtype)

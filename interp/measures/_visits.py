@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from interp.checkpoints import Run
 
 FEW = 100
 SPARSE = 24
-DENSE = 16
+AT_MEMORISATION, AT_GROKKING = 8, 16
 
 
 def around_grokking(run: Run) -> list[int]:
-    """About 24 checkpoints over the whole run, and 16 about the time in which the test accuracy rises.
+    """About 24 checkpoints over the whole run, 16 about the time in which the test accuracy rises, and 8 about the time
+    in which the train accuracy does.
 
     All of them where there are no more than 100. Where the split is unknown the accuracy on all pairs counts.
     """
@@ -19,16 +22,18 @@ def around_grokking(run: Run) -> list[int]:
         return steps
     stride = len(steps) // SPARSE
     places = sorted({*range(0, len(steps), stride), len(steps) - 1})
-    accuracy = [_accuracy(run, steps[place]) for place in places]
-    last = len(places) - 1
-    rises = next((i for i, share in enumerate(accuracy) if share > 0.5), last)
-    risen = next((i for i, share in enumerate(accuracy) if share > 0.99), last)
-    start, end = places[max(rises - 1, 0)], places[risen]
-    dense = range(start, end, max((end - start) // DENSE, 1))
+    found = [run[steps[place]].measure("loss") for place in places]
+    of_training = [float(one.train_accuracy) for one in found]
+    of_others = [float(one.test_accuracy if one.test_accuracy.isfinite() else one.all_accuracy) for one in found]
+    dense = [*_rise(places, of_training, AT_MEMORISATION), *_rise(places, of_others, AT_GROKKING)]
     return [steps[place] for place in sorted({*places, *dense})]
 
 
-def _accuracy(run: Run, step: int) -> float:
-    found = run[step].measure("loss")
-    accuracy = found.test_accuracy if found.test_accuracy.isfinite() else found.all_accuracy
-    return float(accuracy)
+def _rise(places: Sequence[int], accuracy: Sequence[float], count: int) -> range:
+    """About so many places, evenly from the last before more than half is right to the first where all but 1 % is."""
+    rises = next((i for i, share in enumerate(accuracy) if share > 0.5), None)
+    if rises is None:
+        return range(0)
+    risen = next((i for i, share in enumerate(accuracy) if share > 0.99), len(places) - 1)
+    start, end = places[max(rises - 1, 0)], places[risen]
+    return range(start, end, max((end - start) // count, 1))

@@ -120,12 +120,10 @@ def summary(result: xr.Dataset) -> Summary:
     if len(size) == 1:
         return Summary(f"The network can be described in **{_bytes(size[0])}**.", values)
     beside = f" Compressed as they are the weights take {_bytes(raw.min())} to {_bytes(raw.max())} throughout."
-    if highest == len(size) - 1:
-        return Summary(
-            f"Its shortest description grew from **{_bytes(size[0])}** to **{_bytes(size[-1])}** and did not fall."
-            + beside,
-            values,
-        )
+    if size[-1] == size[highest]:
+        grew = f"grew from **{_bytes(size[0])}** to **{_bytes(size[-1])}** and did not fall"
+        stayed = f"took **{_bytes(size[-1])}** throughout"
+        return Summary(f"Its shortest description {grew if np.ptp(size) else stayed}.{beside}", values)
     start = f"grew from **{_bytes(size[0])}** to" if highest else "took"
     return Summary(
         f"Its shortest description {start} **{_bytes(size[highest])}** at step **{values['peak_step']:,}** and fell by "

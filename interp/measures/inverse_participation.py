@@ -31,9 +31,7 @@ class InverseParticipation:
     """Its mean over neurons and sides"""
 
 
-def inverse_participation(
-    checkpoint: Checkpoint, r: Annotated[float, Field(gt=1, allow_inf_nan=False)] = 2.0
-) -> InverseParticipation:
+def inverse_participation(checkpoint: Checkpoint, r: Annotated[float, Field(gt=1)] = 2.0) -> InverseParticipation:
     r"""A neuron's weights come to hold a single frequency.
 
     The ratio is 1 where all amplitude lies at one frequency, whatever its phase, and one over the number of

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import torch
 import xarray as xr
 from jaxtyping import Float
-from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor
 
 from interp.checkpoints import Checkpoint, Run
@@ -22,6 +23,9 @@ from interp.measures._train_loss import train_loss
 from interp.measures._visits import around_grokking
 from interp.summaries import Summary
 
+SubspaceDim = Annotated[int, Field(ge=0, le=1000)]
+"""A larger subspace than 1,000 takes gigabytes; 0 stands for no subspace, all dimensions."""
+
 
 @dataclass(frozen=True)
 class KeskarSharpness:
@@ -31,6 +35,8 @@ class KeskarSharpness:
     """Standard error of that mean"""
     relative_rise: Float[np.ndarray, ""]
     """The mean rise as a multiple of the train loss; NaN where the loss is 0"""
+    relative_rise_se: Float[np.ndarray, ""]
+    """Standard error of that multiple"""
     by_draw: Float[np.ndarray, " draw"]
     """Keskar's φ in each subspace, the same ones at every step"""
     sampling_seed: int
@@ -39,7 +45,7 @@ class KeskarSharpness:
 
 def keskar_sharpness(
     checkpoint: Checkpoint,
-    subspace_dim: NonNegativeInt = 10,
+    subspace_dim: SubspaceDim = 10,
     epsilon: PositiveFloat = 1e-3,
     draws: PositiveInt = 10,
     seed: Seed = 0,
@@ -47,10 +53,10 @@ def keskar_sharpness(
     r"""Sharp minima, where the loss rises fast about the weights, are said to generalise worse.
 
     φ is the largest rise of the train loss in a box about the weights, in percent of 1 + loss. The box lies in a random
-    subspace of `subspace_dim` dimensions (0: in all of them, and nothing is drawn) and is wider along larger weights;
-    `epsilon` is its width. The rows of A⁺ are uniform in [-1, 1], scaled to unit length, A is its pseudo-inverse. φ is
-    the mean over `draws` of them. It grows with `subspace_dim` and with `epsilon`, so only values with
-    the same options can be compared.
+    subspace of `subspace_dim` dimensions, at most 1,000 (0: in all of them, and nothing is drawn) and is wider along
+    larger weights; `epsilon` is its width. The rows of A⁺ are uniform in [-1, 1], scaled to unit length, A is its
+    pseudo-inverse. φ is the mean over `draws` of them. It grows with `subspace_dim` and with `epsilon`, so only values
+    with the same options can be compared.
 
     Once the training set is known the loss is far below 1 and φ falls with it; the rise as a multiple of the loss shows
     what remains of it beyond that.
@@ -68,19 +74,28 @@ def keskar_sharpness(
     found = train_loss(checkpoint)
     if found is None:
         nothing = np.array(np.nan)
-        return KeskarSharpness(nothing, nothing, nothing, np.full(drawn, np.nan), seed)
+        return KeskarSharpness(nothing, nothing, nothing, nothing, np.full(drawn, np.nan), seed)
     loss, x = found
     value, _ = value_and_gradient(loss, x)
     rises = np.array(list(rises_in_boxes(loss, x, _boxes(x, subspace_dim, epsilon, drawn, seed))))
     sharpness = 100 * rises / (1 + value)
-    spread = sharpness.std(ddof=1) if drawn > 1 else np.nan
+    relative = rises / value if value else np.full(drawn, np.nan)
     return KeskarSharpness(
         sharpness=np.array(sharpness.mean()),
-        sharpness_se=np.array(spread / drawn**0.5 if subspace_dim else 0.0),
-        relative_rise=np.array(rises.mean() / value if value else np.nan),
+        sharpness_se=_standard_error(sharpness, subspace_dim),
+        relative_rise=np.array(relative.mean()),
+        relative_rise_se=_standard_error(relative, subspace_dim),
         by_draw=sharpness,
         sampling_seed=seed,
     )
+
+
+def _standard_error(by_draw: Float[np.ndarray, " draw"], subspace_dim: int) -> Float[np.ndarray, ""]:
+    """Of the mean; 0 where nothing was drawn, NaN where one subspace was."""
+    if not subspace_dim:
+        return np.array(0.0)
+    draws = len(by_draw)
+    return np.array(by_draw.std(ddof=1) / draws**0.5 if draws > 1 else np.nan)
 
 
 def _boxes(x: Float[Tensor, " weight"], subspace_dim: int, epsilon: float, draws: int, seed: int) -> Iterator[Box]:
@@ -92,7 +107,9 @@ def _boxes(x: Float[Tensor, " weight"], subspace_dim: int, epsilon: float, draws
     for _ in range(draws):
         drawn = 2 * torch.rand(min(subspace_dim, len(x)), len(x), generator=generator, dtype=torch.float64) - 1
         A_plus = (drawn / drawn.norm(dim=1, keepdim=True)).to(x)
-        yield Box(epsilon * ((A_plus @ x).abs() + 1), torch.linalg.pinv(A_plus))
+        Q, R = torch.linalg.qr(A_plus.T)
+        A = torch.linalg.solve_triangular(R.T, Q, upper=False, left=False)  # the pseudo-inverse of A_plus
+        yield Box(epsilon * ((A_plus @ x).abs() + 1), A)
 
 
 def steps(run: Run) -> list[int]:
@@ -107,23 +124,24 @@ def figure(result: xr.Dataset) -> list[Curves]:
 
 
 def summary(result: xr.Dataset) -> Summary:
-    if not result.sharpness.notnull().any():
-        return Summary("It is unknown what was trained on, so there is no train loss to be sharp.")
-    sharpness, error = result.sharpness.values, float(result.sharpness_se[-1])
-    alike = _not_told_apart(result.by_draw.transpose("step", "draw").values)
+    known = result.dropna("step", subset=["sharpness"])
+    if not known.sizes["step"]:
+        return Summary("There is no train loss to be sharp: it is unknown what was trained on, or the loss overflows.")
+    sharpness, error = known.sharpness.values, float(known.sharpness_se[-1])
+    alike = _not_told_apart(known.by_draw.transpose("step", "draw").values)
     highest = int(sharpness.argmax())
     values = {
         "first": float(sharpness[0]),
         "highest": float(sharpness[highest]),
-        "highest_step": int(result.step[highest]),
+        "highest_step": int(known.step[highest]),
         "final": float(sharpness[-1]),
         "not_told_apart": alike,
     }
-    fell = highest < len(sharpness) - 1
+    fell = sharpness[highest] > 1.01 * sharpness[-1]
     peak = f" It was **{sharpness[highest]:.2g}** at step {values['highest_step']:,}." if fell else ""
-    known = f" ± {error:.1g}" if error > 0 else ""
+    spread = f" ± {error:.1g}" if error > 0 else ""
     return Summary(
-        f"Keskar's sharpness φ ends at **{sharpness[-1]:.2g}{known}**.{peak}"
+        f"Keskar's sharpness φ {'ends at' if len(sharpness) > 1 else 'is'} **{sharpness[-1]:.2g}{spread}**.{peak}"
         + remark(alike, len(sharpness) - 1, "φ changes by less than two standard errors"),
         values,
     )

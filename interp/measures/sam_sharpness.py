@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,8 +38,8 @@ def sam_sharpness(checkpoint: Checkpoint, rho: PositiveFloat = 0.05) -> SamSharp
     the loss is linear there; 0.05 is the usual radius. After memorisation expect a rise that falls with the loss
     itself, which is why it is shown as a multiple of the loss too: only the multiple tells flatter from merely fitted.
 
-    The loss is taken in float64; `rounding` is what that leaves uncertain of the rise. Where the split is unknown, or
-    nothing was trained on, there are no numbers.
+    The loss is taken in float64; `rounding` is what that leaves uncertain of the rise. Where the split is unknown,
+    nothing was trained on, or the loss overflows, there are no numbers.
 
     Formula: \mathcal{L}\left(\theta + \rho \frac{\nabla \mathcal{L}(\theta)}
         {\lVert \nabla \mathcal{L}(\theta) \rVert_2}\right) - \mathcal{L}(\theta)
@@ -51,6 +52,7 @@ def sam_sharpness(checkpoint: Checkpoint, rho: PositiveFloat = 0.05) -> SamSharp
     loss, x = found
     value, gradient = value_and_gradient(loss, x)
     rise = rise_along_gradient(loss, x, rho)
+    rise = rise if math.isfinite(rise) else math.nan
     return SamSharpness(
         rise=np.array(rise),
         relative_rise=np.array(rise / value if value else np.nan),
@@ -67,14 +69,16 @@ def figure(result: xr.Dataset) -> list[Curves]:
 
 
 def summary(result: xr.Dataset) -> Summary:
-    if not result.rise.notnull().any():
-        return Summary("It is unknown what was trained on, so there is no train loss to rise.")
-    rise, rounding = result.rise.values, result.rounding.values
+    known = result.dropna("step", subset=["rise"])
+    if not known.sizes["step"]:
+        return Summary("There is no train loss to rise: it is unknown what was trained on, or the loss overflows.")
+    rise, rounding = known.rise.values, known.rounding.values
     alike = int((np.abs(np.diff(rise)) <= rounding[1:] + rounding[:-1]).sum())
     values = {"first": float(rise[0]), "final": float(rise[-1]), "not_told_apart": alike}
-    relative = float(result.relative_rise[-1])
+    relative = float(known.relative_rise[-1])
     multiple = f", **{relative:.2g} times** the loss itself" if np.isfinite(relative) else ""
-    started = f" (at step {int(result.step[0]):,}: **{rise[0]:.2g}**)" if len(rise) > 1 else ""
+    changed = abs(rise[0] - rise[-1]) > 0.01 * abs(rise[-1])
+    started = f" (at step {int(known.step[0]):,}: **{rise[0]:.2g}**)" if changed else ""
     return Summary(
         f"One step uphill raises the train loss by **{rise[-1]:.2g}** nats{multiple}{started}."
         + remark(alike, len(rise) - 1, "the rises differ by no more than rounding"),

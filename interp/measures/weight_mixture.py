@@ -6,20 +6,20 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import torch
 import xarray as xr
 from jaxtyping import Bool, Float, Int
-from pydantic import Field
+from pydantic import NonNegativeFloat
 from torch import Tensor
 
 from interp.checkpoints import Checkpoint
 from interp.figures import Curves, Density, Heatmap
 from interp.maths import fourier
 from interp.maths.goodness_of_fit import goodness_of_fit
-from interp.maths.histograms import nested_histogram, widened
+from interp.maths.histograms import nested_histogram
 from interp.maths.mixtures import MAX_COMPONENTS, Fit, Mixture, fit_mixtures, fit_symmetric
 from interp.maths.moments import excess_kurtosis
 from interp.summaries import Summary
@@ -30,6 +30,9 @@ LEAST_SPAN = 1e-100
 """Between the least and the largest value; of less the squares are lost in rounding."""
 HALF = 64
 """Bins of the histogram on either side of 0."""
+REACH, PLACES = 5.0, 31
+"""How far from its mean a component is drawn, in deviations, and at how many places."""
+FEW_NAMES = 4
 GENERALISED = 0.99
 FOURIER = "fourier_"
 DECADES = "Margin per weight of each parameter, in decades above 0.001 nats"
@@ -95,6 +98,8 @@ class WeightMixture:
     """Standard error of the variance of the sides"""
     symmetric_margin_per_weight: Float[Tensor, " parameter"]
     """BIC of one Gaussian less that of the symmetric mixture, per weight [nats]"""
+    symmetric_margin_per_weight_se: Float[Tensor, " parameter"]
+    """Standard error of that margin per weight [nats]"""
     histogram: Int[Tensor, "parameter bin"]
     """Values in each bin"""
     bin_width: Float[Tensor, " parameter"]
@@ -106,7 +111,7 @@ class WeightMixture:
 
 def weight_mixture(
     checkpoint: Checkpoint,
-    least_margin: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.1,
+    least_margin: NonNegativeFloat = 0.1,
     previous: WeightMixture | None = None,
 ) -> WeightMixture:
     r"""Feature learning is said to turn one Gaussian of weights into a mixture of several.
@@ -189,7 +194,8 @@ NOTHING: dict[str, Any] = {
     ),
     **dict.fromkeys(
         (
-            *("margin", "margin_se", "margin_per_weight", "margin_per_weight_se", "symmetric_margin_per_weight"),
+            *("margin", "margin_se", "margin_per_weight", "margin_per_weight_se"),
+            *("symmetric_margin_per_weight", "symmetric_margin_per_weight_se"),
             *("excess_kurtosis", "excess_kurtosis_se", "fit_distance", "fit_chi_squared", "fit_p_value"),
             *("centre_weight", "centre_weight_se", "centre_variance", "centre_variance_se"),
             *("side_mean", "side_mean_se", "side_variance", "side_variance_se"),
@@ -234,7 +240,7 @@ def _row(
     kurtosis, kurtosis_se = excess_kurtosis(values)
     fit = goodness_of_fit(values, best.mixture)
     margin = single.bic - best.bic
-    margin_se = 2 * math.sqrt(n * float(np.var(best.log_density - single.log_density)))
+    margin_se = _margin_se(best, single)
     centre, side = 1, 2  # of the symmetric mixture's components
     numbers = {
         "margin": margin,
@@ -242,6 +248,7 @@ def _row(
         "margin_per_weight": margin / n,
         "margin_per_weight_se": margin_se / n,
         "symmetric_margin_per_weight": (single.bic - symmetric.bic) / n,
+        "symmetric_margin_per_weight_se": _margin_se(symmetric, single) / n,
         "excess_kurtosis": kurtosis,
         "excess_kurtosis_se": kurtosis_se,
         "fit_distance": fit.distance,
@@ -273,6 +280,12 @@ def _row(
             for name, array in per_component.items()
         },
     }
+
+
+def _margin_se(mixture: Fit, single: Fit) -> float:
+    """Vuong's, of twice the difference of the log-likelihoods."""
+    gains = mixture.log_density - single.log_density
+    return 2 * math.sqrt(len(gains) * float(np.var(gains)))
 
 
 @dataclass(frozen=True)
@@ -346,38 +359,31 @@ def _short_names(names: Sequence[str]) -> dict[str, str]:
 
 
 def _density(result: xr.Dataset, name: str, title: str) -> Density:
-    """The histogram in the widest of the run's bins, and what the mixture gives each of them."""
+    """The histogram in each step's own bins, and the mixture with its components at places that follow their widths."""
     one = result.sel(parameter=name)
-    own, half = one.bin_width.values, HALF
-    width = float(np.nanmax(own)) if np.isfinite(own).any() else 1.0
-    edges = width * np.arange(-half, half + 1)
-    counts = np.stack(
-        [
-            widened(row, round(width / narrow)) if np.isfinite(narrow) else np.zeros_like(row)
-            for row, narrow in zip(one.histogram.values, own, strict=True)
-        ]
+    width = one.bin_width
+    counts = one.histogram.sum("bin")
+    middles = ((one.bin + 0.5) * width).transpose("step", "bin")
+    heights = (one.histogram / counts / width).where(counts > 0)
+    deviation = np.sqrt(one.variance)
+    around = xr.DataArray(np.linspace(-REACH, REACH, PLACES), dims="place")
+    places = (one.component_mean + around * deviation).transpose("step", "component", "place")
+    everywhere = xr.DataArray(
+        np.sort(places.values.reshape(len(one.step), -1), axis=1), dims=("step", "place"), coords={"step": one.step}
     )
-    used = np.flatnonzero(counts.any(axis=0))
-    span = slice(used[0], used[-1] + 1) if len(used) else slice(None)
-    total = counts.sum(axis=1, keepdims=True)
-    shares = np.full((len(counts), MAX_COMPONENTS, 2 * half), np.nan)
-    for step, count in enumerate(one.components.values):
-        if count > 0:
-            parts = [array.values[step, :count] for array in (one.weight, one.component_mean, one.variance)]
-            shares[step, :count] = np.diff(Mixture(*parts).cumulative(edges), axis=1)
-    axis = "weight" if not name.startswith(FOURIER) else "coefficient"
 
-    def density(share: np.ndarray) -> xr.DataArray:
-        places = {"step": one.step.values, axis: ((edges[1:] + edges[:-1]) / 2)[span]}
-        return xr.DataArray((share / width)[:, span], places, ("step", axis))
+    def density(at: xr.DataArray, component: xr.Dataset) -> xr.DataArray:
+        z = (at - component.component_mean) / np.sqrt(component.variance)
+        return component.weight * np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi * component.variance)
 
-    lines = {"mixture": density(np.where(np.isnan(shares).all(axis=1), np.nan, np.nansum(shares, axis=1)))}
-    for place in range(int(one.components.max())):
-        if place or one.components.max() > 1:
-            lines[f"component {place + 1}"] = density(
-                np.where(one.components.values[:, None] > 1, shares[:, place], np.nan)
-            )
-    return Density(f"{title}: density", density(np.where(total > 0, counts / np.maximum(total, 1), np.nan)), lines)
+    of_all = density(everywhere, one).sum("component", min_count=1)
+    curves = {"mixture": (everywhere, of_all)}
+    several = one.where(one.components > 1)
+    for component in range(int(one.components.max()) if one.components.max() > 1 else 0):
+        at = places.isel(component=component)
+        curves[f"component {component + 1}"] = (at, density(at, several.isel(component=component)))
+    quantity = "weight" if not name.startswith(FOURIER) else "coefficient"
+    return Density(f"{title}: density", middles.rename(quantity), heights, curves)
 
 
 def summary(result: xr.Dataset) -> Summary:
@@ -396,54 +402,57 @@ def summary(result: xr.Dataset) -> Summary:
     }
     transformed = [twin for twin in pairs.values() if twin]
     raw = list(pairs) or names[:3]
-    kinds = [("The weights themselves" if transformed else "The weights", raw)]
-    if transformed:
-        kinds.insert(0, ("The Fourier coefficients", transformed))
-    told = [f"{kind}: {'; '.join(_history(result, name, short[name]) for name in group)}." for kind, group in kinds]
-    told.append(f"Margins over one Gaussian are in nats per weight. {_sides(values['sides_apart'], short)}")
+    where = "In the weights themselves " if transformed else ""
+    groups = [("In Fourier coefficients ", transformed), (where, raw)] if transformed else [(where, raw)]
+    first = groups[0][1][0]
+    told = [
+        f"{where}{'; '.join(_history(result, name, short[name], full=name == first) for name in group)}."
+        for where, group in groups
+    ]
+    told.append(_sides(values["sides_apart"], names, short))
     return Summary(" ".join(told), values)
 
 
 def _stand_apart(one: xr.Dataset) -> bool:
-    """Whether the symmetric mixture at the last step has three peaks, or two: sides at twice their deviation from 0."""
+    """Whether the sides of the symmetric mixture are at least two of their deviations from 0 at the last step."""
     return bool(one.mixture[-1] and one.side_mean[-1] > 2 * np.sqrt(one.side_variance[-1]))
 
 
-def _sides(apart: Sequence[str], short: Mapping[str, str]) -> str:
+def _sides(apart: Sequence[str], names: Sequence[str], short: Mapping[str, str]) -> str:
     if not apart:
-        return "No distribution has sides that stand apart at the end."
-    return f"Sides that stand apart, at ±μ, have at the end {', '.join(short[name] for name in apart)}."
+        return "No distribution ends with sides at ±μ that stand apart."
+    if len(apart) <= FEW_NAMES:
+        return f"Sides at ±μ stand apart at the end in {', '.join(short[name] for name in apart)}."
+    transformed = [name for name in names if name.startswith(FOURIER)]
+    beside = "" if not transformed or set(transformed) & set(apart) else ", none of them of Fourier coefficients"
+    return f"Sides at ±μ stand apart at the end in **{len(apart)} of {len(names)}** distributions{beside}."
 
 
-def _history(result: xr.Dataset, name: str, called: str) -> str:
-    """W_E one Gaussian before step 2,100 and a mixture since (0.73 when it generalised, 2.1 at the end)"""
+def _history(result: xr.Dataset, name: str, called: str, full: bool) -> str:
+    """W_E is a mixture from step 2,100 (margin over one Gaussian 0.73 nats per weight when it generalised, 2.1 at the
+    end); without what the numbers are where it is not to be told in full.
+    """
     one = result.sel(parameter=name)
     known = one.isel(step=np.isfinite(one.margin_per_weight.values))
     phases, margin, last = known.mixture.values, known.margin_per_weight, int(known.step[-1])
     changes = int((phases[1:] != phases[:-1]).sum())
-    now, before = _phase(bool(phases[-1])), _phase(not phases[-1])
-    called = called.removesuffix(", Fourier")
-    step = f"step **{int(one.changed_step):,}**"
-    if len(phases) == 1:
-        text = f"{called} {now}"
-    elif not changes:
-        text = f"{called} {now} throughout"
-    elif changes == 1:
-        text = f"{called} {before} before {step} and {now} since"
-    else:
-        text = f"{called} for good {now} from {step}"
-    numbers = []
+    now = "a mixture" if phases[-1] else "one Gaussian"
+    text = f"{called.removesuffix(', Fourier')} is {'for good ' if changes > 1 else ''}{now}"
+    if changes:
+        text += f" from step **{int(one.changed_step):,}**"
+    elif len(phases) > 1:
+        text += " throughout"
     generalised, farthest = _generalised(result), int(one.farthest_step)
-    if generalised in known.step.values and generalised != last:
-        numbers.append(f"{float(margin.sel(step=generalised)):.2g} when it generalised")
-    numbers.append(f"**{float(margin[-1]):.2g}** at {'the end' if len(phases) > 1 else f'step {last:,}'}")
-    if float(one.farthest_margin) > 1.25 * float(margin[-1]) and farthest != generalised:
-        numbers.insert(0, f"{float(one.farthest_margin):.2g} at step {farthest:,}")
-    return f"{text} ({', '.join(numbers)})"
-
-
-def _phase(mixture: bool) -> str:
-    return "a mixture" if mixture else "one Gaussian"
+    at = {last: "at the end" if len(phases) > 1 else f"at step {last:,}"}
+    if generalised is not None and generalised in known.step.values:
+        at.setdefault(generalised, "when it generalised")
+    if float(one.farthest_margin) > 1.25 * float(margin[-1]):
+        at.setdefault(farthest, f"at step {farthest:,}")
+    numbers = [f"{float(margin.sel(step=step)):.2g}" for step in sorted(at)]
+    numbers[-1] = f"**{numbers[-1]}**"
+    if full:
+        numbers[0] = f"margin over one Gaussian {numbers[0]} nats per weight"
+    return f"{text} ({', '.join(f'{number} {at[step]}' for number, step in zip(numbers, sorted(at), strict=True))})"
 
 
 def _generalised(result: xr.Dataset) -> int | None:

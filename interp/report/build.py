@@ -11,10 +11,10 @@ import numpy as np
 import xarray as xr
 
 from interp import lookup, results, schema
+from interp import steps as choosing
 from interp.checkpoints import Run
 from interp.report.page import Finding, Page, Panel, RunPage, Section, Variable
 from interp.results import Ask
-from interp.steps import listed
 from interp.summaries import Phase
 
 SAYS_NOTHING = "This measure says nothing about this run: its caption tells what it needs."
@@ -86,7 +86,7 @@ def _facts(run: Run) -> tuple[tuple[str, str], ...]:
         options = run.training.optimiser.options
         shown = ", ".join(f"{name} {options[name]:g}" for name in ("lr", "weight_decay") if name in options)
         facts.insert(3, (run.training.optimiser.name, shown))
-    facts += [(f"{listed(gone.steps)} left out:", gone.reason) for gone in run.left_out]
+    facts += [(f"{choosing.listed(gone.steps)} left out:", gone.reason) for gone in run.left_out]
     facts += [("", note) for note in run.notes]
     return tuple(facts)
 
@@ -139,7 +139,9 @@ def _note(result: xr.Dataset, run: Run | None) -> str:
         return SAYS_NOTHING
     said = []
     if run is not None and 0 < len(blank) < len(run.steps):
-        said.append(f"Measured at {len(blank)} of the {len(run.steps)} checkpoints.")
+        close = choosing.close_together(result.step.values.tolist(), run.steps)
+        closely = f", most closely {' and '.join(f'from step {a:,} to {b:,}' for a, b in close)}" if close else ""
+        said.append(f"Measured at {len(blank)} of the {len(run.steps)} checkpoints{closely}.")
     if blank.any():
         said.append(f"There are no numbers at {blank.sum()} of {len(blank)} steps.")
     empty = [str(name) for name, array in result.data_vars.items() if array.dtype.kind == "f" and not array.count()]

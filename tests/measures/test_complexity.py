@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 
 from interp.maths.description_length import TAUS
 from interp.models.transformer import transformer
@@ -114,6 +115,8 @@ def test_the_sentence_says_when_it_peaked_and_how_far_it_fell(make_run):
     assert "at step **10**" in said.sentence
     growing = summary("complexity", result.isel(step=[0, 2]))
     assert "did not fall" in growing.sentence
+    unchanged = xr.concat([result.isel(step=[place]).assign_coords(step=[place]) for place in (0, 0)], "step")
+    assert "throughout" in summary("complexity", unchanged).sentence.partition(".")[0]
     assert "can be described in" in summary("complexity", result.isel(step=[1])).sentence
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from interp.errors import InterpError
 from interp.results import panels, summary
 from interp.tasks.modular_arithmetic import modular_arithmetic
 from tests.small_networks import TASK, a_run, fresh
@@ -26,9 +27,13 @@ def numpy_loss(weights, vector):
     return float(np.mean(np.log(np.exp(logits - top[:, None]).sum(1)) + top - logits[np.arange(len(c)), c]))
 
 
+def flat(weights):
+    return np.concatenate([value.numpy().ravel() for value in weights.values()])
+
+
 def by_hand(weights, r, epsilon, draws, seed):
     """φ in each subspace, the maximum over all 2^r corners of its box."""
-    x = np.concatenate([value.numpy().ravel() for value in weights.values()])
+    x = flat(weights)
     generator, at_x = torch.Generator().manual_seed(seed), numpy_loss(weights, x)
     for _ in range(draws):
         A_plus = 2 * torch.rand(r, len(x), generator=generator, dtype=torch.float64).numpy() - 1
@@ -48,6 +53,9 @@ def test_it_is_the_highest_of_all_corners_of_the_box(make_run, scale, epsilon):
     np.testing.assert_allclose(found.by_draw, expected, rtol=1e-6)
     assert float(found.sharpness) == pytest.approx(found.by_draw.mean())
     assert float(found.sharpness_se) == pytest.approx(found.by_draw.std(ddof=1) / 3**0.5)
+    rises = found.by_draw / 100 * (1 / numpy_loss(weights, flat(weights)) + 1)  # as multiples of the loss
+    assert float(found.relative_rise) == pytest.approx(rises.mean())
+    assert float(found.relative_rise_se) == pytest.approx(rises.std(ddof=1) / 3**0.5)
     assert found.sampling_seed == 5
 
 
@@ -108,6 +116,20 @@ def test_the_order_of_neurons_and_the_path_of_the_model_do_not_matter_to_a_full_
     assert first == pytest.approx(other, rel=0.05)  # its way up begins at other corners
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"epsilon": float("inf")}, "input should be a finite number"),
+        ({"epsilon": 0}, "input should be greater than 0"),
+        ({"subspace_dim": 1001}, "input should be less than or equal to 1000"),
+    ],
+)
+def test_a_box_without_end_or_width_or_of_too_many_dimensions_is_refused(make_run, options, said):
+    checkpoint = a_run(make_run, {0: fresh("mlp")})[0]
+    with pytest.raises(InterpError, match=f"keskar_sharpness: option '{next(iter(options))}' is .*; {said}"):
+        checkpoint.measure("keskar_sharpness", **options)
+
+
 def test_where_the_loss_in_the_box_overflows_there_are_no_numbers(make_run):
     result = a_run(make_run, {0: fresh("mlp")}).measure("keskar_sharpness", epsilon=1e300, draws=2)
     assert result.sharpness.isnull().all()
@@ -128,6 +150,7 @@ def test_checkpoints_that_are_alike_are_said_to_be(make_run):
     said = summary("keskar_sharpness", result)
     assert said.values["not_told_apart"] == 2
     assert "At **2 of 3** steps it cannot tell" in said.sentence
+    assert "It was" not in summary("keskar_sharpness", result.isel(step=[0, 1])).sentence
     apart = summary("keskar_sharpness", result.isel(step=[0, 3]))
     assert "cannot tell" not in apart.sentence
 
@@ -138,5 +161,5 @@ def test_one_checkpoint_and_weights_that_are_no_numbers(make_run):
     with pytest.warns(UserWarning, match="not finite"):
         result = a_run(make_run, {0: fresh("mlp"), 1: broken}).measure("keskar_sharpness")
     assert result.sharpness.notnull().values.tolist() == [True, False]
-    assert "ends at" in summary("keskar_sharpness", result).sentence
+    assert "φ is **" in summary("keskar_sharpness", result).sentence
     assert len(panels("keskar_sharpness", result)) == 2

@@ -69,6 +69,19 @@ def test_an_unknown_split_has_no_numbers(make_run):
     assert "unknown" in summary("sam_sharpness", result).sentence
 
 
+def test_a_step_so_far_that_the_loss_overflows_has_no_numbers(make_run):
+    result = a_run(make_run, {0: fresh("mlp")}).measure("sam_sharpness", rho=1e300)
+    assert result.rise.isnull().all()
+    assert "overflows" in summary("sam_sharpness", result).sentence
+
+
+def test_what_it_was_at_first_is_told_where_it_changed(make_run):
+    same, other = fresh("mlp"), fresh("mlp", scale=3.0)
+    result = a_run(make_run, {5: same, 6: same, 7: other}).measure("sam_sharpness")
+    assert "(at step 5: " in summary("sam_sharpness", result).sentence
+    assert "at step 5" not in summary("sam_sharpness", result.isel(step=[0, 1])).sentence
+
+
 def test_checkpoints_that_rounding_hides_are_counted(make_run):
     zeros = {name: torch.zeros_like(value) for name, value in fresh("mlp").items()}
     one = fresh("mlp")

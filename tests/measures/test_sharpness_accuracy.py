@@ -51,6 +51,11 @@ def answer(runs, **options):
     return results.of_runs(ask, runs, None)
 
 
+def rho(found, predictor, name="spearman"):
+    """Of a record or a Dataset."""
+    return float(np.asarray(getattr(found, name))[list(np.asarray(found.predictor)).index(predictor)])
+
+
 def said(result):
     return results.summary("sharpness_accuracy", result)
 
@@ -59,9 +64,9 @@ def test_networks_that_are_the_surer_the_more_they_know_are_in_perfect_order(kno
     """The larger the logits the smaller the loss and its slope: φ falls where the test accuracy rises."""
     found = answer([knowing(f"run{n}", known=n / 6, size=4.0 + n) for n in range(6)])
     assert (np.diff(found.sharpness) < 0).all()
-    assert float(found.spearman) == pytest.approx(-1)
-    assert float(found.loss_spearman) == pytest.approx(-1)
-    assert float(found.norm_spearman) == pytest.approx(1)
+    assert rho(found, "sharpness") == pytest.approx(-1)
+    assert rho(found, "train_loss") == pytest.approx(-1)
+    assert rho(found, "weight_norm") == pytest.approx(1)
     assert "the sharper, the worse" in said(found).sentence
 
 
@@ -75,14 +80,14 @@ def test_a_run_is_what_keskar_sharpness_and_loss_say_of_its_last_checkpoint(know
         assert float(found.test_accuracy[place]) == float(run.final.measure("loss").test_accuracy)
     assert found.run.values.tolist() == [run.name for run in runs]
     expected = scipy.stats.spearmanr(found.sharpness, found.test_accuracy).statistic
-    assert float(found.spearman) == pytest.approx(expected)
-    assert float(found.spearman_low) < expected < float(found.spearman_high)
+    assert rho(found, "sharpness") == pytest.approx(expected)
+    assert rho(found, "sharpness", "spearman_low") < expected < rho(found, "sharpness", "spearman_high")
     assert int(found.sampling_seed) == 8
 
 
 def test_what_these_runs_cannot_show_is_said(knowing):
     found = answer([knowing(f"run{n}", known, 4.0 + n) for n, known in enumerate([0.6, 0.2, 0.8, 0.4, 0.5])])
-    assert float(found.spearman_low) < 0 < float(found.spearman_high)
+    assert rho(found, "sharpness", "spearman_low") < 0 < rho(found, "sharpness", "spearman_high")
     assert "no order that these runs could show" in said(found).sentence
 
 
@@ -90,13 +95,13 @@ def test_an_unknown_split_is_no_point(knowing):
     known = [knowing(f"run{n}", known=n / 6, size=4.0 + n) for n in range(5)]
     found = answer([*known, knowing("unknown", 0.5, split="unknown")])
     assert np.isnan(found.sharpness[-1])
-    assert float(found.spearman) == pytest.approx(-1)
+    assert rho(found, "sharpness") == pytest.approx(-1)
     assert "Over **5** runs" in said(found).sentence
 
 
 def test_too_few_runs_have_no_order(knowing):
     found = answer([knowing(f"run{n}", known=n / 3) for n in range(3)])
-    assert math.isnan(float(found.spearman))
+    assert math.isnan(rho(found, "sharpness"))
     assert "**3** of 3 runs" in said(found).sentence
 
 
@@ -111,8 +116,12 @@ def test_runs_of_other_recipes_and_steps_are_told(knowing, make_run):
 
 def test_the_panels_have_a_point_for_each_run(knowing):
     found = answer([knowing(f"run{n}", known=n / 5) for n in range(5)])
-    for panel in results.panels("sharpness_accuracy", found):
+    *scatters, table = results.panels("sharpness_accuracy", found)
+    assert len(scatters) == len(found.predictor)
+    for panel in scatters:
         assert len(panel.draw().figure["data"][0]["x"]) == 5
+    labels, *_ = table.draw().figure["data"][0]["cells"]["values"]
+    assert labels == ["sharpness", "relative_rise", "train_loss", "weight_norm"]
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +144,7 @@ def test_on_the_runs_that_ship_the_sharper_is_the_worse_as_power_et_al_found(see
     assert (found.train_accuracy == 1).all()
     assert found.test_accuracy.min() < 0.1
     assert found.test_accuracy.max() > 0.95
-    assert -0.9 < found.spearman < -0.6
-    assert found.spearman_low < -0.795 < found.spearman_high < 0
-    assert found.loss_spearman < found.spearman  # and the loss alone tells more
-    assert found.norm_spearman < found.spearman
+    assert -0.9 < rho(found, "sharpness") < -0.6
+    assert rho(found, "sharpness", "spearman_low") < -0.795 < rho(found, "sharpness", "spearman_high") < 0
+    assert rho(found, "train_loss") < rho(found, "sharpness")  # and the loss alone tells more
+    assert rho(found, "weight_norm") < rho(found, "sharpness")

@@ -85,6 +85,17 @@ def test_the_margin_is_that_of_the_two_likelihoods(measured, shapes):
     gained = 2 * (mixture.log_density(x) - single.log_density(x))
     assert float(found.margin[one]) == pytest.approx(gained.sum() - 3 * math.log(len(x)), rel=1e-9)
     assert float(found.margin_per_weight_se[one]) == pytest.approx(gained.std() / math.sqrt(len(x)), rel=1e-6)
+    centre, side = float(found.centre_weight[one]), float(found.side_mean[one])
+    symmetric = Mixture(
+        np.array([(1 - centre) / 2, centre, (1 - centre) / 2]),
+        np.array([-side, 0, side]),
+        np.array([float(found.side_variance[one]), float(found.centre_variance[one]), float(found.side_variance[one])]),
+    )
+    gained = 2 * (symmetric.log_density(x) - single.log_density(x))
+    symmetric_margin = (gained.sum() - 2 * math.log(len(x))) / len(x)
+    assert float(found.symmetric_margin_per_weight[one]) == pytest.approx(symmetric_margin, rel=1e-6)
+    symmetric_se = float(found.symmetric_margin_per_weight_se[one])
+    assert symmetric_se == pytest.approx(gained.std() / math.sqrt(len(x)), rel=1e-6)
 
 
 def test_waves_are_a_mixture_of_fourier_coefficients(measured, shapes):
@@ -242,7 +253,7 @@ def test_the_step_of_a_change_is_the_one_from_which_the_phase_is_the_last(make_r
     assert int(result.farthest_step.sel(parameter="embed_a.W_E")) == 20
     told = summary("weight_mixture", result)
     assert told.values["mixtures"] == ["mlp.W_in"]
-    assert "W_E a for good one Gaussian from step **40**" in told.sentence
+    assert "W_E a is for good one Gaussian from step **40**" in told.sentence
     for panel in figure(result):
         panel.draw()
 
@@ -252,7 +263,7 @@ def test_a_run_of_one_checkpoint_has_a_summary_and_figures(make_run, shapes):
         "weight_mixture"
     )
     told = summary("weight_mixture", result)
-    assert "W_U a mixture (**" in told.sentence
+    assert "W_U is a mixture (**" in told.sentence
     assert "at step 70" in told.sentence
     assert (result.changed_step == -1).all()
     for panel in figure(result):
@@ -269,7 +280,7 @@ def test_where_all_weights_are_equal_it_says_so(make_run, shapes):
 # The figures.
 
 
-def test_the_density_is_the_histogram_s_and_the_mixture_s_in_the_same_bins_at_every_step(make_run, shapes):
+def test_the_density_is_that_of_the_values_and_the_mixture_s_at_every_step(make_run, shapes):
     narrow = 0.1 * gaussians(shapes)["mlp.W_in"]
     run = make_run(
         {
@@ -282,19 +293,27 @@ def test_the_density_is_the_histogram_s_and_the_mixture_s_in_the_same_bins_at_ev
     result = run.measure("weight_mixture")
     shown = next(panel for panel in figure(result) if panel.title == "W_in: density")
     assert isinstance(shown, Density)
-    x = shown.histogram.weight.values
-    width = float(x[1] - x[0])
-    assert width == float(result.bin_width.sel(parameter="mlp.W_in").max())
-    edges = np.append(x - width / 2, x[-1] + width / 2)
+    assert shown.middles.name == "weight"
+    assert list(shown.curves) == ["mixture", "component 1", "component 2"]
     for step in (0, 10):
         values = run[step].weights["mlp.W_in"].numpy().ravel()
-        expected = np.histogram(values, edges)[0] / len(values) / width
-        np.testing.assert_allclose(shown.histogram.sel(step=step), expected, rtol=1e-12)
-        assert float(shown.curves["mixture"].sel(step=step).sum()) * width == pytest.approx(1, abs=0.01)
-    assert list(shown.curves) == ["mixture", "component 1", "component 2"]
-    assert shown.curves["component 1"].sel(step=0).isnull().all()
-    parts = shown.curves["component 1"] + shown.curves["component 2"]
-    np.testing.assert_allclose(parts.sel(step=10), shown.curves["mixture"].sel(step=10), rtol=1e-9)
+        width = float(result.bin_width.sel(parameter="mlp.W_in", step=step))
+        x = shown.middles.sel(step=step).values
+        edges = np.append(x - width / 2, x[-1] + width / 2)
+        np.testing.assert_allclose(
+            shown.heights.sel(step=step), np.histogram(values, edges)[0] / len(values) / width, rtol=1e-12
+        )
+        fitted = result.sel(parameter="mlp.W_in", step=step)
+        places, density = (array.sel(step=step).dropna("place").values for array in shown.curves["mixture"])
+        count = int(fitted.components)
+        mixture = Mixture(*(fitted[name].values[:count] for name in ("weight", "component_mean", "variance")))
+        np.testing.assert_allclose(np.log(density), mixture.log_density(places), rtol=1e-9)
+        assert np.trapezoid(density, places) == pytest.approx(1, abs=1e-3)
+    for component in (0, 1):
+        places, density = shown.curves[f"component {component + 1}"]
+        assert density.sel(step=0).isnull().all()
+        share = np.trapezoid(density.sel(step=10), places.sel(step=10))
+        assert share == pytest.approx(float(fitted.weight[component]), abs=1e-3)
 
 
 def test_the_weights_and_their_coefficients_stand_side_by_side(make_run, shapes):

@@ -265,16 +265,18 @@ def test_a_table_is_drawn_in_the_theme_s_colours_and_can_be_read_as_one(browser:
 
 
 def test_a_density_follows_the_slider_on_axes_that_do_not(browser: Browser, tmp_path: Path) -> None:
-    places = {"step": [0, 100], "weight": [-0.5, 0.0, 0.5]}
-    histogram = xr.DataArray([[0.5, 1.0, 0.5], [1.0, 0.0, 1e-3]], places)
+    places = {"step": [0, 100], "bin": [0, 1, 2]}
+    middles = xr.DataArray([[-0.5, 0.0, 0.5], [-1.0, 0.0, 1.0]], places, name="weight")
+    heights = xr.DataArray([[0.5, 1.0, 0.5], [1.0, 0.0, 1e-3]], places)
     fitted = xr.DataArray([[0.4, 1.2, 0.4], [0.9, 0.2, 2e-3]], places)
-    drawing = Density("Weights", histogram, {"mixture": fitted, "component 1": fitted.where(fitted.step > 0)}).draw()
+    curves = {"mixture": (middles / 2, fitted), "component 1": (middles, fitted.where(fitted.step > 0))}
+    drawing = Density("Weights", middles, heights, curves).draw()
     section = Section("density", "Density", "", "", (), "", (Panel(drawing, ""),), ())
     run = RunPage("run", (), (), (), np.array([0, 100]), (section,))
     with Report(browser, written(tmp_path, run), "#step=0") as report:
         values = [f"data[{place}].y" for place in range(3)]
         ranges = [report.shown("density-0", f"layout.{axis}.range", "run") for axis in ("xaxis", "yaxis")]
-        np.testing.assert_allclose(report.shown("density-0", values[0], "run"), histogram[0], rtol=1e-6)
+        np.testing.assert_allclose(report.shown("density-0", values[0], "run"), heights[0], rtol=1e-6)
         np.testing.assert_allclose(report.shown("density-0", values[1], "run"), fitted[0], rtol=1e-6)
         assert np.isnan(np.array(report.shown("density-0", values[2], "run"), float)).all()
         report.open_table("run-density-0")
@@ -282,6 +284,8 @@ def test_a_density_follows_the_slider_on_axes_that_do_not(browser: Browser, tmp_
         report.press("ArrowRight")
         np.testing.assert_allclose(report.shown("density-0", values[0], "run"), [1.0, np.nan, 1e-3], rtol=1e-6)
         np.testing.assert_allclose(report.shown("density-0", values[2], "run"), fitted[1], rtol=1e-6)
+        np.testing.assert_allclose(report.shown("density-0", "data[0].x", "run"), [-1, 0, 1], rtol=1e-6)
+        np.testing.assert_allclose(report.shown("density-0", "data[1].x", "run"), [-0.5, 0, 0.5], rtol=1e-6)
         assert [report.shown("density-0", f"layout.{axis}.range", "run") for axis in ("xaxis", "yaxis")] == ranges
         assert report.page.locator("#run-density-0 .bars path").count() == 3
 

@@ -49,6 +49,11 @@ def test_how_many_checkpoints_were_measured_is_said_where_it_is_not_all(section:
     assert section([5, 6, 7, 8, 9], at=[5, 9]).note == "Measured at 2 of the 5 checkpoints."
 
 
+def test_where_checkpoints_were_measured_more_closely_is_said(section: Callable[..., Section]):
+    closely = section([*range(10)], at=[0, 4, 5, 6, 9]).note
+    assert closely == "Measured at 5 of the 10 checkpoints, most closely from step 4 to 6."
+
+
 def test_an_unknown_split_is_said_where_its_numbers_are_missing(section: Callable[..., Section]):
     unknown = section([5, 6], split="unknown")
     assert unknown.note.startswith("Which pairs were trained on is unknown, so there are no numbers for `train_loss`")
