@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -29,7 +29,8 @@ NICE = {
 class Curves:
     """Lines over training (or over another single axis), labelled directly.
 
-    A label that is a key of `COLOURS` ("train", "test", …) takes its colour.
+    A label that is a key of `COLOURS` ("train", "test", …) takes its colour. Lines with `errors` have a bar at each point,
+    one standard error to either side.
     """
 
     title: str
@@ -37,6 +38,7 @@ class Curves:
     log: bool = False
     percent: bool = False
     width: str = "full"
+    errors: Mapping[str, xr.DataArray] = field(default_factory=dict)  # label -> [step]
 
     def draw(self) -> Drawing:
         arrays = list(self.arrays.values())
@@ -55,6 +57,9 @@ class Curves:
             }
             for label, array in self.arrays.items()
         ]
+        for line in lines:
+            if line["name"] in self.errors:
+                line |= self._bars(self.errors[line["name"]].values, line)
         y_axis: dict[str, Any] = {"title": {"text": _axis_title(arrays[0]) if len(arrays) == 1 else _units(arrays[0])}}
         if self.log:
             y_axis |= {"type": "log", "exponentformat": "power", "dtick": _decades(arrays)}
@@ -67,6 +72,12 @@ class Curves:
             "annotations": _direct_labels(self, colours) if len(self.arrays) > 1 else [],
         }
         return _still(self.title, lines, layout, time_axis=axis == "step", width=self.width)
+
+    def _bars(self, errors: np.ndarray, line: Mapping[str, Any]) -> dict[str, Any]:
+        number = "%{customdata:.2%}" if self.percent else "%{customdata:.2g}"
+        bars = {"type": "data", "array": errors, "color": line["line"]["color"], "thickness": 1, "width": 0}
+        template = line["hovertemplate"].replace("<extra>", f" ± {number}<extra>")
+        return {"error_y": bars, "customdata": errors, "hovertemplate": template}
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ def mask(axis, *marked):
 
 PANELS = {
     "curves": Curves("C", {"train": array("step"), "other": array("step")}, log=True),
+    "with errors": Curves("E", {"all": array("step")}, errors={"all": array("step")}),
     "share": Curves("S", {"all": array("step") / 4}, percent=True),
     "over time": Heatmap("T", array("step", "freq"), x="step", y="freq"),
     "matrix": Heatmap("M", array("step", "a", "b", low=-50), x="b", y="a"),
@@ -204,6 +205,17 @@ def test_bars_below_zero_are_within_the_picture(low):
     assert top >= max(0, panel.array.values.max())
 
 
+def test_lines_with_errors_have_bars_and_say_them():
+    line, plain = array("step"), array("step", low=3.0)
+    drawn = Curves("C", {"all": line, "plain": plain}, errors={"all": line / 10}).draw().figure["data"]
+    assert np.array_equal(drawn[0]["error_y"]["array"], line / 10)
+    assert drawn[0]["hovertemplate"] == "all: %{y:.4g} ± %{customdata:.2g}<extra></extra>"
+    assert np.array_equal(drawn[0]["customdata"], line / 10)
+    assert "error_y" not in drawn[1]
+    share = Curves("S", {"all": line / 4}, percent=True, errors={"all": line / 40}).draw().figure["data"][0]
+    assert share["hovertemplate"] == "all: %{y:.2%} ± %{customdata:.2%}<extra></extra>"
+
+
 def test_a_density_has_bars_side_by_side_and_curves_over_them_on_one_logarithmic_axis_for_all_steps():
     heights, places = array("step", "freq"), array("step", "a")
     heights[0, 2] = heights[0, 11] = 0.0
@@ -283,7 +295,7 @@ def test_values_that_are_not_finite_spoil_no_axis_and_no_colour_scale(panel, odd
     arrays = {
         name: spoiled(value) if isinstance(value, xr.DataArray) else {key: spoiled(one) for key, one in value.items()}
         for name, value in vars(panel).items()
-        if name in ("array", "arrays", "columns", "x", "y", "middles", "heights", "curves")
+        if name in ("array", "arrays", "columns", "x", "y", "middles", "heights", "curves", "errors")
         and not isinstance(value, str)
     }
     drawing = type(panel)(**(vars(panel) | arrays)).draw()

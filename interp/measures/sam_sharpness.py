@@ -38,6 +38,9 @@ def sam_sharpness(checkpoint: Checkpoint, rho: PositiveFloat = 0.05) -> SamSharp
     the loss is linear there; 0.05 is the usual radius. After memorisation expect a rise that falls with the loss
     itself, which is why it is shown as a multiple of the loss too: only the multiple tells flatter from merely fitted.
 
+    A step at which the rise sticks out by decades need not be a sharp one. The radius stays what it is while the loss
+    becomes tiny, and where the step is long enough to turn a single training pair, all of the rise is that pair's.
+
     The loss is taken in float64; `rounding` is what that leaves uncertain of the rise. Where the split is unknown,
     nothing was trained on, or the loss overflows, there are no numbers.
 

@@ -93,9 +93,10 @@ def sharpness(
     Hessian and Gauss–Newton matrix act on vectors by exact differentiation; the `largest` eigenvalues of either come
     from a block search that starts from the vectors of the checkpoint before, until ‖Hv - λv‖ ≤ `tolerance` λ. The
     negative end is dense, so its first eigenvalue is found to `most_negative_tolerance` only, up to some four percent
-    too near 0. Traces are Hutchinson's, with `probes` probes, outside the eigenvectors found, with their error.
-    The forward pass is float32 where float64 agrees along the eigenvectors to 1e-5; what depends on the logits alone is
-    float64 always. Where the split is unknown, nothing was trained on, or the numbers overflow, there are none.
+    too near 0. Traces are Hutchinson's, with `probes` probes, outside the eigenvectors found; the bars are their
+    standard errors. The forward pass is float32 where float64 agrees along the eigenvectors to 1e-5; what depends on
+    the logits alone is float64 always. Where the split is unknown, nothing was trained on, or the numbers overflow,
+    there are none.
 
     Formula: H = \nabla^2_\theta \mathcal{L}, \quad
         G = \frac{1}{N} \sum_i J_i^\top (\mathrm{diag}\, p_i - p_i p_i^\top) J_i
@@ -238,7 +239,13 @@ def figure(result: xr.Dataset) -> list[Curves | Bars]:
             log=True,
             width="half",
         ),
-        Curves("Trace", {"Hessian": result.trace, "Gauss–Newton": result.gauss_newton_trace}, log=True, width="half"),
+        Curves(
+            "Trace",
+            {"Hessian": result.trace, "Gauss–Newton": result.gauss_newton_trace},
+            log=True,
+            width="half",
+            errors={"Hessian": result.trace_se, "Gauss–Newton": result.gauss_newton_trace_se},
+        ),
         Curves(
             f"Share of the trace in the {len(places)} largest",
             {"all": (top / result.trace).assign_attrs(long_name="Their sum, as a share of the trace", units="")},

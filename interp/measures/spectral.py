@@ -71,11 +71,11 @@ def spectral(checkpoint: Checkpoint) -> Spectral:
 def figure(result: xr.Dataset) -> list[Curves | Heatmap]:
     groups = {name: lines for name, lines in _lines(result).items() if lines}
     width = "half" if len(groups) > 1 else "full"
-    panels: list[Curves | Heatmap] = [
-        Curves(f"{title}{name}", {line: array[field] for line, array in lines.items()}, width=width, **how)
-        for field, title, how in (
-            ("effective_share", "Effective rank, share of the full", {"percent": True}),
-            ("stable_rank", "Stable rank", {}),
+    curves = [
+        Curves(f"{title}{name}", {line: array[field] for line, array in lines.items()}, width=width, percent=percent)
+        for field, title, percent in (
+            ("effective_share", "Effective rank, share of the full", True),
+            ("stable_rank", "Stable rank", False),
         )
         for name, lines in groups.items()
     ]
@@ -85,7 +85,7 @@ def figure(result: xr.Dataset) -> list[Curves | Heatmap]:
         "component": np.arange(1, result.sizes["component"] + 1),
     }
     return [
-        *panels,
+        *curves,
         Heatmap("Singular values, the largest as 1", shape.assign_coords(names), x="component", y="matrix"),
     ]
 

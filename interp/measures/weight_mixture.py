@@ -319,7 +319,7 @@ def figure(result: xr.Dataset) -> list[Curves | Heatmap | Density]:
     raw = [name for name in names if not name.startswith(FOURIER)]
     short = _short_names(names)
     others = [name for name in raw if name not in pairs]
-    margin = result.margin_per_weight
+    margin, error = result.margin_per_weight, result.margin_per_weight_se
     weights = margin.sel(parameter=raw).assign_coords(parameter=[short[name] for name in raw])
     curved = [name for pair in pairs.items() for name in pair if name] or raw[:6]
     panels: list[Curves | Heatmap | Density] = [
@@ -327,6 +327,7 @@ def figure(result: xr.Dataset) -> list[Curves | Heatmap | Density]:
             "Margin per weight over one Gaussian",
             {short[name]: margin.sel(parameter=name) for name in curved},
             log=True,
+            errors={short[name]: error.sel(parameter=name) for name in curved},
         ),
         Heatmap(DECADES, np.log10(weights.clip(min=1e-3) / 1e-3), x="step", y="parameter"),
     ]
