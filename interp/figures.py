@@ -29,8 +29,8 @@ NICE = {
 class Curves:
     """Lines over training (or over another single axis), labelled directly.
 
-    A label that is a key of `COLOURS` ("train", "test", …) takes its colour. Lines with `errors` have a bar at each point,
-    one standard error to either side.
+    A label that is a key of `COLOURS` ("train", "test", …) takes its colour. Lines with `errors` have a bar at each
+    point, one standard error to either side.
     """
 
     title: str

@@ -55,8 +55,8 @@ def keskar_sharpness(
     φ is the largest rise of the train loss in a box about the weights, in percent of 1 + loss. The box lies in a random
     subspace of `subspace_dim` dimensions, at most 1,000 (0: in all of them, and nothing is drawn) and is wider along
     larger weights; `epsilon` is its width. The rows of A⁺ are uniform in [-1, 1], scaled to unit length, A is its
-    pseudo-inverse. φ is the mean over `draws` of them, the bars are its standard error. It grows with `subspace_dim` and
-    with `epsilon`, so only values with the same options can be compared.
+    pseudo-inverse. φ is the mean over `draws` of them, the bars are its standard error. It grows with `subspace_dim`
+    and with `epsilon`, so only values with the same options can be compared.
 
     Once the training set is known the loss is far below 1 and φ falls with it; the rise as a multiple of the loss shows
     what remains of it beyond that.
