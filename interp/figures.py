@@ -430,12 +430,21 @@ AnyPanel = Curves | Heatmap | Bars | Points | Scatter | Density | Table
 
 
 def default(result: xr.Dataset) -> list[AnyPanel]:
-    """A panel for each array, chosen by its axes."""
-    return [panel for array in result.data_vars.values() if (panel := of_array(array)) is not None]
+    """A panel for each array, chosen by its axes; the standard errors `x_se` are bars of the curves of `x`."""
+    panels = []
+    for name, array in result.data_vars.items():
+        panel = of_array(array, result.get(f"{name}_se"))
+        beside = result.get(str(name).removesuffix("_se"))
+        if panel is not None and not (str(name).endswith("_se") and beside is not None and beside.dims == array.dims):
+            panels.append(panel)
+    return panels
 
 
-def of_array(array: xr.DataArray) -> AnyPanel | None:
-    """The panel that suits an array's axes; None where no kind of panel does (text, single numbers)."""
+def of_array(array: xr.DataArray, error: xr.DataArray | None = None) -> AnyPanel | None:
+    """The panel that suits an array's axes; None where no kind of panel does (text, single numbers).
+
+    `error`, standard errors of the same axes, are bars of its curves.
+    """
     title = str(array.attrs.get("long_name") or array.name or "")
     if array.dtype.kind not in "fiub" or array.ndim == 0:
         return None
@@ -446,14 +455,20 @@ def of_array(array: xr.DataArray) -> AnyPanel | None:
         if len(others) == 1:
             return Bars(title, numbers)
         return Heatmap(title, numbers, x=others[-1], y=others[-2]) if len(others) == 2 else None
-    if not others:
-        return Curves(title, {"all": numbers}, log=_spans_decades(array))
-    if len(others) == 1 and array.sizes[others[0]] <= 8:
-        lines = {str(label): numbers.isel({others[0]: place}) for place, label in enumerate(_labels(array[others[0]]))}
-        return Curves(title, lines, log=_spans_decades(array))
+    if not others or (len(others) == 1 and array.sizes[others[0]] <= 8):
+        lines, errors = _lines(numbers, others), {} if error is None else _lines(error, others)
+        return Curves(title, lines, log=_spans_decades(array), errors=errors)
     if len(others) == 1:
         return Heatmap(title, numbers, x="step", y=others[0])
     return Heatmap(title, numbers, x=others[1], y=others[0]) if len(others) == 2 else None
+
+
+def _lines(array: xr.DataArray, others: list[str]) -> dict[str, xr.DataArray]:
+    """One, or one for each place of the other axis."""
+    if not others:
+        return {"all": array}
+    (axis,) = others
+    return {str(label): array.isel({axis: place}) for place, label in enumerate(_labels(array[axis]))}
 
 
 def _still(title: str, data: list[dict[str, Any]], layout: dict[str, Any], **how: Any) -> Drawing:

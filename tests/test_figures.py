@@ -216,6 +216,17 @@ def test_lines_with_errors_have_bars_and_say_them():
     assert share["hovertemplate"] == "all: %{y:.2%} ± %{customdata:.2%}<extra></extra>"
 
 
+def test_by_default_an_array_s_standard_errors_are_its_bars_and_no_panel_of_their_own():
+    by_head, alone = array("step", "head"), array("step")
+    result = xr.Dataset({"rise": by_head, "rise_se": by_head / 10, "other_se": alone, "base_se": alone / 2})
+    rise, *others = figures.default(result)
+    assert isinstance(rise, Curves)
+    assert {label: error.values.tolist() for label, error in rise.errors.items()} == {
+        label: (line / 10).values.tolist() for label, line in rise.arrays.items()
+    }
+    assert [panel.title for panel in others] == ["other_se", "base_se"]  # errors of nothing that is there
+
+
 def test_a_density_has_bars_side_by_side_and_curves_over_them_on_one_logarithmic_axis_for_all_steps():
     heights, places = array("step", "freq"), array("step", "a")
     heights[0, 2] = heights[0, 11] = 0.0

@@ -28,8 +28,7 @@ def goodness_of_fit(values: Float[np.ndarray, " value"], mixture: Mixture) -> Go
     Parameters fitted to a sample bring the fit nearer to it than the truth is, so that neither Kolmogorov's distance
     nor Pearson's chi-squared has the p-value of its table. The statistic of Rao and Robson adds back what the fit took
     away, and has a chi-squared distribution with cells - 1 degrees of freedom whatever was fitted by maximum
-    likelihood. The 2 n^(2/5) cells hold equal shares of the
-    mixture. The p-value is the chance of a worse fit were the
+    likelihood. The 2 n^(2/5) cells hold equal shares of the mixture. The p-value is the chance of a worse fit were the
     values independent draws from such a mixture.
 
     Formula: Y^2 = V^\top V + V^\top B (I - B^\top B)^{-1} B^\top V, \quad V_j = \frac{N_j - n p_j}{\sqrt{n p_j}},
