@@ -23,6 +23,8 @@ TAUS = (1.0, 0.99, 0.98, 0.95, 0.9, 0.85, 0.8, 0.7, 0.6, 0.5)
 """Shares of the sum of a matrix's singular values that are kept; 1 keeps the matrix as it is."""
 PER_OCTAVE, OCTAVES = 8, 22
 """Step sizes of rounding: eight to a factor of 2, down to the precision of float32."""
+BEYOND = 5
+"""Step sizes above the first that does not stay which are tried too: the loss does not grow with every one."""
 
 
 @dataclass(frozen=True)
@@ -49,20 +51,21 @@ def shortest_description(weights: Weights, loss: Callable[[Weights], float], eps
     """The smallest compressed size of weights whose loss differs by less than `epsilon` from that of these.
 
     Matrices are truncated by singular values, everything is rounded to multiples of one Δ and compressed by bzip2. For
-    each τ of a fixed list, from 1 down, bisection over a geometric grid finds the largest Δ that stays within
-    `epsilon`, as if the loss only moved away with Δ; it ends at a τ with which not even the finest Δ does. None where
-    none does at all. What a decoder needs besides, shapes and ranks, is not counted.
+    each τ of a fixed list, from 1 down, the largest Δ of a geometric grid that stays within `epsilon` is searched from
+    that of the τ before on, as if the loss moved away with Δ, or nearly; it ends at a τ with which not even the finest
+    Δ does. None where none does at all. What a decoder needs besides, shapes and ranks, is not counted.
     """
     target = loss(weights)
     spectra = {name: torch.linalg.svd(value, full_matrices=False) for name, value in weights.items() if _is_map(name)}
     best: Description | None = None
+    delta = math.inf
 
     def lost(factors: Factors) -> float:
         return abs(loss({name: _multiplied(part) for name, part in factors.items()}) - target)
 
     for tau in TAUS:
         factors = {name: _truncated(value, spectra.get(name), tau) for name, value in weights.items()}
-        found = _coarsest(factors, lambda there: lost(there) < epsilon)
+        found = _coarsest(factors, lambda there: lost(there) < epsilon, delta)
         if found is None:
             break
         delta, rounded = found
@@ -105,22 +108,34 @@ def _multiplied(part: Part) -> Float[Tensor, "..."]:
     return matrices[0] if len(matrices) == 1 else torch.stack(matrices)
 
 
-def _coarsest(factors: Factors, stays: Callable[[Factors], bool]) -> tuple[float, Factors] | None:
-    """The largest Δ of the grid with which the rounded factors stay, and these; None where none does."""
+def _coarsest(factors: Factors, stays: Callable[[Factors], bool], near: float) -> tuple[float, Factors] | None:
+    """The largest Δ of the grid with which the rounded factors stay, and these; None where none does.
+
+    The search strides away from `near`, ever farther, until it has one that stays and one that does not, and then
+    halves what lies between. Of the few Δ beyond, the largest that stays is taken after all.
+    """
     largest = max(float(factor.abs().max()) for factor in _flat(factors))
     coarse = 2.0 ** math.ceil(math.log2(2 * largest)) if largest else 1.0  # everything is rounded to 0
-    fails, holds = -1, PER_OCTAVE * OCTAVES
-    kept = _rounded(factors, coarse * 2.0**-OCTAVES)
-    if not stays(kept):
-        return None
-    place = 0
+    finest = PER_OCTAVE * OCTAVES
+    place = min(max(round(PER_OCTAVE * math.log2(coarse / near)), 0), finest) if math.isfinite(near) else 0
+    fails, holds, kept, stride = -1, finest + 1, None, 1
     while holds - fails > 1:
         there = _rounded(factors, coarse * 2.0 ** (-place / PER_OCTAVE))
         if stays(there):
             holds, kept = place, there
         else:
             fails = place
-        place = (fails + holds) // 2
+        if fails < 0 or holds > finest:
+            place = max(place - stride, 0) if fails < 0 else min(place + stride, finest)
+            stride *= 2
+        else:
+            place = (fails + holds) // 2
+    if kept is None:
+        return None
+    for place in range(max(fails - BEYOND, 0), fails):
+        there = _rounded(factors, coarse * 2.0 ** (-place / PER_OCTAVE))
+        if stays(there):
+            return coarse * 2.0 ** (-place / PER_OCTAVE), there
     return coarse * 2.0 ** (-holds / PER_OCTAVE), kept
 
 

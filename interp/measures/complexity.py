@@ -48,7 +48,7 @@ def complexity(checkpoint: Checkpoint, epsilon: PositiveFloat = 1.0) -> Complexi
     `epsilon` is 1 nat, as in the paper's curves of the total description; a smaller one gives larger sizes (at 0.01
     the fresh weights, too, have to be described) that rise and fall alike.
 
-    τ is one of 1, 0.99, 0.98, 0.95, 0.9, 0.85, 0.8, 0.7, 0.6 and 0.5; for each, bisection finds the largest Δ, to a
+    τ is one of 1, 0.99, 0.98, 0.95, 0.9, 0.85, 0.8, 0.7, 0.6 and 0.5; for each, a search finds the largest Δ, to a
     factor of 1.09. A matrix is kept as two factors, U√σ and √σVᵀ, only where that saves numbers, k < mn/(m + n); a
     head's weights are matrices of their own; biases are only rounded. The multiples are compressed by bzip2. Where the
     split is unknown, or nothing was trained on, only the raw size is a number.

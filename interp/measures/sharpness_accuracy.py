@@ -31,7 +31,7 @@ class SharpnessAccuracy:
     sharpness_se: Float[np.ndarray, " run"]
     """Standard error of that mean"""
     relative_rise: Float[np.ndarray, " run"]
-    """The mean rise in the box as a multiple of the train loss"""
+    """Rise in the box as a multiple of the train loss"""
     relative_rise_se: Float[np.ndarray, " run"]
     """Standard error of that multiple"""
     train_loss: Float[np.ndarray, " run"]
