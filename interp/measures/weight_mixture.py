@@ -30,7 +30,7 @@ LEAST_SPAN = 1e-100
 """Between the least and the largest value; of less the squares are lost in rounding."""
 HALF = 64
 """Bins of the histogram on either side of 0."""
-REACH, PLACES = 5.0, 31
+REACH, PLACES = 5.0, 41
 """How far from its mean a component is drawn, in deviations, and at how many places."""
 FEW_NAMES = 4
 GENERALISED = 0.99
