@@ -299,7 +299,8 @@ def summary(result: xr.Dataset) -> Summary:
     held = f", of which the {len(last.eigenvalue)} largest hold **{share:.0%}**" if known else ""
     ended = f" At **{short} of {len(largest)}** steps the search ended before it converged." if short else ""
     return Summary(
-        f"The largest eigenvalue of the Hessian {peak}ends at **{largest[-1]:.2g}**; the trace at "
+        f"The largest eigenvalue of the Hessian {peak}{'ends' if len(largest) > 1 else 'is'} at "
+        f"**{largest[-1]:.2g}**; the trace at "
         f"**{values['trace_final']:.2g} ± {values['trace_final_se']:.1g}**{held}, and the most negative "
         f"eigenvalue at **{values['most_negative_final']:.1g}**."
         + ended

@@ -111,7 +111,7 @@ def test_weights_whose_products_overflow_have_no_numbers_and_a_warning(make_run)
         result = run.measure("sharpness")
     assert result.largest.sel(step=0).notnull().all()
     assert result.largest.sel(step=5).isnull().all()
-    assert "ends at" in results.summary("sharpness", result).sentence
+    assert "is at" in results.summary("sharpness", result).sentence
 
 
 def test_weights_too_large_for_float32_alone_are_measured_in_float64(make_run):
