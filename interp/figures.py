@@ -60,7 +60,7 @@ class Curves:
         for line in lines:
             if line["name"] in self.errors:
                 line |= self._bars(self.errors[line["name"]].values, line)
-        y_axis: dict[str, Any] = {"title": {"text": _axis_title(arrays[0]) if len(arrays) == 1 else _units(arrays[0])}}
+        y_axis: dict[str, Any] = {"title": {"text": _units(arrays[0])}}
         if self.log:
             y_axis |= {"type": "log", "exponentformat": "power", "dtick": _decades(arrays)}
         if self.percent:
@@ -366,7 +366,7 @@ class Density:
         positive = _finite(heights[heights > 0])
         drawn = np.concatenate([positive, *(_finite(density) for _, density in lines[:1])])
         low, high = (0.5 * positive.min(), 2 * drawn.max()) if positive.size else (0.1, 10.0)
-        shown = [(middles, _above(heights, 0.0)), *((places, _above(density, 1e-3 * low)) for places, density in lines)]
+        shown = [bars, *((places, np.where(density > 1e-3 * low, density, np.nan)) for places, density in lines)]
         looks = [{"color": "role:accent", "width": 2.5}, *([{"color": "role:ink", "width": 1}] * (len(lines) - 1))]
         quantity = _nice(str(self.middles.name or "value"))
         hover = f"{quantity} %{{x:.4g}}: %{{y:.3g}}<extra></extra>"
@@ -402,10 +402,6 @@ class Density:
             (trace, at, values) for trace, pair in enumerate(shown) for at, values in zip("xy", pair, strict=True)
         )
         return _moving(self.title, data, layout, self.heights, movers, width=self.width, height=300)
-
-
-def _above(values: np.ndarray, least: float) -> np.ndarray:
-    return np.where(values > least, values, np.nan)
 
 
 def _from_edge_to_edge(middles: np.ndarray, heights: np.ndarray) -> list[float]:

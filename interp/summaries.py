@@ -23,3 +23,13 @@ class Summary:
     values: dict[str, Any] = field(default_factory=dict)
     phases: tuple[Phase, ...] = ()
     """What the report shades behind every curve over training."""
+
+
+def number(value: float, digits: int = 2) -> str:
+    """As one writes it in a sentence: -1e-07 as −1×10⁻⁷, 0.0028 as it is."""
+    mantissa, _, power = f"{value:.{digits}g}".replace("-", "−").partition("e")
+    exponent = power.replace("−0", "−").replace("+0", "").replace("+", "")
+    return f"{mantissa}×10{exponent.translate(SUPERSCRIPTS)}" if power else mantissa
+
+
+SUPERSCRIPTS = str.maketrans("−0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")

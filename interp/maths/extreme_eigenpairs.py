@@ -50,10 +50,11 @@ def extreme_eigenpairs(
 ) -> Eigenpairs:
     """The algebraically largest and smallest eigenvalues of A and their vectors, until ‖A v - λ v‖ ≤ tolerance · |λ|.
 
-    The Rayleigh–Ritz pairs of a space that is widened by the residuals of those that are not there yet: block
-    Lanczos (Golub & Underwood 1977) that leaves out what has converged, with a thick restart (Wu & Simon 2000). The
-    nearer the rows of `start`, the sooner it ends; of equal eigenvalues as many are found as it has rows. When all has
-    converged a few products with a vector drawn at random look for ends that no row of `start` had a part in.
+    The Rayleigh–Ritz pairs of a space that is widened by the residuals of those that are not there yet: block Lanczos
+    (Golub & Underwood 1977) that leaves out what has converged, with a thick restart (Wu & Simon 2000). The nearer the
+    rows of `start`, the sooner it ends (ARPACK, SciPy's `eigsh`, can start from one vector only); of equal eigenvalues
+    as many are found as it has rows. When all has converged a few products with a vector drawn at random look for ends
+    that no row of `start` had a part in.
 
     An eigenvalue of 0 has no relative residual: what is below the rounding of ‖A‖ has converged. After `most` products
     the search ends with the residuals it has. Raises ValueError where `start` has fewer independent rows than

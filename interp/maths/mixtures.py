@@ -527,25 +527,30 @@ def _climbed(
 
 
 def _standard_errors(theta: np.ndarray, bins: _Bins, projector: np.ndarray) -> Float[np.ndarray, "problem 3 component"]:
-    """Times √n, of weights, means and variances."""
+    """Times √n, of weights, means and variances; NaN for those in which a direction without curvature has a part."""
     problems, _, count = theta.shape
     _, r, square = _joint(theta, bins)
     gradient, hessian = _derivatives(theta, bins, r, square)
-    narrow = theta[:, 2] <= 2 * math.log(NARROWEST) + 1e-9
     _, information = _free(theta, gradient, -hessian, projector)
     curvature, directions = np.linalg.eigh(information)
-    known = curvature > 1e-7
-    open_ = np.linalg.matrix_rank(projector) - 1 - narrow.sum(axis=1)  # weights have one direction too many
+    known: np.ndarray = curvature > 1e-7
     inverse = np.where(known, 1 / np.where(known, curvature, 1), 0)
     covariance = (directions * inverse[:, None]) @ directions.swapaxes(1, 2)
+    unknown = projector - (directions * known[:, None]) @ directions.swapaxes(1, 2)
     weight = _weights(theta)
     to_weight = np.eye(count) * weight[:, None] - weight[:, :, None] * weight[:, None]
-    diagonal = np.diagonal(covariance, axis1=1, axis2=2).reshape(problems, 3, count)
-    of_weight = np.einsum("pij,pjk,pik->pi", to_weight, covariance[:, :count, :count], to_weight)
-    squares = np.stack([of_weight, diagonal[:, 1], diagonal[:, 2] * np.exp(2 * theta[:, 2])], axis=1)
-    squares[:, 2][narrow] = np.nan
-    certain = (known.sum(axis=1) == open_) & (curvature > -1e-7).all(axis=1)
-    return np.where(certain[:, None, None], np.sqrt(np.maximum(squares, 0)), np.nan)
+
+    def of_each(matrix: np.ndarray) -> np.ndarray:
+        """Of weights, means and log variances, the variance that the matrix gives them."""
+        diagonal = np.diagonal(matrix, axis1=1, axis2=2).reshape(problems, 3, count).copy()
+        diagonal[:, 0] = np.einsum("pij,pjk,pik->pi", to_weight, matrix[:, :count, :count], to_weight)
+        return diagonal
+
+    squares, hidden = of_each(covariance), of_each(unknown)
+    squares[:, 2] *= np.exp(2 * theta[:, 2])
+    hidden[:, 0] /= np.maximum(weight**2, 1e-300)
+    certain = (hidden < 1e-6) & (curvature > -1e-7).all(axis=1)[:, None, None]
+    return np.where(certain, np.sqrt(np.maximum(squares, 0)), np.nan)
 
 
 def _log(value: float) -> float:

@@ -61,9 +61,9 @@ def rises_in_boxes(loss: Loss, x: Float[Tensor, " weight"], boxes: Iterable[Box]
     one goes on to the corner to which the gradient there points, as long as that leads up; L-BFGS-B then leaves the
     corner where the inside is higher. Where the slope there, or at the opposite corner, differs from that at x by more
     than a tenth, one starts as well at the best of all corners of a quadratic with the slopes at x and at the middles
-    of the faces, so that a quadratic's maximum is found whatever it is; in more than twelve dimensions, whose corners
-    are too many, at the opposite corner and at a few drawn at random, the same at every call. Elsewhere what is found
-    is a local maximum, a lower bound.
+    of the faces, so that a quadratic's best corner is found whatever it is; in more than twelve dimensions, whose
+    corners are too many, at the opposite corner and at a few drawn at random, the same at every call. Elsewhere what is
+    found is a local maximum, a lower bound.
     """
     value, gradient = value_and_gradient(loss, x)
     for box in boxes:

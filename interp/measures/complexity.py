@@ -48,10 +48,10 @@ def complexity(checkpoint: Checkpoint, epsilon: PositiveFloat = 1.0) -> Complexi
     `epsilon` is 1 nat, as in the paper's curves of the total description; a smaller one gives larger sizes (at 0.01
     the fresh weights, too, have to be described) that rise and fall alike.
 
-    τ is one of 1, 0.99, 0.98, 0.95, 0.9, 0.85, 0.8, 0.7, 0.6 and 0.5; for each, a search finds the largest Δ, to a
-    factor of 1.09. A matrix is kept as two factors, U√σ and √σVᵀ, only where that saves numbers, k < mn/(m + n); a
-    head's weights are matrices of their own; biases are only rounded. The multiples are compressed by bzip2. Where the
-    split is unknown, or nothing was trained on, only the raw size is a number.
+    τ is one of 1, 0.99, 0.98, 0.95, 0.9, 0.85, 0.8, 0.7, 0.6 and 0.5; for each, a search finds the largest Δ of a grid
+    of factor 1.09, or nearly. A matrix is kept as two factors, U√σ and √σVᵀ, only where that saves numbers, k < mn/(m +
+    n); a head's weights are matrices of their own; biases are only rounded. The multiples are compressed by bzip2.
+    Where the split is unknown, or nothing was trained on, only the raw size is a number.
 
     Formula: \min_{\tau, \Delta} \left|\mathrm{bzip2}(\hat\theta_{\tau,\Delta})\right| \quad \text{subject to} \quad
         \left|\mathcal{L}(\hat\theta_{\tau,\Delta}) - \mathcal{L}(\theta)\right| < \epsilon, \qquad
@@ -119,7 +119,8 @@ def summary(result: xr.Dataset) -> Summary:
     }
     if len(size) == 1:
         return Summary(f"The network can be described in **{_bytes(size[0])}**.", values)
-    beside = f" Compressed as they are the weights take {_bytes(raw.min())} to {_bytes(raw.max())} throughout."
+    sizes = " to ".join(dict.fromkeys((_bytes(raw.min()), _bytes(raw.max()))))
+    beside = f" Compressed as they are the weights take {sizes} throughout."
     if size[-1] == size[highest]:
         grew = f"grew from **{_bytes(size[0])}** to **{_bytes(size[-1])}** and did not fall"
         stayed = f"took **{_bytes(size[-1])}** throughout"

@@ -21,7 +21,7 @@ from interp.measures._seed import Seed
 from interp.measures._told_apart import remark
 from interp.measures._train_loss import train_loss
 from interp.measures._visits import around_grokking
-from interp.summaries import Summary
+from interp.summaries import Summary, number
 
 SubspaceDim = Annotated[int, Field(ge=0, le=1000)]
 """A larger subspace than 1,000 takes gigabytes; 0 stands for no subspace, all dimensions."""
@@ -30,9 +30,9 @@ SubspaceDim = Annotated[int, Field(ge=0, le=1000)]
 @dataclass(frozen=True)
 class KeskarSharpness:
     sharpness: Float[np.ndarray, ""]
-    """Keskar's φ, the mean over the subspaces drawn"""
+    """Keskar's φ, the mean over the subspaces drawn [%]"""
     sharpness_se: Float[np.ndarray, ""]
-    """Standard error of that mean"""
+    """Standard error of that mean [%]"""
     relative_rise: Float[np.ndarray, ""]
     """The mean rise as a multiple of the train loss; NaN where the loss is 0"""
     relative_rise_se: Float[np.ndarray, ""]
@@ -61,9 +61,10 @@ def keskar_sharpness(
     Once the training set is known the loss is far below 1 and φ falls with it; the rise as a multiple of the loss shows
     what remains of it beyond that.
 
-    In wide boxes φ is what the search finds, a lower bound; at the default width, in small networks, it is the maximum.
-    The maximum is a maximum: the code released with Power et al. 2022 appears to look for the minimum in the box. The
-    loss is taken in float64. Where the split is unknown, or nothing was trained on, there are no numbers.
+    At the default width, in small networks, φ is the maximum. In wider boxes it is what the search finds, a lower
+    bound: of the highest corner it has been found to miss up to 7 % at ε = 0.01, and most at ε = 0.1. The maximum is a
+    maximum: the code released with Power et al. 2022 appears to look for the minimum in the box. The loss is taken in
+    float64. Where the split is unknown, or nothing was trained on, there are no numbers.
 
     Formula: \varphi = 100\, \frac{\max_{y \in C} \mathcal{L}(\theta + A y) - \mathcal{L}(\theta)}
         {1 + \mathcal{L}(\theta)}, \quad C = \{y : |y_i| \le \epsilon\, (|(A^+ \theta)_i| + 1)\}
@@ -150,10 +151,10 @@ def summary(result: xr.Dataset) -> Summary:
         "not_told_apart": alike,
     }
     fell = sharpness[highest] > 1.01 * sharpness[-1]
-    peak = f" It was **{sharpness[highest]:.2g}** at step {values['highest_step']:,}." if fell else ""
-    spread = f" ± {error:.1g}" if error > 0 else ""
+    peak = f" It was **{number(sharpness[highest])} %** at step {values['highest_step']:,}." if fell else ""
+    spread = f" ± {number(error, 1)}" if error > 0 else ""
     return Summary(
-        f"Keskar's sharpness φ {'ends at' if len(sharpness) > 1 else 'is'} **{sharpness[-1]:.2g}{spread}**.{peak}"
+        f"Keskar's sharpness φ {'ends at' if len(sharpness) > 1 else 'is'} **{number(sharpness[-1])}{spread} %**.{peak}"
         + remark(alike, len(sharpness) - 1, "φ changes by less than two standard errors"),
         values,
     )

@@ -16,7 +16,7 @@ from interp.maths.landscape import rounding_error, value_and_gradient
 from interp.maths.rises import rise_along_gradient
 from interp.measures._told_apart import remark
 from interp.measures._train_loss import train_loss
-from interp.summaries import Summary
+from interp.summaries import Summary, number
 
 
 @dataclass(frozen=True)
@@ -79,11 +79,11 @@ def summary(result: xr.Dataset) -> Summary:
     alike = int((np.abs(np.diff(rise)) <= rounding[1:] + rounding[:-1]).sum())
     values = {"first": float(rise[0]), "final": float(rise[-1]), "not_told_apart": alike}
     relative = float(known.relative_rise[-1])
-    multiple = f", **{relative:.2g} times** the loss itself" if np.isfinite(relative) else ""
+    multiple = f", **{number(relative)} times** the loss itself" if np.isfinite(relative) else ""
     changed = abs(rise[0] - rise[-1]) > 0.01 * abs(rise[-1])
-    started = f" (at step {int(known.step[0]):,}: **{rise[0]:.2g}**)" if changed else ""
+    started = f" (at step {int(known.step[0]):,}: **{number(rise[0])}**)" if changed else ""
     return Summary(
-        f"One step uphill raises the train loss by **{rise[-1]:.2g}** nats{multiple}{started}."
+        f"One step uphill raises the train loss by **{number(rise[-1])}** nats{multiple}{started}."
         + remark(alike, len(rise) - 1, "the rises differ by no more than rounding"),
         values,
     )

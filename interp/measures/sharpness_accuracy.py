@@ -20,6 +20,13 @@ from interp.measures.loss import loss
 from interp.measures.weight_norm import weight_norm
 from interp.summaries import Summary
 
+WORDS = {
+    "sharpness": "Keskar sharpness φ",
+    "relative_rise": "the rise as a multiple of the loss",
+    "train_loss": "train loss",
+    "weight_norm": "weight norm",
+}
+
 
 @dataclass(frozen=True)
 class SharpnessAccuracy:
@@ -27,9 +34,9 @@ class SharpnessAccuracy:
     predictor: tuple[str, ...]
     """What the test accuracy is held against: one of the arrays over the runs"""
     sharpness: Float[np.ndarray, " run"]
-    """Keskar's φ, the mean over the subspaces drawn"""
+    """Keskar's φ, the mean over the subspaces drawn [%]"""
     sharpness_se: Float[np.ndarray, " run"]
-    """Standard error of that mean"""
+    """Standard error of that mean [%]"""
     relative_rise: Float[np.ndarray, " run"]
     """Rise in the box as a multiple of the train loss"""
     relative_rise_se: Float[np.ndarray, " run"]
@@ -134,10 +141,19 @@ def figure(result: xr.Dataset) -> list[Scatter | Table]:
         against("weight norm", result.weight_norm, log=False),
         Table(
             "Spearman's ρ with test accuracy, and its 95 % interval",
-            {"ρ": result.spearman, "from": result.spearman_low, "to": result.spearman_high},
-            digits=2,
+            {
+                "ρ": _two_digits(result.spearman),
+                "from": _two_digits(result.spearman_low),
+                "to": _two_digits(result.spearman_high),
+            },
         ),
     ]
+
+
+def _two_digits(array: xr.DataArray) -> xr.DataArray:
+    """As text, its rows named in words."""
+    texts = [f"{value:.2f}" if np.isfinite(value) else "" for value in array.values]
+    return xr.DataArray(texts, {"predictor": [WORDS[name] for name in array.predictor.values]})
 
 
 def summary(result: xr.Dataset) -> Summary:

@@ -18,6 +18,8 @@ from interp.maths.spectra import matrices, spectral_entropy, stable_rank
 from interp.summaries import Summary
 
 MOST_LINES = 6
+LEAST_CHANGE = 0.001
+"""Of an effective rank, as a share of the full: less is rounding."""
 ONE = 1.5
 """An effective rank below this is one direction."""
 
@@ -122,11 +124,12 @@ def _short_names(names: list[str]) -> list[str]:
 def summary(result: xr.Dataset) -> Summary:
     heads = [name for name in result.matrix.values.tolist() if _of_head(name)]
     others = result.drop_sel(matrix=heads)
-    change = (others.effective_share.isel(step=-1) - others.effective_share.isel(step=0)).dropna("matrix")
-    if not change.size:
+    share = others.effective_share.dropna("step", how="all")
+    if not share.size:
         return Summary("Its matrices are zeros, which have no rank.")
-    fell = bool((change < 0).any())
-    ends = others.effective_share.isel(step=-1).dropna("matrix")
+    ends = share.isel(step=-1).dropna("matrix")
+    change = (ends - share.isel(step=0)).dropna("matrix")
+    fell = bool((change < -LEAST_CHANGE).any())
     lowest = change if fell else ends
     name = str(lowest.matrix[int(lowest.values.argmin())].item())
     matrix = _short_names(result.matrix.values.tolist())[result.matrix.values.tolist().index(name)]
@@ -135,7 +138,7 @@ def summary(result: xr.Dataset) -> Summary:
     first, last = float(rank[0]), float(rank[-1])
     values = {"matrix": name, "first": first, "final": last, "fell": int((change < 0).sum())}
     flat = int((result.effective_rank.sel(matrix=heads).isel(step=-1) < ONE).sum())
-    of_heads = f" Of its heads' matrices **{flat} of {len(heads)}** end with one direction." if flat else ""
+    of_heads = f" Of the heads' matrices **{flat} of {len(heads)}** end with one direction." if flat else ""
     if not fell:
         return Summary(
             f"The effective rank of {matrix} is **{last:.1f}** of {full}, the lowest for its size.{of_heads}", values

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,18 +16,20 @@ from pydantic import NonNegativeFloat
 from torch import Tensor
 
 from interp.checkpoints import Checkpoint
-from interp.figures import Curves, Density, Heatmap
+from interp.figures import Curves, Density, Heatmap, Table
 from interp.maths import fourier
 from interp.maths.goodness_of_fit import goodness_of_fit
 from interp.maths.histograms import nested_histogram
 from interp.maths.mixtures import MAX_COMPONENTS, Fit, Mixture, fit_mixtures, fit_symmetric
 from interp.maths.moments import excess_kurtosis
-from interp.summaries import Summary
+from interp.summaries import Summary, number
 
 FEWEST = 64
 """Parameters of fewer values are left out: BIC says little of them."""
-LEAST_SPAN = 1e-100
-"""Between the least and the largest value; of less the squares are lost in rounding."""
+LEAST_SPAN, LARGEST_SPAN = 1e-100, 1e100
+"""Between the least and the largest value; of others the squares are lost or overflow."""
+ROUNDING = 1e-12
+"""Of a coefficient, as a share of the largest weight."""
 HALF = 64
 """Bins of the histogram on either side of 0."""
 REACH, PLACES = 5.0, 41
@@ -70,6 +72,8 @@ class WeightMixture:
     """Standard error of the margin per weight [nats]"""
     mixture: Bool[Tensor, " parameter"]
     """In the mixture phase: the margin per weight is at least the least margin; else in the Gaussian phase"""
+    clear: Bool[Tensor, " parameter"]
+    """The margin per weight is two of its standard errors or more from the least margin"""
     excess_kurtosis: Float[Tensor, " parameter"]
     """Excess kurtosis; 0 for a Gaussian"""
     excess_kurtosis_se: Float[Tensor, " parameter"]
@@ -81,7 +85,7 @@ class WeightMixture:
     fit_p_value: Float[Tensor, " parameter"]
     """Chance of a larger chi-squared, were the values independent draws from the mixture"""
     centre_weight: Float[Tensor, " parameter"]
-    """Weight of the centre of the symmetric mixture"""
+    """Weight of the centre of the symmetric mixture; no numbers of it where BIC prefers one Gaussian"""
     centre_weight_se: Float[Tensor, " parameter"]
     """Standard error of the weight of the centre"""
     side_mean: Float[Tensor, " parameter"]
@@ -128,19 +132,25 @@ def weight_mixture(
     To the values of each parameter mixtures of one to four Gaussians are fitted by maximum likelihood, and BIC chooses
     between them. What it finds significant may be slight, as its margin over one Gaussian grows with the number of
     values; a parameter is in the mixture phase where the margin is at least `least_margin` per weight, by default 0.1
-    nats: as two equal Gaussians have that are 2.8 deviations apart, or two about one mean of which one is 2.6 times as
-    wide. The step of a change is the one from which the phase is that of the last step.
+    nats: as two equal Gaussians have that are 2.8 deviations apart, or two halves about one mean of which one is 2.6
+    times as wide. BIC counts each nat of log-likelihood twice. The step of a change is the one from which the phase is
+    that of the last step; it may be any from the last at which the margin was clearly on the other side, by two
+    standard errors, to the first at which it is clearly on this.
+
+    The symmetric mixture has numbers where BIC prefers it to one Gaussian. Its sides stand apart where the density
+    falls to half of its height at them, or less, between them and 0.
 
     The coefficients are those of `fourier_W_E` and `fourier_W_U`, along the residues in the order in which the task is
     cyclic, without the constant; tasks without such an order have none. Parameters of fewer than 64 values are left
-    out, and there are no numbers where all values are the same. No component may be narrower than a hundredth of the
-    values' deviation: a cluster of near-zeros counts as one, but how narrow it is does not make the margin grow
-    without end.
+    out, their coefficients too, and there are no numbers where all values are the same. No component may be narrower
+    than a hundredth of the values' deviation: a cluster of near-zeros counts as one, but how narrow it is does not make
+    the margin grow without end.
 
-    Standard errors, from the observed information, and the p-value are right for independent draws. Weights are not:
-    take them for the least uncertainty there is. With many values the p-value is 0 for a fit that is hardly off; the
-    distance tells how far. The search begins from many starts, and from the answer at the checkpoint before, which
-    wins where it leads to more likelihood; nothing is drawn at random.
+    Standard errors, from the observed information, and the p-value are right for independent draws. Weights are not,
+    nor is a mixture ever quite right: take them for a guide. An error is missing where the likelihood does not tell a
+    number, as of a component that has no weight or is as narrow as may be. With many values the p-value is 0 for a fit
+    that is hardly off; the distance tells how far. The search begins from many starts, and from the answer at the
+    checkpoint before, which wins where it leads to more likelihood; nothing is drawn at random.
 
     Formula: p(x) = \sum_{k=1}^{K} \pi_k \mathcal{N}(x; \mu_k, \sigma_k^2)
 
@@ -155,7 +165,7 @@ def weight_mixture(
     fitted = {
         name: values
         for name, values in samples.items()
-        if np.ptp(values) > max(1e-6 * np.abs(values).max(), LEAST_SPAN)
+        if max(1e-6 * np.abs(values).max(), LEAST_SPAN) < np.ptp(values) < LARGEST_SPAN
     }
     known = previous._fits if previous else {}
     before = [known.get(name) for name in fitted]
@@ -188,6 +198,7 @@ def weight_mixture(
 NOTHING: dict[str, Any] = {
     "components": np.int64(0),
     "mixture": np.bool_(False),
+    "clear": np.bool_(False),
     **dict.fromkeys(
         ("weight", "weight_se", "component_mean", "component_mean_se", "variance", "variance_se"),
         np.full(MAX_COMPONENTS, np.nan),
@@ -210,12 +221,12 @@ def _samples(checkpoint: Checkpoint) -> dict[str, Float[np.ndarray, " value"]]:
     """Parameters, and Fourier coefficients of those with a vocabulary, in the order of the architecture."""
     weights = {name: checkpoint.weights[name].cpu().double() for name in checkpoint.run.architecture.shapes}
     axis = checkpoint.task.fourier_axis
-    found = {name: value for name, value in weights.items() if value.numel() >= FEWEST}
+    found = dict(weights)
     if axis is not None:
         for name, value in weights.items():
             if re.search(r"\.W_[EU]$", name):
                 found[_fourier_name(name)] = _coefficients(name, value, axis, checkpoint.task.p)
-    return {name: value.flatten().numpy() for name, value in found.items()}
+    return {name: value.flatten().numpy() for name, value in found.items() if value.numel() >= FEWEST}
 
 
 def _fourier_name(name: str) -> str:
@@ -227,9 +238,12 @@ def _fourier_name(name: str) -> str:
 def _coefficients(
     name: str, value: Float[Tensor, "_ _"], axis: Int[Tensor, " n"], p: int
 ) -> Float[Tensor, "operand basis _"]:
-    """Of the residues, once for each operand that has tokens of its own; of the answers' logits."""
+    """Of the residues, once for each operand that has tokens of its own; of the answers' logits. 0 where there is
+    nothing but rounding.
+    """
     table = value.T[:p] if name.endswith("W_U") else value[: len(value) // p * p]
-    return fourier.basis(len(axis))[1:] @ table.unflatten(0, (-1, p))[:, axis]
+    found = fourier.basis(len(axis))[1:] @ table.unflatten(0, (-1, p))[:, axis]
+    return found.where(found.abs() > ROUNDING * value.abs().max(), 0)
 
 
 def _row(
@@ -254,15 +268,20 @@ def _row(
         "fit_distance": fit.distance,
         "fit_chi_squared": fit.statistic,
         "fit_p_value": fit.p_value,
-        "centre_weight": symmetric.mixture.weight[centre],
-        "centre_weight_se": symmetric.weight_se[centre],
-        "centre_variance": symmetric.mixture.variance[centre],
-        "centre_variance_se": symmetric.variance_se[centre],
-        "side_mean": symmetric.mixture.mean[side],
-        "side_mean_se": symmetric.mean_se[side],
-        "side_variance": symmetric.mixture.variance[side],
-        "side_variance_se": symmetric.variance_se[side],
     }
+    if symmetric.bic < single.bic:
+        numbers |= {
+            "centre_weight": symmetric.mixture.weight[centre],
+            "centre_weight_se": symmetric.weight_se[centre],
+            "centre_variance": symmetric.mixture.variance[centre]
+            if symmetric.mixture.weight[centre] > 1e-6
+            else np.nan,
+            "centre_variance_se": symmetric.variance_se[centre],
+            "side_mean": symmetric.mixture.mean[side],
+            "side_mean_se": symmetric.mean_se[side],
+            "side_variance": symmetric.mixture.variance[side],
+            "side_variance_se": symmetric.variance_se[side],
+        }
     per_component = {
         "weight": best.mixture.weight,
         "weight_se": best.weight_se,
@@ -274,6 +293,7 @@ def _row(
     return {
         "components": np.int64(best.mixture.components),
         "mixture": np.bool_(best.mixture.components > 1 and margin / n >= least_margin),
+        "clear": np.bool_(abs(margin / n - least_margin) >= 2 * margin_se / n),
         **{name: np.float64(number) for name, number in numbers.items()},
         **{
             name: np.pad(array, (0, MAX_COMPONENTS - len(array)), constant_values=np.nan)
@@ -292,6 +312,10 @@ def _margin_se(mixture: Fit, single: Fit) -> float:
 class Phases:
     changed_step: Int[np.ndarray, " parameter"]
     """Step from which it is for good in the phase of the last step; -1 where it was never in the other"""
+    changed_earliest: Int[np.ndarray, " parameter"]
+    """The step after the last at which it was clearly in the other phase; -1 where there is none"""
+    changed_latest: Int[np.ndarray, " parameter"]
+    """The first step after that at which it was clearly in the phase of the last; -1 where there is none"""
     farthest_step: Int[np.ndarray, " parameter"]
     """Step of the largest margin per weight; -1 where there is none"""
     farthest_margin: Float[np.ndarray, " parameter"]
@@ -300,20 +324,29 @@ class Phases:
 
 def over_run(result: xr.Dataset) -> Phases:
     steps, margin, phase = result.step.values, result.margin_per_weight.values, result.mixture.values.astype(bool)
-    changed, farthest = np.full((2, margin.shape[1]), -1)
+    clear = result.clear.values.astype(bool)
+    changed, earliest, latest, farthest = np.full((4, margin.shape[1]), -1)
     for place in range(margin.shape[1]):
         known = np.isfinite(margin[:, place])
         if not known.any():
             continue
-        at, own = steps[known], phase[known, place]
-        differs = np.flatnonzero(own != own[-1])
-        changed[place] = at[differs[-1] + 1] if len(differs) else -1
+        at, own, sure = steps[known], phase[known, place], clear[known, place]
+        differs = own != own[-1]
+        changed[place] = _after_the_last(at, differs)
+        earliest[place] = _after_the_last(at, differs & sure)
+        at_last = at[(at >= earliest[place]) & sure & ~differs]
+        latest[place] = at_last[0] if differs.any() and len(at_last) else -1
         farthest[place] = at[margin[known, place].argmax()]
     largest = np.where(np.isfinite(margin), margin, -np.inf).max(axis=0)
-    return Phases(changed, farthest, np.where(np.isfinite(largest), largest, np.nan))
+    return Phases(changed, earliest, latest, farthest, np.where(np.isfinite(largest), largest, np.nan))
 
 
-def figure(result: xr.Dataset) -> list[Curves | Heatmap | Density]:
+def _after_the_last(steps: Int[np.ndarray, " step"], marked: Bool[np.ndarray, " step"]) -> int:
+    places = np.flatnonzero(marked)
+    return int(steps[places[-1] + 1]) if len(places) and places[-1] + 1 < len(steps) else -1
+
+
+def figure(result: xr.Dataset) -> list[Curves | Heatmap | Density | Table]:
     names = [str(name) for name in result.parameter.values]
     pairs = _pairs(names)
     raw = [name for name in names if not name.startswith(FOURIER)]
@@ -322,7 +355,7 @@ def figure(result: xr.Dataset) -> list[Curves | Heatmap | Density]:
     margin, error = result.margin_per_weight, result.margin_per_weight_se
     weights = margin.sel(parameter=raw).assign_coords(parameter=[short[name] for name in raw])
     curved = [name for pair in pairs.items() for name in pair if name] or raw[:6]
-    panels: list[Curves | Heatmap | Density] = [
+    panels: list[Curves | Heatmap | Density | Table] = [
         Curves(
             "Margin per weight over one Gaussian",
             {short[name]: margin.sel(parameter=name) for name in curved},
@@ -331,11 +364,57 @@ def figure(result: xr.Dataset) -> list[Curves | Heatmap | Density]:
         ),
         Heatmap(DECADES, np.log10(weights.clip(min=1e-3) / 1e-3), x="step", y="parameter"),
     ]
+    panels.append(_phases(result, short))
     for name, transformed in pairs.items():
         panels += [_density(result, one, short[one]) for one in (name, transformed) if one]
     farthest = sorted(others, key=lambda name: -float(result.farthest_margin.fillna(-1).sel(parameter=name)))
     panels += [_density(result, name, short[name]) for name in farthest[: 2 if pairs else 4]]
     return panels
+
+
+def _phases(result: xr.Dataset, short: Mapping[str, str]) -> Table:
+    """Of every distribution the phase at the end, since when, by what margin, and how good the fit is."""
+    generalised = _generalised(result)
+    names = sorted(map(str, result.parameter.values), key=lambda name: not name.startswith(FOURIER))
+
+    def column(text: Callable[[xr.Dataset], str]) -> xr.DataArray:
+        cells = [text(result.sel(parameter=name)) for name in names]
+        return xr.DataArray(cells, {"distribution": [short[name] for name in names]})
+
+    def since(one: xr.Dataset) -> str:
+        return f"{int(one.changed_step):,}" if int(one.changed_step) >= 0 else "throughout"
+
+    def margin(one: xr.Dataset) -> str:
+        found, error = float(one.margin_per_weight), float(one.margin_per_weight_se)
+        return f"{number(found)} ± {number(error, 1)}" if np.isfinite(found) else ""
+
+    def plain(value: xr.DataArray) -> str:
+        return number(float(value)) if np.isfinite(value) else ""
+
+    last = result.isel(step=-1)
+    columns = {
+        "phase": column(lambda one: "mixture" if one.mixture[-1] else "one Gaussian"),
+        "since step": column(since),
+        "within 2 s.e.": column(_between),
+    }
+    if generalised is not None and generalised != int(last.step):
+        columns["generalised"] = column(lambda one: margin(one.sel(step=generalised)))
+    columns |= {
+        "margin": column(lambda one: margin(one.isel(step=-1))),
+        "distance": column(lambda one: plain(one.fit_distance[-1])),
+        "p-value": column(lambda one: plain(one.fit_p_value[-1])),
+    }
+    return Table("Phase, margin when it generalised and at the end, and fit of every distribution", columns)
+
+
+def _between(one: xr.Dataset) -> str:
+    """The steps between which the phase changed, as far as two standard errors of the margin tell; "" if they tell."""
+    earliest, latest = int(one.changed_earliest), int(one.changed_latest)
+    if earliest == latest or int(one.changed_step) < 0:
+        return ""
+    if latest < 0:
+        return f"after {earliest:,}"
+    return f"{earliest:,} to {latest:,}" if earliest >= 0 else f"before {latest:,}"
 
 
 def _pairs(names: Sequence[str]) -> dict[str, str | None]:
@@ -410,23 +489,39 @@ def summary(result: xr.Dataset) -> Summary:
         f"{where}{'; '.join(_history(result, name, short[name], full=name == first) for name in group)}."
         for where, group in groups
     ]
-    told.append(_sides(values["sides_apart"], names, short))
+    told += [_census(values, len(names)), _sides(values["sides_apart"], names, short)]
     return Summary(" ".join(told), values)
 
 
+def _census(values: Mapping[str, Any], count: int) -> str:
+    """How many distributions end as mixtures, and of how many that is so only since it generalised."""
+    mixtures, generalised = values["mixtures"], values["generalised_step"]
+    told = f"**{len(mixtures)} of {count}** distributions end as mixtures"
+    if generalised is None or not mixtures:
+        return f"{told}."
+    late = sum(values["changed_step"][name] >= generalised for name in mixtures)
+    return f"{told}, {late if late else 'none'} of them only since it generalised."
+
+
 def _stand_apart(one: xr.Dataset) -> bool:
-    """Whether the sides of the symmetric mixture are at least two of their deviations from 0 at the last step."""
-    return bool(one.mixture[-1] and one.side_mean[-1] > 2 * np.sqrt(one.side_variance[-1]))
+    """Whether the symmetric mixture of the last step falls to half of its height at the sides, or less, within them."""
+    last = one.isel(step=-1)
+    if not (last.mixture and last.side_mean > 0):
+        return False
+    centre, side = float(last.centre_weight), float(last.side_mean)
+    variances = np.array([float(last[name]) for name in ("side_variance", "centre_variance", "side_variance")])
+    mixture = Mixture(np.array([1 - centre, 2 * centre, 1 - centre]) / 2, np.array([-side, 0, side]), variances)
+    density = mixture.log_density(np.linspace(0, side, PLACES))
+    return bool(density.min() < density[-1] - math.log(2))
 
 
 def _sides(apart: Sequence[str], names: Sequence[str], short: Mapping[str, str]) -> str:
     if not apart:
-        return "No distribution ends with sides at ±μ that stand apart."
-    if len(apart) <= FEW_NAMES:
-        return f"Sides at ±μ stand apart at the end in {', '.join(short[name] for name in apart)}."
+        return "None ends with sides at ±μ that stand apart."
     transformed = [name for name in names if name.startswith(FOURIER)]
     beside = "" if not transformed or set(transformed) & set(apart) else ", none of them of Fourier coefficients"
-    return f"Sides at ±μ stand apart at the end in **{len(apart)} of {len(names)}** distributions{beside}."
+    which = ", ".join(short[name] for name in apart) if len(apart) <= FEW_NAMES else f"**{len(apart)}**"
+    return f"Sides at ±μ stand apart at the end in {which}{beside}."
 
 
 def _history(result: xr.Dataset, name: str, called: str, full: bool) -> str:
@@ -453,7 +548,10 @@ def _history(result: xr.Dataset, name: str, called: str, full: bool) -> str:
     numbers[-1] = f"**{numbers[-1]}**"
     if full:
         numbers[0] = f"margin over one Gaussian {numbers[0]} nats per weight"
-    return f"{text} ({', '.join(f'{number} {at[step]}' for number, step in zip(numbers, sorted(at), strict=True))})"
+    margins = ", ".join(f"{number} {at[step]}" for number, step in zip(numbers, sorted(at), strict=True))
+    between = _between(one) if changes else ""
+    within = f"{between}{' within two standard errors' if full else ''}; " if between else ""
+    return f"{text} ({within}{margins})"
 
 
 def _generalised(result: xr.Dataset) -> int | None:

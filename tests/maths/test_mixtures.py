@@ -257,7 +257,20 @@ def test_a_cluster_of_equal_values_is_a_component_of_the_least_width_without_a_s
     assert np.isfinite(best.mean_se).all()
 
 
-def test_where_components_cannot_be_told_apart_there_is_no_standard_error_too_small():
-    """Two components on a Gaussian: their errors are large, or there are none."""
-    fit = fit_mixtures([np.random.default_rng(4).normal(0, 1, 5000)])[0][1]
-    assert not np.nanmax(fit.mean_se, initial=np.inf) < 0.01
+def test_a_component_s_mean_is_known_no_better_than_were_its_own_values_marked():
+    """The information of values whose components are known is the most there can be: σ²/(n π) each."""
+    for seed in range(5):
+        fit = fit_mixtures([np.random.default_rng(seed).normal(0, 1, 5000)])[0][1]
+        least = np.sqrt(fit.mixture.variance / (5000 * fit.mixture.weight))
+        assert (np.isnan(fit.mean_se) | (fit.mean_se > 0.99 * least)).all()
+
+
+def test_two_sides_have_their_standard_errors_where_there_is_no_centre():
+    """σ²/2n of the variance's square is 2σ⁴/n; all n values tell of μ and of the one variance of both sides."""
+    rng = np.random.default_rng(0)
+    x = np.repeat([-1.0, 1.0], 500) + rng.normal(0, 0.1, 1000)
+    (fit,) = fit_symmetric([x])
+    assert fit.mixture.weight[1] < 1e-6
+    assert fit.mean_se[2] == pytest.approx(0.1 / math.sqrt(1000), rel=0.1)
+    assert fit.variance_se[2] == pytest.approx(0.01 * math.sqrt(2 / 1000), rel=0.15)
+    assert np.isnan([fit.weight_se[1], fit.variance_se[1]]).all()

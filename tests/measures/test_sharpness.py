@@ -5,11 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 
 import interp
 from interp import denormals, results
 from interp.errors import InterpError
-from interp.measures.sharpness import sharpness
+from interp.measures.sharpness import _shares, sharpness
 from interp.models.transformer import transformer
 from interp.tasks.modular_arithmetic import modular_arithmetic
 from tests.curvature_oracles import by_curvlinops, largest_by_hessian_eigenthings, largest_by_scipy
@@ -120,6 +121,14 @@ def test_weights_too_large_for_float32_alone_are_measured_in_float64(make_run):
     found = sharpness(checkpoint)
     assert found.bits == 64
     assert found.largest.isfinite().all()
+
+
+def test_shares_of_a_trace_that_is_not_known_or_less_than_its_largest_are_left_out():
+    largest = xr.DataArray([[3.0, 1.0], [3.0, 1.0], [3.0, 1.0]], dims=("step", "eigenvalue"))
+    trace, error = (xr.DataArray(values, dims="step") for values in ([8.0, 8.0, 3.5], [0.1, 5.0, 0.1]))
+    found = _shares(largest, trace, error)
+    assert found[0].values.tolist() == [3 / 8, 1 / 8]
+    assert found[1:].isnull().all()
 
 
 def test_a_warm_and_a_cold_start_agree(shipped):

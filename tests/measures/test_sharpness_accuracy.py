@@ -121,7 +121,7 @@ def test_the_panels_have_a_point_for_each_run(knowing):
     for panel in scatters:
         assert len(panel.draw().figure["data"][0]["x"]) == 5
     labels, *_ = table.draw().figure["data"][0]["cells"]["values"]
-    assert labels == ["sharpness", "relative_rise", "train_loss", "weight_norm"]
+    assert labels == ["Keskar sharpness φ", "the rise as a multiple of the loss", "train loss", "weight norm"]
 
 
 @pytest.fixture(scope="module")

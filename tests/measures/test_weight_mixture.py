@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import interp
-from interp.figures import Curves, Density, Heatmap
+from interp.figures import Curves, Density, Heatmap, Table
 from interp.maths import fourier
 from interp.maths.mixtures import Mixture
 from interp.measures.weight_mixture import GENERALISED, figure
@@ -28,7 +28,7 @@ def gaussians(shapes, seed=0, **planted):
     return drawn | planted
 
 
-def of_two(shape, seed=0, apart=6.0):
+def of_two(shape, seed=1, apart=6.0):
     """Half the values about -apart/2, half about apart/2."""
     generator = torch.Generator().manual_seed(seed)
     sides = torch.where(torch.rand(shape, generator=generator) < 0.5, -apart / 2, apart / 2)
@@ -258,6 +258,49 @@ def test_the_step_of_a_change_is_the_one_from_which_the_phase_is_the_last(make_r
         panel.draw()
 
 
+def test_a_change_is_known_to_the_steps_between_those_that_are_clear(make_run, shapes):
+    """Of 2,560 weights the margin at 2.8 deviations apart is within its error of the least margin."""
+    apart = {0: 0.0, 10: 0.0, 20: 2.8, 30: 2.8, 40: 6.0, 50: 6.0}
+    history = {
+        step: gaussians(shapes, **{"mlp.W_in": of_two(shapes["mlp.W_in"], apart=width)})
+        for step, width in apart.items()
+    }
+    result = make_run(history, TASK, MODEL).measure("weight_mixture")
+    one = result.sel(parameter="mlp.W_in")
+    assert one.clear.values.tolist() == [True, True, False, False, True, True]
+    assert (int(one.changed_earliest), int(one.changed_latest)) == (20, 40)
+    assert int(one.changed_step) in (20, 40)
+    still = result.sel(parameter="embed_a.W_E")
+    assert int(still.changed_earliest) == int(still.changed_latest) == -1
+    told = summary("weight_mixture", result)
+    assert "**1 of 8** distributions end as mixtures" in told.sentence
+    table = next(panel for panel in figure(result) if isinstance(panel, Table))
+    labels = table.columns["phase"].distribution.values.tolist()
+    row = labels.index("W_in")
+    assert labels[:3] == ["W_E a, Fourier", "W_E b, Fourier", "W_U, Fourier"]
+    assert table.columns["phase"].values.tolist().count("mixture") == 1
+    assert table.columns["phase"].values[row] == "mixture"
+    assert table.columns["within 2 s.e."].values[row] == "20 to 40"
+    assert table.columns["since step"].values[labels.index("W_E a")] == "throughout"
+
+
+@pytest.mark.parametrize(("apart", "stand"), [(6.0, True), (4.0, True), (2.4, False)])
+def test_sides_stand_apart_where_the_density_falls_by_half_between_them(make_run, shapes, apart, stand):
+    """Of two equal Gaussians d deviations apart it falls to 2 exp(-d²/8) of the top: 0.02, 0.27, 0.97."""
+    weights = gaussians(shapes, **{"mlp.W_in": of_two(shapes["mlp.W_in"], apart=apart)})
+    told = summary("weight_mixture", make_run({0: weights}, TASK, MODEL).measure("weight_mixture"))
+    assert told.values["sides_apart"] == (["mlp.W_in"] if stand else [])
+    assert ("stand apart at the end in W_in" in told.sentence) == stand
+
+
+def test_one_gaussian_has_no_sides(measured, shapes):
+    place, found = measured(gaussians(shapes))
+    one = place["mlp.W_in"]
+    assert float(found.symmetric_margin_per_weight[one]) < 0
+    for name in ("centre_weight", "side_mean", "side_mean_se", "side_variance", "centre_variance_se"):
+        assert getattr(found, name)[one].isnan()
+
+
 def test_a_run_of_one_checkpoint_has_a_summary_and_figures(make_run, shapes):
     result = make_run({70: gaussians(shapes, **{"unembed.W_U": of_two(shapes["unembed.W_U"])})}, TASK, MODEL).measure(
         "weight_mixture"
@@ -319,8 +362,8 @@ def test_the_density_is_that_of_the_values_and_the_mixture_s_at_every_step(make_
 def test_the_weights_and_their_coefficients_stand_side_by_side(make_run, shapes):
     result = make_run({0: gaussians(shapes), 10: gaussians(shapes)}, TASK, MODEL).measure("weight_mixture")
     panels = figure(result)
-    assert [type(panel) for panel in panels[:2]] == [Curves, Heatmap]
-    assert [panel.title for panel in panels[2:8]] == [
+    assert [type(panel) for panel in panels[:3]] == [Curves, Heatmap, Table]
+    assert [panel.title for panel in panels[3:9]] == [
         *("W_E a: density", "W_E a, Fourier: density", "W_E b: density", "W_E b, Fourier: density"),
         *("W_U: density", "W_U, Fourier: density"),
     ]

@@ -1,0 +1,21 @@
+from __future__ import annotations
+
+import pytest
+
+from interp.summaries import number
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0028, "0.0028"),
+        (-1e-7, "−1×10⁻⁷"),
+        (5.12e-9, "5.1×10⁻⁹"),
+        (2.5e12, "2.5×10¹²"),
+        (-0.77, "−0.77"),
+        (74.0, "74"),
+        (2e5, "2×10⁵"),
+    ],
+)
+def test_a_number_is_written_as_in_print(value, text):
+    assert number(value) == text
