@@ -533,7 +533,7 @@ def _standard_errors(theta: np.ndarray, bins: _Bins, projector: np.ndarray) -> F
     gradient, hessian = _derivatives(theta, bins, r, square)
     _, information = _free(theta, gradient, -hessian, projector)
     curvature, directions = np.linalg.eigh(information)
-    known: np.ndarray = curvature > 1e-7
+    known = curvature > 1e-7
     inverse = np.where(known, 1 / np.where(known, curvature, 1), 0)
     covariance = (directions * inverse[:, None]) @ directions.swapaxes(1, 2)
     unknown = projector - (directions * known[:, None]) @ directions.swapaxes(1, 2)
@@ -549,7 +549,7 @@ def _standard_errors(theta: np.ndarray, bins: _Bins, projector: np.ndarray) -> F
     squares, hidden = of_each(covariance), of_each(unknown)
     squares[:, 2] *= np.exp(2 * theta[:, 2])
     hidden[:, 0] /= np.maximum(weight**2, 1e-300)
-    certain = (hidden < 1e-6) & (curvature > -1e-7).all(axis=1)[:, None, None]
+    certain = (hidden < 1e-6) & np.all(curvature > -1e-7, axis=1, keepdims=True)[:, None]
     return np.where(certain, np.sqrt(np.maximum(squares, 0)), np.nan)
 
 

@@ -136,7 +136,7 @@ def summary(result: xr.Dataset) -> Summary:
     rank = others.effective_rank.sel(matrix=name).dropna("step")
     full = int(others.singular_value.sel(matrix=name).isel(step=-1).count())
     first, last = float(rank[0]), float(rank[-1])
-    values = {"matrix": name, "first": first, "final": last, "fell": int((change < 0).sum())}
+    values = {"matrix": name, "first": first, "final": last, "fell": int((change < -LEAST_CHANGE).sum())}
     flat = int((result.effective_rank.sel(matrix=heads).isel(step=-1) < ONE).sum())
     of_heads = f" Of the heads' matrices **{flat} of {len(heads)}** end with one direction." if flat else ""
     if not fell:

@@ -95,6 +95,14 @@ def test_the_sentence_names_the_matrix_that_fell_furthest_and_when(make_run):
     assert "fell furthest in W_U: from **7.0** to **1.0** of 7, half of it by step **10**" in said.sentence
 
 
+def test_a_multiple_of_the_weights_has_not_fallen(make_run):
+    weights = mlp_weights(PLANTED)
+    run = make_run({0: weights, 10: {name: 1.1 * value for name, value in weights.items()}}, TASK, MLP)
+    said = summary("spectral", run.measure("spectral"))
+    assert said.values["fell"] == 0
+    assert "fell" not in said.sentence
+
+
 def test_heads_of_one_direction_are_counted(make_run):
     weights = transformer(modular_arithmetic(p=7), **TRANSFORMER).initial(0)
     weights["blocks.0.attn.W_Q"][1] = torch.outer(torch.arange(8.0), torch.arange(4.0))
@@ -110,5 +118,6 @@ def test_zeros_and_weights_that_are_no_numbers_have_no_rank(make_run):
     with pytest.warns(UserWarning, match="not finite"):
         result = run.measure("spectral")
     assert result.effective_rank.notnull().all("matrix").values.tolist() == [True, False, False]
-    assert "no rank" in summary("spectral", result).sentence
+    assert "no rank" in summary("spectral", result.sel(step=[2])).sentence
+    assert "effective rank of" in summary("spectral", result).sentence  # of the step that has one
     assert len(panels("spectral", result)) == 3

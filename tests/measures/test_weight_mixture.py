@@ -402,3 +402,20 @@ def test_on_the_shipped_run_the_fourier_coefficients_become_mixtures(shipped):
     for name in ("embed.W_E", "unembed.W_U"):
         assert float(margin.sel(parameter=name)[0]) == 0
         assert int(shipped.farthest_step.sel(parameter=name)) < 6300
+
+
+def test_huge_weights_and_the_rounding_of_equal_ones_have_no_numbers(make_run, shapes):
+    huge = {name: 1e160 * value for name, value in gaussians(shapes).items()}
+    equal = {name: torch.full(shape, 0.3, dtype=torch.float64) for name, shape in shapes.items()}
+    result = make_run({0: gaussians(shapes), 1: huge, 2: equal}, TASK, MODEL).measure("weight_mixture")
+    assert result.margin_per_weight.notnull().all("parameter").values.tolist() == [True, False, False]
+    assert result.margin_per_weight.sel(step=[1, 2]).isnull().all()
+
+
+def test_coefficients_fewer_than_64_are_left_out_too(make_run):
+    task, model = {"modular_arithmetic": {"p": 7}}, {"mlp": {"d_model": 9, "d_mlp": 16}}
+    weights = gaussians(make_run({}, task, model, name="none").architecture.shapes)
+    found = make_run({0: weights}, task, model)[0].measure("weight_mixture")
+    assert "unembed.W_U" in found.parameter  # 112 weights, 96 coefficients
+    assert "fourier_W_U" in found.parameter
+    assert not [name for name in found.parameter if name.startswith("fourier_W_E")]  # 63 weights, 54 coefficients
