@@ -250,10 +250,11 @@ def figure(result: xr.Dataset) -> list[Curves | Bars]:
         Curves(
             "Hessian over Gauss–Newton",
             {
-                "largest eigenvalue": (result.largest / result.gauss_newton_largest)[:, 0],
-                "trace": result.trace / result.gauss_newton_trace,
+                "largest eigenvalue": _plain((result.largest / result.gauss_newton_largest)[:, 0]),
+                "trace": _plain(result.trace / result.gauss_newton_trace),
             },
             width="half",
+            errors={"trace": _error_of_ratio(result)},
         ),
         Curves(
             f"Share of the trace in the {len(places)} largest",
@@ -272,6 +273,16 @@ def figure(result: xr.Dataset) -> list[Curves | Bars]:
         Bars("Eigenvalues at this step, as shares of the trace", of_trace, percent=True),
         Bars("Gauss–Newton, as shares of its trace", of_gauss_newton, percent=True),
     ]
+
+
+def _plain(ratio: xr.DataArray) -> xr.DataArray:
+    return ratio.assign_attrs(units="")
+
+
+def _error_of_ratio(result: xr.Dataset) -> xr.DataArray:
+    """Of the two traces, whose probes are independent."""
+    shares = [result.trace_se / result.trace, result.gauss_newton_trace_se / result.gauss_newton_trace]
+    return result.trace / result.gauss_newton_trace * np.hypot(*shares)
 
 
 def _shares(values: xr.DataArray, trace: xr.DataArray, error: xr.DataArray) -> xr.DataArray:

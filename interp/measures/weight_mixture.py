@@ -509,7 +509,8 @@ def _stand_apart(one: xr.Dataset) -> bool:
     if not (last.mixture and last.side_mean > 0):
         return False
     centre, side = float(last.centre_weight), float(last.side_mean)
-    variances = np.array([float(last[name]) for name in ("side_variance", "centre_variance", "side_variance")])
+    centre_variance = last.centre_variance.fillna(last.side_variance)  # none of a centre without weight
+    variances = np.array([float(last.side_variance), float(centre_variance), float(last.side_variance)])
     mixture = Mixture(np.array([1 - centre, 2 * centre, 1 - centre]) / 2, np.array([-side, 0, side]), variances)
     density = mixture.log_density(np.linspace(0, side, PLACES))
     return bool(density.min() < density[-1] - math.log(2))
