@@ -118,21 +118,10 @@ def steps(run: Run) -> list[int]:
 
 
 def figure(result: xr.Dataset) -> list[Curves]:
+    arrays = {"Keskar sharpness φ": "sharpness", "The rise as a multiple of the loss": "relative_rise"}
     return [
-        Curves(
-            "Keskar sharpness φ",
-            {"all": result.sharpness},
-            log=True,
-            width="half",
-            errors={"all": result.sharpness_se},
-        ),
-        Curves(
-            "The rise as a multiple of the loss",
-            {"all": result.relative_rise},
-            log=True,
-            width="half",
-            errors={"all": result.relative_rise_se},
-        ),
+        Curves(title, {"all": result[name]}, log=True, width="half", errors={"all": result[f"{name}_se"]})
+        for title, name in arrays.items()
     ]
 
 
