@@ -10,10 +10,11 @@ from torch import Tensor
 
 from interp.maths.curvature import Product
 
-ROOM = 48
+ROOM = 96
 """Vectors held at most; where there would be more, the search goes on with those at the ends."""
-SPARE = 2
-"""Vectors next to the largest that the next search starts from too: one of them may have overtaken."""
+SPARE, SPARE_SMALLEST = 2, 8
+"""Vectors next to the largest, and to the smallest, that the next search starts from too: one of them may overtake. A
+negative end is dense, so more of them may."""
 EXPLORED = 8
 """Products with a vector drawn at random."""
 SHORT = 4096
@@ -32,7 +33,7 @@ class Eigenpairs:
     vectors: Float[Tensor, "largest n"]
     """Those of the largest, orthonormal"""
     start: Float[Tensor, "vector n"]
-    """All that were looked for and a few more, for a search in a matrix near this one"""
+    """For a search in a matrix near this one: the largest and `SPARE` more, then the smallest and a few more"""
     converged: bool
     """Whether every residual is as small as was asked, or as rounding lets it be"""
     products: int
@@ -60,7 +61,7 @@ def extreme_eigenpairs(
     the search ends with the residuals it has. Raises ValueError where `start` has fewer independent rows than
     eigenvalues are asked for, FloatingPointError where a product is not finite.
     """
-    space = _Space(product, start, max(ROOM, 4 * (largest + smallest + SPARE)))
+    space = _Space(product, start, max(ROOM, 4 * (largest + smallest + SPARE), len(start)))
     wanted = largest + smallest
     if space.size < wanted:
         raise ValueError(f"{space.size} independent vectors to start from, {wanted} eigenvalues asked for")
@@ -87,14 +88,15 @@ def extreme_eigenpairs(
             space.explore()
             explored = True
         missing = everything  # what had converged is looked at again in the space as it is now
-    spare = [place for place in range(space.size - largest - 1, -1, -1)[:SPARE] if place >= smallest]
+    upper = [*ends[:largest], *range(space.size - largest - 1, smallest - 1, -1)[:SPARE]]
+    lower = [*range(space.size - len(upper))[: smallest + SPARE_SMALLEST if smallest else 0]]
     return Eigenpairs(
         largest=values[ends[:largest]],
         smallest=values[ends[largest:]],
         largest_residual=sizes[:largest],
         smallest_residual=sizes[largest:],
         vectors=space.vectors(mix[:, ends[:largest]]),
-        start=space.vectors(mix[:, ends[:largest] + spare + ends[largest:]]),
+        start=space.vectors(mix[:, upper + lower]),
         converged=not bool(far.any()),
         products=space.products,
     )

@@ -92,6 +92,26 @@ def test_warm_and_cold_agree_where_an_eigenvalue_has_overtaken():
     torch.testing.assert_close(warm.largest, after.sort(descending=True).values[:5], rtol=1e-6, atol=0)
 
 
+@pytest.mark.parametrize("place", [1, 3, 8, 14])
+def test_two_that_are_followed_at_a_dense_negative_end_find_the_one_that_has_overtaken(place):
+    """All that is negative is small beside the positive bulk, so that products with anything else lead away from it."""
+    before = torch.linspace(-0.01, 5, N, dtype=torch.float64) ** 3
+    before[:20] = -torch.linspace(0.01, 0.001, 20, dtype=torch.float64)
+    after = before.clone()
+    after[place] = -0.013
+    cold = extreme_eigenpairs(bowl(before)[0], drawn(9), 5, 2, smallest_tolerance=0.1)
+    warm = extreme_eigenpairs(bowl(after)[0], cold.start, 5, 2, smallest_tolerance=0.1)
+    torch.testing.assert_close(warm.smallest[0], after[place], rtol=0.1, atol=0)
+
+
+def test_a_search_that_starts_from_every_direction_misses_none():
+    values = SPECTRA["dense"]
+    found = extreme_eigenpairs(bowl(values)[0], torch.eye(N, dtype=torch.float64), 5, 2)
+    assert found.products == N
+    torch.testing.assert_close(found.largest, values.flip(0)[:5])
+    torch.testing.assert_close(found.smallest, values[:2])
+
+
 def test_a_search_that_may_not_go_on_says_how_far_it_came():
     product, _ = bowl(SPECTRA["dense"])
     found = extreme_eigenpairs(product, drawn(8), 5, most=20)

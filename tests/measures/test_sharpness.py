@@ -144,6 +144,19 @@ def test_a_warm_and_a_cold_start_agree(shipped):
     assert warm.products < cold.products
 
 
+@pytest.mark.parametrize(("d_mlp", "tolerance"), [(16, 1e-4), (48, 0.1)])
+def test_from_an_unrelated_network_the_most_negative_eigenvalue_is_that_of_the_whole_hessian(
+    make_run, d_mlp, tolerance
+):
+    sizes = {**SMALL, "d_mlp": d_mlp}
+    weights = {seed: transformer(modular_arithmetic(p=11), **sizes).initial(seed) for seed in (0, 1)}
+    run = make_run(weights, SPLIT, {"transformer": sizes})
+    found = sharpness(run[1], sharpness(run[0]))
+    assert float(found.most_negative) == pytest.approx(
+        float(torch.linalg.eigvalsh(whole_hessian(run[1])[0])[0]), rel=tolerance
+    )
+
+
 def test_residuals_are_within_what_was_asked(shipped):
     found = sharpness(shipped[6000], largest=7, tolerance=1e-4, most_negative_tolerance=0.1)
     assert found.largest.shape == found.gauss_newton_largest.shape == (7,)
@@ -172,7 +185,7 @@ def test_where_float32_sees_other_neurons_active_the_forward_pass_is_float64(mak
 
 def test_more_eigenvalues_than_there_can_be_are_refused_in_one_line(make_run):
     run = make_run({0: fresh(0)}, SPLIT, {"transformer": SMALL})
-    with pytest.raises(InterpError, match="largest is 1000; of 752 weights give 749 or less"):
+    with pytest.raises(InterpError, match="largest is 1000; of 752 weights give 748 or less"):
         sharpness(run[0], largest=1000)
 
 
