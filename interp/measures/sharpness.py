@@ -85,7 +85,7 @@ def sharpness(
     previous: Sharpness | None = None,
     largest: PositiveInt = 5,
     tolerance: Tolerance = 1e-3,
-    most_negative_tolerance: Tolerance = 0.1,
+    most_negative_tolerance: Tolerance = 0.05,
     probes: Probes = 10,
     seed: Seed = 0,
 ) -> Sharpness:
@@ -99,8 +99,8 @@ def sharpness(
     Hessian and Gauss–Newton matrix act on vectors by exact differentiation; the `largest` eigenvalues of either come
     from a block search that starts from the vectors of the checkpoint before, until ‖Hv - λv‖ ≤ `tolerance` λ. The
     negative end is dense, so two are followed there, to a residual of `most_negative_tolerance`, and the first is told:
-    it may be too near 0 by up to that share, wherever the search started (7 % at the worst of 532 searches in networks
-    of 1,100 to 2,400 weights, 1 % on the run that ships). Among 1,000 weights or fewer all are found. Traces are
+    it may be too near 0 by up to that share, wherever the search started (3 % at the worst of 532 searches in networks
+    of 1,100 to 2,400 weights, and on the run that ships). Among 1,000 weights or fewer all are found. Traces are
     Hutchinson's, with `probes` probes, outside the eigenvectors found; the bars are their standard errors. Shares of a
     trace are left out where it is not clearly above 0, or less than what it holds. The forward pass is float32 where
     float64 agrees along the eigenvectors to 1e-5; what depends on the logits alone is float64 always. Where the split

@@ -144,7 +144,7 @@ def test_a_warm_and_a_cold_start_agree(shipped):
     assert warm.products < cold.products
 
 
-@pytest.mark.parametrize(("d_mlp", "tolerance"), [(16, 1e-4), (48, 0.1)])
+@pytest.mark.parametrize(("d_mlp", "tolerance"), [(16, 1e-4), (48, 0.05)])
 def test_from_an_unrelated_network_the_most_negative_eigenvalue_is_that_of_the_whole_hessian(
     make_run, d_mlp, tolerance
 ):
