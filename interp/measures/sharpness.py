@@ -123,7 +123,9 @@ def sharpness(
     precise = Curvature(found.logits, found.weights, found.answers, exact)
     quick = Curvature(found.logits, found.weights.float(), found.answers, exact)
     tolerances = (tolerance, most_negative_tolerance)
-    start, gauss_newton_start = (previous._start, previous._gauss_newton_start) if previous else (None, None)
+    start = gauss_newton_start = None
+    if previous and len(previous.largest) >= largest:
+        start, gauss_newton_start = previous._start, previous._gauss_newton_start
     if len(found.weights) <= FEW_WEIGHTS:
         start = gauss_newton_start = torch.eye(len(found.weights))
     elif start is None:

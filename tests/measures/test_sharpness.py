@@ -157,6 +157,22 @@ def test_from_an_unrelated_network_the_most_negative_eigenvalue_is_that_of_the_w
     )
 
 
+def test_a_checkpoint_before_of_which_fewer_were_found_is_no_start(shipped):
+    found = sharpness(shipped[6000], sharpness(shipped[6050], largest=1), largest=5)
+    torch.testing.assert_close(found.largest, sharpness(shipped[6000]).largest, rtol=0, atol=0)
+
+
+def test_weights_of_zero_are_a_saddle(make_run):
+    """Logits are then W_U times the residual stream, which both are zero: each of its 8 dimensions gives one ±λ."""
+    run = make_run({0: {name: 0 * value for name, value in fresh(0).items()}}, SPLIT, {"transformer": SMALL})
+    found = sharpness(run[0], largest=12)
+    highest = torch.full((8,), float(-found.most_negative), dtype=torch.float64)
+    assert highest[0] > 0.1
+    torch.testing.assert_close(found.largest, torch.cat([highest, torch.zeros(4).double()]), rtol=1e-6, atol=1e-9)
+    assert (found.gauss_newton_largest == 0).all()
+    assert found.gradient_norm == 0
+
+
 def test_residuals_are_within_what_was_asked(shipped):
     found = sharpness(shipped[6000], largest=7, tolerance=1e-4, most_negative_tolerance=0.1)
     assert found.largest.shape == found.gauss_newton_largest.shape == (7,)
