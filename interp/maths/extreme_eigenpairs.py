@@ -33,7 +33,7 @@ class Eigenpairs:
     vectors: Float[Tensor, "largest n"]
     """Those of the largest, orthonormal"""
     start: Float[Tensor, "vector n"]
-    """For a search in a matrix near this one: the largest and `SPARE` more, then the smallest and a few more"""
+    """For a search in a matrix near this one: the largest and `SPARE` more, the smallest and `SPARE_SMALLEST` more"""
     converged: bool
     """Whether every residual is as small as was asked, or as rounding lets it be"""
     products: int
@@ -177,6 +177,8 @@ class _Space:
                 break
         columns, triangle = torch.linalg.qr(vectors.T)
         new = columns.T[(triangle.diagonal().abs() > smallest)[: columns.shape[1]]]
+        # among rows that hardly differ from one another, QR makes the rounding along the basis large
+        new = torch.linalg.qr((new - (new @ basis.T) @ basis).T).Q.T
         return new / new.double().norm(dim=1, keepdim=True).to(new)
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from interp.maths.extreme_eigenpairs import extreme_eigenpairs
+from interp.maths.extreme_eigenpairs import _Space, extreme_eigenpairs
 
 N = 300
 
@@ -110,6 +110,15 @@ def test_a_search_that_starts_from_every_direction_misses_none():
     assert found.products == N
     torch.testing.assert_close(found.largest, values.flip(0)[:5])
     torch.testing.assert_close(found.smallest, values[:2])
+
+
+def test_rows_that_hardly_differ_leave_the_space_orthonormal_in_float32():
+    product, directions = bowl(spread())
+    space = _Space(product, drawn(8, dtype=torch.float32), 48)
+    rows = directions.T[:1].float() + 5e-4 * drawn(5, seed=3, dtype=torch.float32) / N**0.5
+    space.widen(rows)
+    basis = space.vectors(torch.eye(space.size, dtype=torch.float64)).double()
+    torch.testing.assert_close(basis @ basis.T, torch.eye(len(basis), dtype=torch.float64), rtol=0, atol=1e-6)
 
 
 def test_a_search_that_may_not_go_on_says_how_far_it_came():
