@@ -15,7 +15,7 @@ ROOM = 96
 SPARE, SPARE_SMALLEST = 2, 8
 """Vectors next to the largest, and to the smallest, that the next search starts from too: one of them may overtake. A
 negative end is dense, so more of them may."""
-EXPLORED = 8
+EXPLORED = 24
 """Products with a vector drawn at random."""
 SHORT = 4096
 """Terms of an inner product that are added up in the precision of the vectors."""
