@@ -15,8 +15,8 @@ ROOM = 96
 SPARE, SPARE_SMALLEST = 2, 8
 """Vectors next to the largest, and to the smallest, that the next search starts from too: one of them may overtake. A
 negative end is dense, so more of them may."""
-EXPLORED = 24
-"""Products with a vector drawn at random."""
+EXPLORED, EXPLORED_SMALLEST = 8, 24
+"""Products with a vector drawn at random, and where a negative end is looked for."""
 SHORT = 4096
 """Terms of an inner product that are added up in the precision of the vectors."""
 
@@ -85,7 +85,7 @@ def extreme_eigenpairs(
         if missing.all() and (explored or space.products >= most):
             break
         if missing.all():
-            space.explore()
+            space.explore(EXPLORED_SMALLEST if smallest else EXPLORED)
             explored = True
         missing = everything  # what had converged is looked at again in the space as it is now
     upper = [*ends[:largest], *range(space.size - largest - 1, smallest - 1, -1)[:SPARE]]
@@ -114,7 +114,7 @@ class _Space:
         self.room = room
         self.size = self.products = 0
         self._product = product
-        self._basis = start.new_empty(room + EXPLORED, start.shape[1])
+        self._basis = start.new_empty(room + EXPLORED_SMALLEST, start.shape[1])
         self._images = torch.empty_like(self._basis)
         self._within = torch.zeros(len(self._basis), len(self._basis), dtype=torch.float64)
         self.widen(start)
@@ -137,10 +137,10 @@ class _Space:
         self.products += len(new)
         return len(new)
 
-    def explore(self) -> None:
+    def explore(self, products: int) -> None:
         """By what A makes of a vector drawn at random, again and again."""
         vector = torch.rand(1, self._basis.shape[1], generator=torch.Generator().manual_seed(0)).to(self._basis) - 0.5
-        for _ in range(EXPLORED):
+        for _ in range(products):
             if not self.widen(vector):
                 return
             vector = self._images[self.size - 1 : self.size]

@@ -26,8 +26,8 @@ from interp.measures._train_loss import trained
 from interp.measures._visits import around_grokking
 from interp.summaries import Summary, number
 
-FEW_WEIGHTS = 1_000
-"""Where there are no more, the search starts from every direction and cannot miss one."""
+FEW_WEIGHTS, FEW_PER_EIGENVALUE = 1_000, 4
+"""Where there are no more, or no more for each eigenvalue asked for, the search starts from every direction."""
 LEAST_PRODUCTS = 1_500
 """A search may take so many at the least."""
 NEGATIVE = 2
@@ -67,7 +67,7 @@ class Sharpness:
     gradient_norm: Float[Tensor, ""]
     """L2 norm of the train loss's gradient [nats]"""
     gradient_overlap: Float[Tensor, ""]
-    """Share of the gradient's square along the eigenvectors of the largest eigenvalues"""
+    """Share of the gradient's square along the eigenvectors of the largest eigenvalues; none without a gradient"""
     converged: bool
     """Every residual is as small as was asked, or as rounding lets it be"""
     products: int
@@ -124,29 +124,39 @@ def sharpness(
     precise = Curvature(found.logits, found.weights, found.answers, exact)
     quick = Curvature(found.logits, found.weights.float(), found.answers, exact)
     tolerances = (tolerance, most_negative_tolerance)
-    start = gauss_newton_start = None
-    if previous and len(previous.largest) >= largest:
-        start, gauss_newton_start = previous._start, previous._gauss_newton_start
-    few = len(found.weights) <= FEW_WEIGHTS
-    if few:
-        start = gauss_newton_start = torch.eye(len(found.weights))
-    elif start is None:
-        generator = torch.Generator().manual_seed(seed)
-        start = torch.randn(largest + SPARE + NEGATIVE, len(found.weights), generator=generator)
+    before = (previous._start, previous._gauss_newton_start) if previous else (None, None)
+    starts = _starts(len(found.weights), largest, *before, seed)
     spent = 0
     with contextlib.suppress(FloatingPointError):
-        ends = _ends(quick, start, gauss_newton_start, largest, *tolerances)
+        ends = _ends(quick, *starts, largest, *tolerances)
         spent = ends.products + 1
         if agree(ends.hessian, precise):
             return _described(quick, precise, ends, 32, spent, probes, seed)
-        if not few:
-            start, gauss_newton_start = ends.hessian.start, ends.gauss_newton.start
+        starts = _starts(len(found.weights), largest, ends.hessian.start, ends.gauss_newton.start, seed)
     try:
-        ends = _ends(precise, start, gauss_newton_start, largest, *tolerances)
+        ends = _ends(precise, *starts, largest, *tolerances)
     except FloatingPointError:
         warnings.warn(f"sharpness: at step {checkpoint.step:,} the curvature overflows", stacklevel=2)
         return _unknown(largest, seed)
     return _described(precise, precise, ends, 64, spent + ends.products, probes, seed)
+
+
+def _starts(
+    weights: int,
+    largest: int,
+    start: Float[Tensor, "_ _"] | None,
+    gauss_newton_start: Float[Tensor, "_ _"] | None,
+    seed: int,
+) -> tuple[Float[Tensor, "vector weight"], Float[Tensor, "other weight"] | None]:
+    """For the searches in H and in G: those given, where they are enough and of as many weights."""
+    if weights <= max(FEW_WEIGHTS, FEW_PER_EIGENVALUE * largest):
+        return torch.eye(weights), torch.eye(weights)
+    if start is not None and gauss_newton_start is not None:
+        rows, columns = gauss_newton_start.shape
+        if rows >= largest + SPARE and columns == weights:
+            return start, gauss_newton_start
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(largest + SPARE + NEGATIVE, weights, generator=generator), None
 
 
 @dataclass(frozen=True)
