@@ -11,7 +11,6 @@ import glob
 import json
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -21,11 +20,13 @@ import h5py
 import numpy as np
 import xarray as xr
 
-from interp import lookup, netcdf, storage
+from interp import lookup, netcdf, parts, storage
 from interp import schema as schemas
+from interp.chains import Chain
 from interp.checkpoints import Run
 from interp.errors import DamagedError, InterpError
 from interp.fingerprints import Reads
+from interp.parts import Row
 from interp.schema import Schema
 
 WHOLE_RUN = -1
@@ -39,14 +40,6 @@ ROWS_AT_ONCE = 64
 def opened(path: Path) -> xr.Dataset:
     """A kept result, its arrays read when they are used."""
     return xr.open_dataset(path, engine="h5netcdf", drop_variables=[READS], decode_timedelta=False)
-
-
-@dataclass(frozen=True)
-class Row:
-    """One answer of a measure: arrays by field, None where the weights were not finite."""
-
-    values: dict[str, np.ndarray] | None
-    reads: Reads
 
 
 class Kept:
@@ -80,10 +73,8 @@ class Kept:
         """Whether the file holds every array of these rows, over the axes it should have."""
         with contextlib.suppress(Exception):  # of damaged HDF5, anything
             if path != self.file:
-                rows = _read_part(path, self.schema).values()
-                whole = [row.values for row in rows if row.values is not None]
-                fields = self.schema.fields
-                return all(values[field.name].ndim == len(field.axes) for values in whole for field in fields)
+                values = parts.read(path, self.schema).values
+                return not values or all(values[field.name].ndim == len(field.axes) for field in self.schema.fields)
             with _netcdf(path) as file:
                 axes = {field.name: self._lead(field) + field.axes for field in self.schema.fields}
                 axes |= {field.name: field.axes for field in schemas.of_over_run(self.measure).fields}
@@ -108,26 +99,14 @@ class Kept:
     def options_digest(self) -> str:
         return json.dumps(self.options, sort_keys=True, default=str)
 
-    def write_part(self, rows: dict[int, Row]) -> None:
-        """Store finished rows in one file of their own."""
-        first = next(iter(rows))
-        whole = [row.values for row in rows.values() if row.values is not None]
-        stacked = {
-            field.name: np.stack([values[field.name] for values in whole])
-            for field in self.schema.fields
-            if whole and field.kind != "U"
-        }
-        texts = {
-            field.name: [values[field.name].tolist() for values in whole]
-            for field in self.schema.fields
-            if field.kind == "U"
-        }
-        content = {
-            "rows": [{"step": step, "blank": row.values is None, "reads": row.reads} for step, row in rows.items()],
-            "texts": texts,
-        }
-        name = "run" if first == WHOLE_RUN else f"{first:09d}"
-        storage.write_arrays(self.parts / f"{name}.safetensors", stacked, content)
+    def write_part(self, step: int, row: Row) -> None:
+        """Store a finished row in a file of its own."""
+        name = "run" if step == WHOLE_RUN else f"{step:09d}"
+        parts.write(self.parts / f"{name}.safetensors", self.schema, row, step)
+
+    def chain(self, block: int) -> Chain:
+        """Of the rows in a block of steps, each of which starts from the one before."""
+        return Chain(self.parts / f"{block}.chain", self.measure)
 
     def merge(self, run: Run, steps: Sequence[int], places: dict[int, Path], attributes: dict[str, str]) -> None:
         """Write the file from the rows at `steps`, and remove the parts."""
@@ -250,7 +229,6 @@ class _Rows:
         self.schema = schema
         self.places = places
         self.reads: dict[int, Reads] = {}
-        self._part: tuple[Path, dict[int, Row]] | None = None
         self._file: Any = None
 
     def pattern(self, steps: Sequence[int]) -> dict[str, np.ndarray] | None:
@@ -260,17 +238,12 @@ class _Rows:
     def __getitem__(self, step: int) -> Row:
         path = self.places[step]
         try:
-            row = self._from_file(path, step) if path.suffix == ".nc" else self._from_part(path)[step]
+            row = self._from_file(path, step) if path.suffix == ".nc" else parts.read(path, self.schema)
         except Exception as error:  # of damaged HDF5, anything, MemoryError too where it lies about a size
             path.unlink(missing_ok=True)
             raise DamagedError(f"{path} could not be read ({error}); start again to compute it anew") from error
         self.reads[step] = row.reads
         return row
-
-    def _from_part(self, path: Path) -> dict[int, Row]:
-        if self._part is None or self._part[0] != path:
-            self._part = path, _read_part(path, self.schema)
-        return self._part[1]
 
     def _from_file(self, path: Path, step: int) -> Row:
         if self._file is None:
@@ -298,30 +271,12 @@ class _Rows:
             self._file[0].close()
 
 
-def _read_part(path: Path, schema: Schema) -> dict[int, Row]:
-    arrays, content = storage.read_arrays(path)
-    rows: dict[int, Row] = {}
-    whole = 0
-    for entry in content["rows"]:
-        values = None
-        if not entry["blank"]:
-            values = {
-                field.name: np.asarray(content["texts"][field.name][whole], np.str_)
-                if field.kind == "U"
-                else np.asarray(arrays[field.name][whole])
-                for field in schema.fields
-            }
-            whole += 1
-        rows[entry["step"]] = Row(values, entry["reads"])
-    return rows
-
-
 def _reads_in(path: Path) -> dict[int, Reads]:
     """Each row's reads; none where the file is not there, damaged, or not of ours: its rows are computed again."""
     try:
         if path.suffix == ".safetensors":
-            content = storage.read_about(path)
-            return {int(entry["step"]): dict(entry["reads"]) for entry in content["rows"]}
+            step, reads = parts.read_about(path)
+            return {int(step): reads}
         with _netcdf(path) as file:
             content = json.loads(bytes(file[READS][...]))
         notes = content["notes"]

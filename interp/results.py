@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import itertools
 import json
 import tempfile
 import warnings
@@ -24,7 +25,8 @@ from interp import denormals, fingerprints, lookup, schema, storage, workers
 from interp import steps as choosing
 from interp.checkpoints import Checkpoint, Run
 from interp.errors import DamagedError, InterpError
-from interp.kept import WHOLE_RUN, Kept, Row, opened
+from interp.kept import WHOLE_RUN, Kept, opened
+from interp.parts import Row
 
 if TYPE_CHECKING:
     from interp.summaries import Summary
@@ -154,8 +156,7 @@ def _bring_up_to_date(
     """Compute what is missing. Raises DamagedError where that was in vain: a file was replaced or lost meanwhile."""
     rows = {one.label: _steps_of(one, run, steps) for one in wanted}
     good = {label: result.good(run) for label, result in kept.items()}
-    missing = {label: [step for step in rows[label] if step not in good[label]] for label in kept}
-    blocks = _blocks(wanted, rows, missing)
+    blocks = _blocks(kept, rows, good)
     blank = _visit_all(run, wanted, folder, blocks, jobs, progress)
     if blank:
         warnings.warn(f"{run.name}: the weights at {choosing.listed(blank)} are not finite", stacklevel=4)
@@ -182,17 +183,24 @@ def _steps_of(one: Ask, run: Run, steps: choosing.Steps) -> list[int]:
     return [step for step in asked if step in chosen] or asked[-1:]
 
 
-def _blocks(wanted: list[Ask], rows: dict[str, list[int]], missing: dict[str, list[int]]) -> list[dict[str, list[int]]]:
+def _blocks(
+    kept: Mapping[str, Kept], rows: dict[str, list[int]], good: Mapping[str, Mapping[int, Path]]
+) -> list[dict[str, list[int]]]:
     """The work, label -> steps, in pieces that share no checkpoint."""
     blocks: dict[int, dict[str, list[int]]] = {}
-    for one in wanted:
-        for step in missing[one.label]:
-            number = WHOLE_RUN if step == WHOLE_RUN else step // STEPS_PER_BLOCK
-            blocks.setdefault(number, {}).setdefault(one.label, []).append(step)
-        if schema.takes_previous(one.measure):  # a chain is computed whole: its rows start from one another
-            for number in {step // STEPS_PER_BLOCK for step in missing[one.label]}:
-                blocks[number][one.label] = [step for step in rows[one.label] if step // STEPS_PER_BLOCK == number]
+    for label, result in kept.items():
+        for number, steps in itertools.groupby(rows[label], _block):
+            if schema.takes_previous(result.measure):
+                missing = result.chain(number).rest(list(steps), good[label])
+            else:
+                missing = [step for step in steps if step not in good[label]]
+            if missing:
+                blocks.setdefault(number, {})[label] = missing
     return [blocks[number] for number in sorted(blocks)]
+
+
+def _block(step: int) -> int:
+    return WHOLE_RUN if step == WHOLE_RUN else step // STEPS_PER_BLOCK
 
 
 def _visit_all(
@@ -249,8 +257,12 @@ def _visit(
     """Compute and store the rows of one block; the steps at which the weights are not finite."""
     todo = [one for one in wanted if one.label in block]
     results = {one.label: Kept(folder, one.label, one.measure, one.options) for one in todo}
-    chains: dict[str, dict[int, Row]] = {one.label: {} for one in todo if schema.takes_previous(one.measure)}
-    previous: dict[str, Any] = {}
+    chains = {
+        one.label: results[one.label].chain(_block(block[one.label][0]))
+        for one in todo
+        if schema.takes_previous(one.measure)
+    }
+    previous = {label: chain.previous() for label, chain in chains.items()}
     blank: set[int] = set()
     with _one_thread():
         for step in _visited(block) or [WHOLE_RUN]:
@@ -259,17 +271,17 @@ def _visit(
                 if step not in block[one.label]:
                     continue
                 with denormals.flushed():
-                    row, previous[one.label] = _row(run, subject, one, results[one.label], previous.get(one.label))
+                    row, answer = _row(run, subject, one, results[one.label], previous.get(one.label))
                 if row.values is None:
                     blank.add(step)
+                results[one.label].write_part(step, row)
                 if one.label in chains:
-                    chains[one.label][step] = row
-                else:
-                    results[one.label].write_part({step: row})
+                    previous[one.label] = answer
+                    chains[one.label].add(step, answer)
             if finished and step != WHOLE_RUN:
                 finished(1)
-        for label, rows in chains.items():
-            results[label].write_part(rows)
+    for chain in chains.values():
+        chain.end()
     return blank
 
 
@@ -350,6 +362,6 @@ def of_runs(one: Ask, runs: Sequence[Run], keep: Path | None) -> xr.Dataset:
         kept = Kept(keep or Path(temporary), one.label, one.measure, one.options)
         record = lookup.find("measures", one.measure)(list(runs), **one.options)
         row = Row(schema.values(kept.schema, record, one.measure), {"options": kept.options_digest})
-        kept.write_part({WHOLE_RUN: row})
+        kept.write_part(WHOLE_RUN, row)
         kept.merge(runs[0], [WHOLE_RUN], kept.good(runs[0]), _attributes(one, runs[0]))
         return opened(kept.file).load()

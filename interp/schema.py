@@ -16,6 +16,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal, get_origin
 
 import numpy as np
+import torch
 
 from interp import lookup
 from interp.errors import InterpError
@@ -35,7 +36,7 @@ class Field:
 
 @dataclass(frozen=True)
 class Schema:
-    """What one dataclass stores, in order; fields that begin with "_" are left out."""
+    """What one dataclass stores, in order."""
 
     fields: tuple[Field, ...]
 
@@ -92,26 +93,26 @@ def takes_previous(measure: str) -> bool:
     return "previous" in inspect.signature(lookup.find("measures", measure)).parameters
 
 
-def of_measure(measure: str) -> Schema:
-    """The schema of what `measure` returns."""
-    return _of_return(lookup.find("measures", measure), measure)
+def of_measure(measure: str, whole: bool = False) -> Schema:
+    """The schema of what `measure` returns; `whole` with the fields that begin with "_"."""
+    return of_dataclass(_returned(lookup.find("measures", measure), measure), whole)
 
 
 def of_over_run(measure: str) -> Schema:
     """The schema of what the measure's `over_run` returns; empty where it has none."""
     function = getattr(lookup.module_of("measures", measure), "over_run", None)
-    return _of_return(function, measure) if function else Schema(())
+    return of_dataclass(_returned(function, measure)) if function else Schema(())
 
 
-def _of_return(function: Any, measure: str) -> Schema:
+def _returned(function: Any, measure: str) -> type:
     returned = typing.get_type_hints(function).get("return")
-    if not hasattr(returned, "__dataclass_fields__"):
+    if not isinstance(returned, type) or not hasattr(returned, "__dataclass_fields__"):
         raise InterpError(f"measure {measure}: its return annotation should be a frozen dataclass")
-    return of_dataclass(returned)
+    return returned
 
 
 @functools.cache
-def of_dataclass(record: type) -> Schema:
+def of_dataclass(record: type, whole: bool = False) -> Schema:
     """Raises InterpError where a field's annotation cannot be stored."""
     hints = typing.get_type_hints(record)
     documented = _field_docstrings(record)
@@ -119,7 +120,7 @@ def of_dataclass(record: type) -> Schema:
         tuple(
             _field(record, field.name, hints[field.name], documented.get(field.name, ""))
             for field in fields(record)
-            if not field.name.startswith("_")
+            if whole or not field.name.startswith("_")
         )
     )
 
@@ -180,6 +181,19 @@ def values(schema: Schema, record: Any, measure: str) -> dict[str, np.ndarray]:
             if sizes.setdefault(axis, size) != size:
                 raise InterpError(f"measure {measure}: axis {axis} is {sizes[axis]} long, but {size} in {field.name}")
     return arrays
+
+
+def record(measure: str, values: dict[str, np.ndarray]) -> Any:
+    """What the measure returned, from the arrays of all its fields."""
+    returned = _returned(lookup.find("measures", measure), measure)
+    return returned(**{name: _value(values[name], hint) for name, hint in typing.get_type_hints(returned).items()})
+
+
+def _value(array: np.ndarray, hint: Any) -> Any:
+    """As its annotation says: a tensor, an array, labels, a text, a number."""
+    if hasattr(hint, "array_type"):
+        return array if issubclass(hint.array_type, np.ndarray) else torch.from_numpy(array)
+    return tuple(array.tolist()) if get_origin(hint) is tuple else array.item()
 
 
 def _array(value: Any, field: Field) -> np.ndarray:

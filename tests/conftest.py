@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 import torch
 import yaml
 
+from interp import lookup
 from interp.checkpoints import Run, open_run
 from interp.storage import Checkpoints
 
@@ -80,3 +82,37 @@ def reference() -> Path:
     if not folder:
         pytest.skip("INTERP_REFERENCE is not set: it names the folder of published networks")
     return Path(folder).resolve()
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Path]]:
+    """`install(package, {name: source})`: another package that adds these measures by entry points."""
+
+    def installed(package: str, sources: dict[str, str]) -> Path:
+        folder = tmp_path / package
+        folder.mkdir()
+        (folder / "__init__.py").touch()
+        (folder / "helpers.py").write_text("scale = 3\n")
+        for name, source in sources.items():
+            (folder / f"{name}.py").write_text(source)
+        info = tmp_path / f"{package}-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
+        lines = [f"{name} = {package}.{name}:{name}" for name in sources]
+        (info / "entry_points.txt").write_text("\n".join(["[interp.measures]", *lines, ""]))
+        monkeypatch.syspath_prepend(tmp_path)
+        forget()
+        return folder
+
+    yield installed
+    monkeypatch.undo()
+    for name in [name for name in sys.modules if name.startswith("elsewhere")]:
+        del sys.modules[name]
+    forget()
+
+
+def forget() -> None:
+    """Whatever was remembered about names and files."""
+    for function in vars(lookup).values():
+        if hasattr(function, "cache_clear"):
+            function.cache_clear()

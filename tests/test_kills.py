@@ -97,15 +97,12 @@ def test_twenty_kills_lose_nothing_and_leave_nobody(killed_folder: Path):
     for name, files in told["files"].items():
         assert files == told["files"]["uninterrupted"], name
     assert told["outlived_by"] == []
-    block = 10
     for analysis in told["analyses"]:
         computed = {name: collections.Counter(steps) for name, steps in analysis["computed"].items()}
         workers_killed = analysis["kills"] * analysis["jobs"]
         for name in (*ORDINARY, CHAIN):
             assert computed[name].keys() == set(STEPS)
-        for name in ORDINARY:
             assert computed[name].total() <= len(STEPS) + workers_killed
-        assert computed[CHAIN].total() <= len(STEPS) + workers_killed * block
 
 
 def test_workers_as_users_have_them_end_with_the_analysis(killed_folder: Path):

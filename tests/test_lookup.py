@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import ast
 import inspect
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +9,7 @@ import pytest
 from interp import fingerprints, lookup
 from interp.errors import InterpError
 from interp.lookup import OptionError
+from tests.conftest import forget
 
 FOREIGN = '''
 """A measure of somebody else."""
@@ -21,40 +21,6 @@ def {name}(checkpoint, power: float = 2.0):
     """Something of theirs."""
     return scale * power
 '''
-
-
-@pytest.fixture
-def install(tmp_path, monkeypatch):
-    """`install(package, {name: source})`: another package that adds these measures by entry points."""
-
-    def installed(package: str, sources: dict[str, str]) -> Path:
-        folder = tmp_path / package
-        folder.mkdir()
-        (folder / "__init__.py").touch()
-        (folder / "helpers.py").write_text("scale = 3\n")
-        for name, source in sources.items():
-            (folder / f"{name}.py").write_text(source)
-        info = tmp_path / f"{package}-1.0.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
-        lines = [f"{name} = {package}.{name}:{name}" for name in sources]
-        (info / "entry_points.txt").write_text("\n".join(["[interp.measures]", *lines, ""]))
-        monkeypatch.syspath_prepend(tmp_path)
-        forget()
-        return folder
-
-    yield installed
-    monkeypatch.undo()
-    for name in [name for name in sys.modules if name.startswith("elsewhere")]:
-        del sys.modules[name]
-    forget()
-
-
-def forget():
-    """Whatever was remembered about names and files."""
-    for function in vars(lookup).values():
-        if hasattr(function, "cache_clear"):
-            function.cache_clear()
 
 
 # Names.

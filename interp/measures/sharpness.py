@@ -36,6 +36,8 @@ Tolerance = Annotated[float, Field(gt=0, lt=1)]
 """Of a residual, as a share of the eigenvalue."""
 Probes = Annotated[int, Field(gt=0, le=1000)]
 """All are held at once."""
+NONE = torch.empty(0, 0)
+"""To start from"""
 AGREEMENT = 1e-5
 """Of float32 with float64, along the vectors found; where they differ more everything is done in float64."""
 
@@ -76,8 +78,8 @@ class Sharpness:
     """Precision of the forward pass, 32 or 64"""
     sampling_seed: int
     """Seed with which the probes of the traces were drawn"""
-    _start: Float[Tensor, "vector weight"] | None = None
-    _gauss_newton_start: Float[Tensor, "other weight"] | None = None
+    _start: Float[Tensor, "vector weight"]
+    _gauss_newton_start: Float[Tensor, "other weight"]
 
 
 def sharpness(
@@ -124,7 +126,7 @@ def sharpness(
     precise = Curvature(found.logits, found.weights, found.answers, exact)
     quick = Curvature(found.logits, found.weights.float(), found.answers, exact)
     tolerances = (tolerance, most_negative_tolerance)
-    before = (previous._start, previous._gauss_newton_start) if previous else (None, None)
+    before = (previous._start, previous._gauss_newton_start) if previous else (NONE, NONE)
     starts = _starts(len(found.weights), largest, *before, seed)
     spent = 0
     with contextlib.suppress(FloatingPointError):
@@ -144,17 +146,15 @@ def sharpness(
 def _starts(
     weights: int,
     largest: int,
-    start: Float[Tensor, "_ _"] | None,
-    gauss_newton_start: Float[Tensor, "_ _"] | None,
+    start: Float[Tensor, "_ _"],
+    gauss_newton_start: Float[Tensor, "_ _"],
     seed: int,
 ) -> tuple[Float[Tensor, "vector weight"], Float[Tensor, "other weight"] | None]:
     """For the searches in H and in G: those given, where they are enough and of as many weights."""
     if weights <= max(FEW_WEIGHTS, FEW_PER_EIGENVALUE * largest):
         return torch.eye(weights), torch.eye(weights)
-    if start is not None and gauss_newton_start is not None:
-        rows, columns = gauss_newton_start.shape
-        if rows >= largest + SPARE and columns == weights:
-            return start, gauss_newton_start
+    if len(gauss_newton_start) >= largest + SPARE and gauss_newton_start.shape[1] == weights:
+        return start, gauss_newton_start
     generator = torch.Generator().manual_seed(seed)
     return torch.randn(largest + SPARE + NEGATIVE, weights, generator=generator), None
 
@@ -253,6 +253,8 @@ def _unknown(largest: int, seed: int) -> Sharpness:
             "products": 0,
             "bits": 64,
             "sampling_seed": seed,
+            "_start": NONE,
+            "_gauss_newton_start": NONE,
         }
     )
 

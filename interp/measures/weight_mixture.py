@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -110,7 +110,8 @@ class WeightMixture:
     """Width of a bin, a power of two"""
     test_accuracy: Float[Tensor, ""]
     """Share of the test pairs answered right"""
-    _fits: Mapping[str, tuple[list[Mixture], Mixture]] = field(default_factory=dict)
+    _fits: Float[np.ndarray, "parameter fit number component"]
+    """Weights, means and variances of the best mixtures of 1, 2, … components, and of the symmetric one"""
 
 
 def weight_mixture(
@@ -167,14 +168,10 @@ def weight_mixture(
         for name, values in samples.items()
         if max(1e-6 * np.abs(values).max(), LEAST_SPAN) < np.ptp(values) < LARGEST_SPAN
     }
-    known = previous._fits if previous else {}
-    before = [known.get(name) for name in fitted]
-    fits = dict(
-        zip(fitted, fit_mixtures(list(fitted.values()), [one[0] if one else [] for one in before]), strict=True)
-    )
-    symmetric = dict(
-        zip(fitted, fit_symmetric(list(fitted.values()), [one[1] if one else None for one in before]), strict=True)
-    )
+    known = dict(zip(previous.parameter, previous._fits, strict=True)) if previous else {}
+    before = [[Mixture(*one[:, np.isfinite(one[0])]) for one in known.get(name, NO_FITS)] for name in fitted]
+    fits = dict(zip(fitted, fit_mixtures(list(fitted.values()), [one[:-1] for one in before]), strict=True))
+    symmetric = dict(zip(fitted, fit_symmetric(list(fitted.values()), [one[-1] for one in before]), strict=True))
     rows = [
         _row(values, fits[name], symmetric[name], least_margin) if name in fits else {}
         for name, values in samples.items()
@@ -191,7 +188,9 @@ def weight_mixture(
         histogram=torch.from_numpy(np.stack(counts)),
         bin_width=torch.tensor(widths, dtype=torch.float64),
         test_accuracy=checkpoint.measure("loss").test_accuracy,
-        _fits={name: ([one.mixture for one in fits[name]], symmetric[name].mixture) for name in fits},
+        _fits=np.stack(
+            [_numbers([*fits[name], symmetric[name]]) if name in fits else NO_FITS for name in samples],
+        ),
     )
 
 
@@ -215,6 +214,7 @@ NOTHING: dict[str, Any] = {
     ),
 }
 """The row of a parameter whose values are all the same."""
+NO_FITS = np.full((MAX_COMPONENTS + 1, 3, MAX_COMPONENTS), np.nan)
 
 
 def _samples(checkpoint: Checkpoint) -> dict[str, Float[np.ndarray, " value"]]:
@@ -300,6 +300,13 @@ def _row(
             for name, array in per_component.items()
         },
     }
+
+
+def _numbers(fits: Sequence[Fit]) -> Float[np.ndarray, "fit number component"]:
+    found = np.full_like(NO_FITS, np.nan)
+    for place, one in enumerate(fits):
+        found[place, :, : one.mixture.components] = one.mixture.weight, one.mixture.mean, one.mixture.variance
+    return found
 
 
 def _margin_se(mixture: Fit, single: Fit) -> float:
