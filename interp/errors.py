@@ -16,6 +16,10 @@ class DamagedError(InterpError):
     """A file that cannot be read, or is not what it should be: one message, whichever of its steps was asked for."""
 
 
+class NoNumbersError(InterpError):
+    """A run whose weights are not finite at any of the steps asked for."""
+
+
 class AlreadyDoneError(InterpError):
     """What was asked for is there already, whole."""
 

@@ -24,7 +24,7 @@ from interp import lookup, netcdf, parts, storage
 from interp import schema as schemas
 from interp.chains import Chain
 from interp.checkpoints import Run
-from interp.errors import DamagedError, InterpError
+from interp.errors import DamagedError, InterpError, NoNumbersError
 from interp.fingerprints import Reads
 from interp.parts import Row
 from interp.schema import Schema
@@ -115,7 +115,7 @@ class Kept:
         rows = _Rows(self.schema, places)
         pattern = rows.pattern(steps)
         if pattern is None:
-            raise InterpError(f"{run.name}: the weights are not finite numbers at any of the steps asked for")
+            raise NoNumbersError(f"{run.name}: the weights are not finite numbers at any of the steps asked for")
         with storage.writing(self.file) as temporary:
             with netcdf.editing(temporary, "w") as file:
                 self._define(file, steps, pattern, attributes)

@@ -564,6 +564,18 @@ def test_a_run_whose_weights_are_nowhere_finite_is_one_clear_line(run_folder: Pa
         interp.over_steps("loss", interp.open_run(run_folder))
 
 
+def test_of_several_runs_those_without_finite_weights_are_left_out(tmp_path: Path):
+    from interp.report import write
+    from interp.results import asks
+
+    folders = [write_run(tmp_path / name, range(1)) for name in ("one", "blank", "other")]
+    spoil(tmp_path / "blank", 0, np.nan)
+    runs = [interp.open_run(folder) for folder in folders]
+    with pytest.warns(UserWarning, match="blank: the weights are not finite .* it is left out"):
+        page = write.report("", "", "", asks(["loss"]), runs, "all", tmp_path / "page.html", None)
+    assert [run.name for run in page.runs] == ["one", "other"]
+
+
 def spoil(folder: Path, step: int, value: float) -> None:
     from interp import storage
 

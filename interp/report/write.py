@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import xarray as xr
 
 from interp import results, schema, storage
 from interp.checkpoints import Run
+from interp.errors import NoNumbersError
 from interp.report import build, render
 from interp.report.page import Page
 from interp.results import Ask
@@ -31,15 +33,24 @@ def report(
 ) -> Page:
     """Compute `asks` over `runs` and write the report to `path`; results are kept in `keep`/<run>.
 
-    `progress(run, done, of)` is called as checkpoints finish. Raises InterpError.
+    `progress(run, done, of)` is called as checkpoints finish. Of several runs those without finite weights are left
+    out, with a warning. Raises InterpError.
     """
     per_run = [ask for ask in asks if schema.subject(ask.measure) != "runs"]
     found: dict[str, tuple[Run, dict[str, xr.Dataset]]] = {}
+    without: list[NoNumbersError] = []
     for run in runs if per_run else ():
-        tree = results.over_steps(
-            per_run, run, steps, keep / run.name if keep else None, jobs, _named(progress, run.name)
-        )
-        found[run.name] = run, {ask.label: tree[ask.label].to_dataset() for ask in per_run}
+        own = keep / run.name if keep else None
+        try:
+            tree = results.over_steps(per_run, run, steps, own, jobs, _named(progress, run.name))
+        except NoNumbersError as error:
+            without.append(error)
+        else:
+            found[run.name] = run, {ask.label: tree[ask.label].to_dataset() for ask in per_run}
+    if without and not found:
+        raise without[0]
+    for error in without:
+        warnings.warn(f"{error}; it is left out", stacklevel=2)
     across = {ask.label: results.of_runs(ask, runs, keep) for ask in asks if ask not in per_run}
     page = build.page(title, source, text, asks, found, across, runs)
     storage.write_text(path, render.render(page))
