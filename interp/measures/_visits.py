@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from interp.checkpoints import Run
+from interp.measures.loss import GENERALISED
 
 FEW = 100
 SPARSE = 24
@@ -34,6 +35,6 @@ def _rise(places: Sequence[int], accuracy: Sequence[float], count: int) -> range
     rises = next((i for i, share in enumerate(accuracy) if share > 0.5), None)
     if rises is None:
         return range(0)
-    risen = next((i for i, share in enumerate(accuracy) if share > 0.99), len(places) - 1)
+    risen = next((i for i, share in enumerate(accuracy) if share > GENERALISED), len(places) - 1)
     start, end = places[max(rises - 1, 0)], places[risen]
     return range(start, end, max((end - start) // count, 1))

@@ -15,6 +15,9 @@ from interp.maths.cross_entropy import cross_entropy
 from interp.summaries import Phase, Summary
 from interp.tasks._task import Task
 
+GENERALISED = 0.99
+"""More of the test pairs than this are answered right."""
+
 
 @dataclass(frozen=True)
 class Loss:
@@ -94,7 +97,7 @@ def figure(result: xr.Dataset) -> list[Curves]:
 
 def summary(result: xr.Dataset) -> Summary:
     memorised = _first(result, result.train_accuracy == 1)
-    generalised = _first(result, result.test_accuracy > 0.99)
+    generalised = generalised_step(result)
     last = int(result.step[-1])
     values = {"memorised_step": memorised, "generalised_step": generalised, "last_step": last}
     if not result.train_accuracy.notnull().any():
@@ -117,6 +120,11 @@ def summary(result: xr.Dataset) -> Summary:
             f"It knew the training set by **step {memorised:,}** and generalised at **step {generalised:,}**{times}."
         )
     return Summary(sentence, values, _phases(int(result.step[0]), memorised, generalised, last))
+
+
+def generalised_step(result: xr.Dataset) -> int | None:
+    """The first at which all but 1 % of the test pairs are answered right; None where there is none."""
+    return _first(result, result.test_accuracy > GENERALISED)
 
 
 def _first(result: xr.Dataset, holds: xr.DataArray) -> int | None:

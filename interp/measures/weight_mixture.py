@@ -22,6 +22,7 @@ from interp.maths.goodness_of_fit import goodness_of_fit
 from interp.maths.histograms import nested_histogram
 from interp.maths.mixtures import MAX_COMPONENTS, Fit, Mixture, fit_mixtures, fit_symmetric
 from interp.maths.moments import excess_kurtosis
+from interp.measures.loss import generalised_step
 from interp.summaries import Summary, number
 
 FEWEST = 64
@@ -35,7 +36,6 @@ HALF = 64
 REACH, PLACES = 5.0, 41
 """How far from its mean a component is drawn, in deviations, and at how many places."""
 FEW_NAMES = 4
-GENERALISED = 0.99
 FOURIER = "fourier_"
 DECADES = "Margin per weight of each parameter, in decades above 0.001 nats"
 
@@ -381,7 +381,7 @@ def figure(result: xr.Dataset) -> list[Curves | Heatmap | Density | Table]:
 
 def _phases(result: xr.Dataset, short: Mapping[str, str]) -> Table:
     """Of every distribution the phase at the end, since when, by what margin, and how good the fit is."""
-    generalised = _generalised(result)
+    generalised = generalised_step(result)
     names = sorted(map(str, result.parameter.values), key=lambda name: not name.startswith(FOURIER))
 
     def column(text: Callable[[xr.Dataset], str]) -> xr.DataArray:
@@ -484,7 +484,7 @@ def summary(result: xr.Dataset) -> Summary:
         "changed_step": {name: int(result.changed_step.sel(parameter=name)) for name in names},
         "final_margin": {name: float(result.margin_per_weight.sel(parameter=name)[-1]) for name in names},
         "farthest_step": {name: int(result.farthest_step.sel(parameter=name)) for name in names},
-        "generalised_step": _generalised(result),
+        "generalised_step": generalised_step(result),
         "sides_apart": [name for name in names if _stand_apart(result.sel(parameter=name))],
     }
     transformed = [twin for twin in pairs.values() if twin]
@@ -546,7 +546,7 @@ def _history(result: xr.Dataset, name: str, called: str, full: bool) -> str:
         text += f" from step **{int(one.changed_step):,}**"
     elif len(phases) > 1:
         text += " throughout"
-    generalised, farthest = _generalised(result), int(one.farthest_step)
+    generalised, farthest = generalised_step(result), int(one.farthest_step)
     at = {last: "at the end" if len(phases) > 1 else f"at step {last:,}"}
     if generalised is not None and generalised in known.step.values:
         at.setdefault(generalised, "when it generalised")
@@ -560,8 +560,3 @@ def _history(result: xr.Dataset, name: str, called: str, full: bool) -> str:
     between = _between(one) if changes else ""
     within = f"{between}{' within two standard errors' if full else ''}; " if between else ""
     return f"{text} ({within}{margins})"
-
-
-def _generalised(result: xr.Dataset) -> int | None:
-    right = result.test_accuracy.values > GENERALISED
-    return int(result.step[right.argmax()]) if right.any() else None

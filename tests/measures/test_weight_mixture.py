@@ -11,7 +11,8 @@ import interp
 from interp.figures import Curves, Density, Heatmap, Table
 from interp.maths import fourier
 from interp.maths.mixtures import Mixture
-from interp.measures.weight_mixture import GENERALISED, figure
+from interp.measures.loss import GENERALISED
+from interp.measures.weight_mixture import figure
 from interp.results import over_steps, summary
 
 ROOT = Path(interp.__file__).parent.parent
