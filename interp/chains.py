@@ -1,65 +1,89 @@
-"""Answers of which each starts from the one before, over a block of steps: a killed analysis goes on after the last."""
+"""Answers of which each starts from the one before: what they came of, and the last of them, for the next to start."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Container
+import hashlib
+import itertools
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from interp import parts, schema
 from interp.errors import DamagedError
+from interp.fingerprints import Reads
 from interp.parts import Row
+
+STEPS_PER_BLOCK = 1000
+"""Blocks are cut by step number, so that added checkpoints touch only their own: the first answer of each starts from
+nothing."""
+BEFORE = "before"
+"""Among what an answer was made from, the lineage of the answer before."""
+
+
+def block(step: int) -> int:
+    return step // STEPS_PER_BLOCK
+
+
+def lineage(step: int, reads: Reads) -> str:
+    """A fingerprint of what an answer was made from, the answer before included, and so of all that led to it."""
+    return hashlib.blake2b(json.dumps([step, sorted(reads.items())]).encode(), digest_size=16).hexdigest()
+
+
+def unbroken(steps: Sequence[int], reads: Mapping[int, Reads]) -> list[int]:
+    """Of the steps, ascending, those whose answer started from the answer at the step before, as that is now."""
+    found: list[int] = []
+    for _, of_block in itertools.groupby(steps, block):
+        before = ""
+        for step in of_block:
+            if step not in reads or reads[step].get(BEFORE) != before:
+                break
+            found.append(step)
+            before = lineage(step, reads[step])
+    return found
+
+
+@dataclass(frozen=True)
+class Link:
+    """What the next answer starts from; the first of a block from nothing."""
+
+    lineage: str = ""
+    answer: Any = None
 
 
 class Chain:
-    """The answers of one measure in one block, of which the last is kept whole while there are more to come.
-
-    What is in its file is the last answer, with the fields that begin with "_", and the steps that led there. While the
-    file is there, only the answers at those steps are known to have come of one another.
-    """
+    """The last answer in a block, whole, with the fields that begin with "_", in a file while the next are computed."""
 
     def __init__(self, file: Path, measure: str) -> None:
         self._file = file
         self._schema = schema.of_measure(measure, whole=True)
         self._measure = measure
 
-    def rest(self, steps: list[int], good: Container[int]) -> list[int]:
-        """Those of the block's steps that are to be computed, where the answers at `good` are as good as new.
+    def keep(self, step: int, reads: Reads, answer: Any) -> Link:
+        """The answer at a step, None where the weights were not finite, as the next one finds it.
 
-        All or none of them; or, where an analysis was killed, those after the last answer. A last answer that the steps
-        do not lead to is forgotten.
+        It comes out of the file, so that the next starts from the same whether the process lives or not.
         """
-        if not self._file.exists():
-            return [] if all(step in good for step in steps) else steps
-        done = self._done()
-        if steps[: len(done)] == done and all(step in good for step in done):
-            return steps[len(done) :]
-        self._begin()
-        return steps
-
-    def previous(self) -> Any:
-        """The last answer; None at the beginning."""
-        if not self._done():
-            self._begin()
-            return None
-        values = parts.read(self._file, self._schema).values
-        return None if values is None else schema.record(self._measure, values)
-
-    def add(self, step: int, answer: Any) -> None:
-        """The answer at the next step; None where the weights were not finite."""
         values = None if answer is None else schema.values(self._schema, answer, self._measure)
-        parts.write(self._file, self._schema, Row(values, {}), [*self._done(), step])
+        parts.write(self._file, self._schema, Row(values, reads), step)
+        return self.link()
 
-    def end(self) -> None:
-        """All its answers are there."""
-        self._file.unlink(missing_ok=True)
+    def link(self) -> Link:
+        """Raises DamagedError where there is none that can be read, and removes it."""
+        try:
+            step, _ = parts.read_about(self._file)
+            row = parts.read(self._file, self._schema)
+            answer = None if row.values is None else schema.restored(self._measure, row.values)
+            return Link(lineage(step, row.reads), answer)
+        except Exception as error:  # of a file of others, anything
+            self._file.unlink(missing_ok=True)
+            raise DamagedError(f"{self._file} could not be read ({error}); start again to go on") from error
 
-    def _begin(self) -> None:
-        parts.write(self._file, self._schema, Row(None, {}), [])
-
-    def _done(self) -> list[int]:
-        """The steps of the answers; none where the file is not there or damaged."""
-        with contextlib.suppress(FileNotFoundError, DamagedError, TypeError, KeyError):
-            return parts.read_about(self._file)[0]
-        return []
+    def leads_to(self) -> tuple[int, str] | None:
+        """Step and lineage of the last answer; None where there is none that can be read."""
+        with contextlib.suppress(Exception):  # of a file of others, anything
+            step, reads = parts.read_about(self._file)
+            return int(step), lineage(step, reads)
+        return None

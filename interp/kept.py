@@ -10,7 +10,8 @@ import contextlib
 import glob
 import json
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,9 @@ import h5py
 import numpy as np
 import xarray as xr
 
-from interp import lookup, netcdf, parts, storage
+from interp import chains, lookup, netcdf, parts, storage
 from interp import schema as schemas
-from interp.chains import Chain
+from interp.chains import BEFORE, Chain
 from interp.checkpoints import Run
 from interp.errors import DamagedError, InterpError, NoNumbersError
 from interp.fingerprints import Reads
@@ -42,6 +43,15 @@ def opened(path: Path) -> xr.Dataset:
     return xr.open_dataset(path, engine="h5netcdf", drop_variables=[READS], decode_timedelta=False)
 
 
+@dataclass(frozen=True)
+class Work:
+    """Rows of one block that are to be computed."""
+
+    steps: list[int]
+    goes_on: bool = False
+    """Whether the first starts from the last answer that was kept"""
+
+
 class Kept:
     """The rows of one measure over one run, in `folder`."""
 
@@ -52,16 +62,36 @@ class Kept:
         self.options = options
         self.schema: Schema = schemas.of_measure(measure)
         self.stepless = schemas.subject(measure) != "checkpoint"
+        self.chained = schemas.takes_previous(measure)
 
-    def good(self, run: Run) -> dict[int, Path]:
-        """step -> the file that holds its row, of the rows whose every read still has the same answer."""
+    def good(self, run: Run, steps: Sequence[int]) -> dict[int, Path]:
+        """step -> the file that holds its row, of those of the rows at `steps` whose every read still has the same
+        answer, and which started from the row before."""
         found: dict[int, Path] = {}
-        answers: dict[str, str] = {}
+        made_from: dict[int, Reads] = {}
+        answers = {"options": self.options_digest}
         for path in [self.file, *sorted(self.parts.glob("*.safetensors"))]:
             for step, reads in self._rows_in(path).items():
-                if all(self._answer(run, question, answers) == answer for question, answer in reads.items()):
-                    found[step] = path
-        return found
+                if all(self._answer(run, question, answers) == reads[question] for question in reads.keys() - {BEFORE}):
+                    found[step], made_from[step] = path, reads
+        good = chains.unbroken(steps, made_from) if self.chained else [step for step in steps if step in found]
+        return {step: found[step] for step in good}
+
+    def work(self, steps: Sequence[int], good: Mapping[int, Path]) -> Work | None:
+        """What is left to do of the rows at `steps`, all of one block, where those at `good` are good.
+
+        Of rows that start from one another, those after the last answer that was kept; where that did not lead to them,
+        all.
+        """
+        missing = [step for step in steps if step not in good]
+        if not missing or not self.chained:
+            return Work(missing) if missing else None
+        last = self.chain(steps[0]).leads_to()
+        if last and last[0] in good and last[0] in steps:
+            step, lineage = last
+            if lineage == chains.lineage(step, _reads_in(good[step])[step]):
+                return Work([other for other in steps if other > step], goes_on=True)
+        return Work(list(steps))
 
     def _rows_in(self, path: Path) -> dict[int, Reads]:
         """Each row's reads; none where the file is not what this measure stores."""
@@ -92,7 +122,7 @@ class Kept:
 
     def _answer(self, run: Run, question: str, answers: dict[str, str]) -> str:
         if question not in answers:
-            answers[question] = self.options_digest if question == "options" else run.answer(question)
+            answers[question] = run.answer(question)
         return answers[question]
 
     @property
@@ -104,15 +134,16 @@ class Kept:
         name = "run" if step == WHOLE_RUN else f"{step:09d}"
         parts.write(self.parts / f"{name}.safetensors", self.schema, row, step)
 
-    def chain(self, block: int) -> Chain:
-        """Of the rows in a block of steps, each of which starts from the one before."""
-        return Chain(self.parts / f"{block}.chain", self.measure)
+    def chain(self, step: int) -> Chain:
+        """Of the rows in the block of this step."""
+        return Chain(self.parts / f"{chains.block(step)}.chain", self.measure)
 
-    def merge(self, run: Run, steps: Sequence[int], places: dict[int, Path], attributes: dict[str, str]) -> None:
-        """Write the file from the rows at `steps`, and remove the parts."""
+    def merge(self, run: Run, steps: Sequence[int], places: dict[int, Path], attributes: dict[str, str]) -> list[int]:
+        """Write the file from the rows at `steps`, and remove the parts; of these, the steps without finite weights."""
         for left in self.file.parent.glob(f".{glob.escape(self.file.name)}.*"):  # by a process killed while it wrote
             left.unlink(missing_ok=True)
         rows = _Rows(self.schema, places)
+        blank: list[int] = []
         pattern = rows.pattern(steps)
         if pattern is None:
             raise NoNumbersError(f"{run.name}: the weights are not finite numbers at any of the steps asked for")
@@ -120,7 +151,9 @@ class Kept:
             with netcdf.editing(temporary, "w") as file:
                 self._define(file, steps, pattern, attributes)
                 for chunk_start, chunk in _chunks(steps):
-                    self._fill(file, chunk_start, [rows[step] for step in chunk], pattern)
+                    found = {step: rows[step] for step in chunk}
+                    self._fill(file, chunk_start, list(found.values()), pattern)
+                    blank += [step for step, row in found.items() if row.values is None]
                 rows.close()
                 reads = {step: rows.reads[step] for step in steps}
                 _write_reads(file, reads)
@@ -128,6 +161,7 @@ class Kept:
         shutil.rmtree(self.parts, ignore_errors=True)
         with contextlib.suppress(OSError):
             self.parts.parent.rmdir()  # where this was the last measure with parts
+        return blank
 
     def _define(
         self,

@@ -21,18 +21,17 @@ import numpy as np
 import torch
 import xarray as xr
 
-from interp import denormals, fingerprints, lookup, schema, storage, workers
+from interp import chains, denormals, fingerprints, lookup, schema, storage, workers
 from interp import steps as choosing
+from interp.chains import Link
 from interp.checkpoints import Checkpoint, Run
 from interp.errors import DamagedError, InterpError
-from interp.kept import WHOLE_RUN, Kept, opened
+from interp.kept import WHOLE_RUN, Kept, Work, opened
 from interp.parts import Row
 
 if TYPE_CHECKING:
     from interp.summaries import Summary
 
-STEPS_PER_BLOCK = 1000
-"""Blocks are cut by step number, so that added checkpoints touch only their own."""
 ATTEMPTS = 3
 """At an analysis whose files are replaced while it runs."""
 
@@ -155,19 +154,20 @@ def _bring_up_to_date(
 ) -> None:
     """Compute what is missing. Raises DamagedError where that was in vain: a file was replaced or lost meanwhile."""
     rows = {one.label: _steps_of(one, run, steps) for one in wanted}
-    good = {label: result.good(run) for label, result in kept.items()}
+    good = {label: result.good(run, rows[label]) for label, result in kept.items()}
     blocks = _blocks(kept, rows, good)
-    blank = _visit_all(run, wanted, folder, blocks, jobs, progress)
-    if blank:
-        warnings.warn(f"{run.name}: the weights at {choosing.listed(blank)} are not finite", stacklevel=4)
+    _visit_all(run, wanted, folder, blocks, jobs, progress)
     after = run.renewed() if blocks else run
+    blank: set[int] = set()
     for one in wanted:
         result = kept[one.label]
-        places = result.good(after) if blocks else good[one.label]
+        places = result.good(after, rows[one.label]) if blocks else good[one.label]
         if not places.keys() >= set(rows[one.label]):
             raise DamagedError(f"{run.name}: files changed while {one.label} was computed; start again to go on")
         if not result.is_made_of(rows[one.label], places):
-            result.merge(run, rows[one.label], places, _attributes(one, run))
+            blank.update(result.merge(run, rows[one.label], places, _attributes(one, run)))
+    if blank:
+        warnings.warn(f"{run.name}: the weights at {choosing.listed(sorted(blank))} are not finite", stacklevel=4)
 
 
 def _steps_of(one: Ask, run: Run, steps: choosing.Steps) -> list[int]:
@@ -184,37 +184,28 @@ def _steps_of(one: Ask, run: Run, steps: choosing.Steps) -> list[int]:
 
 
 def _blocks(
-    kept: Mapping[str, Kept], rows: dict[str, list[int]], good: Mapping[str, Mapping[int, Path]]
-) -> list[dict[str, list[int]]]:
-    """The work, label -> steps, in pieces that share no checkpoint."""
-    blocks: dict[int, dict[str, list[int]]] = {}
+    kept: Mapping[str, Kept], rows: Mapping[str, list[int]], good: Mapping[str, Mapping[int, Path]]
+) -> list[dict[str, Work]]:
+    """The work by label, in pieces that share no checkpoint."""
+    blocks: dict[int, dict[str, Work]] = {}
     for label, result in kept.items():
-        for number, steps in itertools.groupby(rows[label], _block):
-            if schema.takes_previous(result.measure):
-                missing = result.chain(number).rest(list(steps), good[label])
-            else:
-                missing = [step for step in steps if step not in good[label]]
-            if missing:
-                blocks.setdefault(number, {})[label] = missing
+        for number, steps in itertools.groupby(rows[label], chains.block):
+            if work := result.work(list(steps), good[label]):
+                blocks.setdefault(number, {})[label] = work
     return [blocks[number] for number in sorted(blocks)]
-
-
-def _block(step: int) -> int:
-    return WHOLE_RUN if step == WHOLE_RUN else step // STEPS_PER_BLOCK
 
 
 def _visit_all(
     run: Run,
     wanted: list[Ask],
     folder: Path,
-    blocks: list[dict[str, list[int]]],
+    blocks: list[dict[str, Work]],
     jobs: int,
     progress: Callable[[int, int], None] | None,
-) -> list[int]:
-    """Compute and store the rows of all blocks; the steps, ascending, at which the weights are not finite."""
+) -> None:
+    """Compute and store the rows of all blocks."""
     total = sum(len(_visited(block)) for block in blocks)
     done = 0
-    blank: set[int] = set()
 
     def finished(count: int) -> None:
         nonlocal done
@@ -224,13 +215,13 @@ def _visit_all(
 
     if jobs <= 1 or len(blocks) <= 1:
         for block in blocks:
-            blank |= _visit(run, wanted, folder, block, finished)
-        return sorted(blank)
+            _visit(run, wanted, folder, block, finished)
+        return
     with workers.pool(min(jobs, len(blocks)), folder) as pool:
         try:
             futures = {pool.submit(_visit, run, wanted, folder, block): block for block in blocks}
             for future in concurrent.futures.as_completed(futures):
-                blank |= future.result()
+                future.result()
                 finished(len(_visited(futures[future])))
         except concurrent.futures.process.BrokenProcessPool:
             raise InterpError(
@@ -239,50 +230,42 @@ def _visit_all(
         except BaseException:  # Ctrl-C too: without this the pool would first compute every block that waits
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-    return sorted(blank)
 
 
-def _visited(block: dict[str, list[int]]) -> list[int]:
+def _visited(block: dict[str, Work]) -> list[int]:
     """The checkpoints a block needs, ascending."""
-    return sorted({step for steps in block.values() for step in steps} - {WHOLE_RUN})
+    return sorted({step for work in block.values() for step in work.steps} - {WHOLE_RUN})
 
 
 def _visit(
     run: Run,
     wanted: list[Ask],
     folder: Path,
-    block: dict[str, list[int]],
+    block: dict[str, Work],
     finished: Callable[[int], None] | None = None,
-) -> set[int]:
-    """Compute and store the rows of one block; the steps at which the weights are not finite."""
+) -> None:
+    """Compute and store the rows of one block."""
     todo = [one for one in wanted if one.label in block]
     results = {one.label: Kept(folder, one.label, one.measure, one.options) for one in todo}
-    chains = {
-        one.label: results[one.label].chain(_block(block[one.label][0]))
-        for one in todo
-        if schema.takes_previous(one.measure)
+    before = {
+        label: result.chain(block[label].steps[0]).link() if block[label].goes_on else Link()
+        for label, result in results.items()
+        if result.chained
     }
-    previous = {label: chain.previous() for label, chain in chains.items()}
-    blank: set[int] = set()
     with _one_thread():
         for step in _visited(block) or [WHOLE_RUN]:
             subject = run if step == WHOLE_RUN else run[step]
             for one in todo:
-                if step not in block[one.label]:
+                if step not in block[one.label].steps:
                     continue
+                result = results[one.label]
                 with denormals.flushed():
-                    row, answer = _row(run, subject, one, results[one.label], previous.get(one.label))
-                if row.values is None:
-                    blank.add(step)
-                results[one.label].write_part(step, row)
-                if one.label in chains:
-                    previous[one.label] = answer
-                    chains[one.label].add(step, answer)
+                    row, answer = _row(run, subject, one, result, before.get(one.label))
+                result.write_part(step, row)
+                if result.chained:
+                    before[one.label] = result.chain(step).keep(step, row.reads, answer)
             if finished and step != WHOLE_RUN:
                 finished(1)
-    for chain in chains.values():
-        chain.end()
-    return blank
 
 
 @contextlib.contextmanager
@@ -296,24 +279,27 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _row(run: Run, subject: Run | Checkpoint, one: Ask, kept: Kept, previous: Any) -> tuple[Row, Any]:
+def _row(run: Run, subject: Run | Checkpoint, one: Ask, kept: Kept, before: Link | None) -> tuple[Row, Any]:
     """One measure's answer, and what it was made from."""
     with fingerprints.recording() as reads:
         fingerprints.note("recipe", run.recipe_digest)
         fingerprints.note("options", kept.options_digest)
         for call in (run.task_call, run.model_call):
             fingerprints.note(f"{call.kind}/{call.name}", lookup.current_digest(call.kind, call.name))
+        if before:
+            fingerprints.note(chains.BEFORE, before.lineage)
         if isinstance(subject, Checkpoint):
             fingerprints.note(f"step {subject.step}", subject.digest)
             if not subject.finite:
                 lookup.find("measures", one.measure)
                 return Row(None, reads), None
-        options = dict(one.options) | ({"previous": previous} if schema.takes_previous(one.measure) else {})
         try:
-            if options.keys() == one.options.keys() and isinstance(subject, Checkpoint):
-                record = subject.measure(one.measure, **options)
+            if before:
+                record = lookup.find("measures", one.measure)(subject, **one.options, previous=before.answer)
+            elif isinstance(subject, Checkpoint):
+                record = subject.measure(one.measure, **one.options)
             else:
-                record = lookup.find("measures", one.measure)(subject, **options)
+                record = lookup.find("measures", one.measure)(subject, **one.options)
         except Exception as error:  # whatever a measure raises, told where it was
             error.add_note(f"in measure {one.label} on {subject!r}")
             raise
@@ -363,5 +349,5 @@ def of_runs(one: Ask, runs: Sequence[Run], keep: Path | None) -> xr.Dataset:
         record = lookup.find("measures", one.measure)(list(runs), **one.options)
         row = Row(schema.values(kept.schema, record, one.measure), {"options": kept.options_digest})
         kept.write_part(WHOLE_RUN, row)
-        kept.merge(runs[0], [WHOLE_RUN], kept.good(runs[0]), _attributes(one, runs[0]))
+        kept.merge(runs[0], [WHOLE_RUN], kept.good(runs[0], [WHOLE_RUN]), _attributes(one, runs[0]))
         return opened(kept.file).load()

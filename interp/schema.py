@@ -13,13 +13,13 @@ import re
 import textwrap
 import typing
 from dataclasses import dataclass, fields
-from typing import Any, Literal, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 import numpy as np
 import torch
 
 from interp import lookup
-from interp.errors import InterpError
+from interp.errors import InterpError, shown
 
 
 @dataclass(frozen=True)
@@ -134,19 +134,20 @@ def _field(record: type, name: str, hint: Any, text: str) -> Field:
 
 def _axes_and_kind(record: type, name: str, hint: Any) -> tuple[tuple[str, ...], str]:
     if hasattr(hint, "dim_str"):
-        dtypes = " ".join(map(str, hint.dtypes)) if not isinstance(hint.dtypes, str) else hint.dtypes
-        kind = "f" if "float" in dtypes else "b" if "bool" in dtypes else "i"
-        return tuple(hint.dim_str.split()), kind
-    if get_origin(hint) is tuple:
+        dtypes = str(hint.dtypes)
+        for kind, word in {"f": "float", "b": "bool", "i": "int"}.items():
+            if word in dtypes:
+                return tuple(hint.dim_str.split()), kind
+    if hint == tuple[str, ...]:
         return (name,), "U"
-    if get_origin(hint) is Literal or hint is str:
+    if hint is str or (get_origin(hint) is Literal and all(isinstance(one, str) for one in get_args(hint))):
         return (), "U"
     for plain, kind in ((bool, "b"), (int, "i"), (float, "f")):
         if hint is plain:
             return (), kind
     raise InterpError(
         f"{record.__name__}.{name}: {hint} cannot be stored; "
-        "use a jaxtyping array, a number, a Literal, or tuple[str, ...] for labels"
+        "use a jaxtyping array, a number, a Literal of texts, or tuple[str, ...] for labels"
     )
 
 
@@ -167,9 +168,14 @@ def _field_docstrings(record: type) -> dict[str, str]:
     return found
 
 
-def values(schema: Schema, record: Any, measure: str) -> dict[str, np.ndarray]:
-    """The record's fields as NumPy arrays. Raises InterpError where an array has not the axes it declares."""
-    arrays = {field.name: _array(getattr(record, field.name), field) for field in schema.fields}
+def values(schema: Schema, answer: Any, measure: str) -> dict[str, np.ndarray]:
+    """The answer's fields as NumPy arrays. Raises InterpError where one is not what its annotation says."""
+    arrays: dict[str, np.ndarray] = {}
+    for field in schema.fields:
+        try:
+            arrays[field.name] = _array(getattr(answer, field.name), field)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise InterpError(f"measure {measure}: {field.name} cannot be stored: {shown(error)}") from error
     sizes: dict[str, int] = {}
     for field in schema.fields:
         array = arrays[field.name]
@@ -178,15 +184,18 @@ def values(schema: Schema, record: Any, measure: str) -> dict[str, np.ndarray]:
                 f"measure {measure}: {field.name} has shape {array.shape}, its annotation says [{' '.join(field.axes)}]"
             )
         for axis, size in zip(field.axes, array.shape, strict=True):
-            if sizes.setdefault(axis, size) != size:
+            if axis != "_" and sizes.setdefault(axis, size) != size:
                 raise InterpError(f"measure {measure}: axis {axis} is {sizes[axis]} long, but {size} in {field.name}")
     return arrays
 
 
-def record(measure: str, values: dict[str, np.ndarray]) -> Any:
-    """What the measure returned, from the arrays of all its fields."""
+def restored(measure: str, values: dict[str, np.ndarray]) -> Any:
+    """What the measure returned, from the arrays of all its fields; tensors are on the CPU."""
     returned = _returned(lookup.find("measures", measure), measure)
-    return returned(**{name: _value(values[name], hint) for name, hint in typing.get_type_hints(returned).items()})
+    hints = typing.get_type_hints(returned)
+    return returned(
+        **{field.name: _value(values[field.name], hints[field.name]) for field in fields(returned) if field.init}
+    )
 
 
 def _value(array: np.ndarray, hint: Any) -> Any:
@@ -202,4 +211,8 @@ def _array(value: Any, field: Field) -> np.ndarray:
     if hasattr(value, "detach"):
         value = value.detach().cpu().numpy()
     array = np.asarray(value)
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"it is {type(value).__name__}, expected numbers")
+    if field.name.startswith("_"):  # the next answer may need its type: the state of a generator is of bytes
+        return array
     return array.astype({"b": np.bool_, "i": np.int64}.get(field.kind, array.dtype), copy=False)

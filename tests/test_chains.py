@@ -1,16 +1,18 @@
-"""A measure that takes `previous`: interrupted anywhere it goes on after its last answer, to the same files."""
+"""A measure that takes `previous`: whatever happened before, its files are those of a new analysis."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import interp
-from interp import parts, results, storage
+from interp import results, storage
 from interp.chains import Chain
 from interp.errors import InterpError
 from interp.models.transformer import transformer
@@ -22,34 +24,47 @@ SIZES = {"d_model": 12, "n_heads": 2, "d_mlp": 16}
 
 SETTLING = '''
 from dataclasses import dataclass
-from jaxtyping import Float, Int
+from typing import ClassVar, Literal
+import numpy as np
+import torch
+from jaxtyping import Bool, Complex, Float, Int, Shaped, UInt8
 from torch import Tensor
 
 @dataclass(frozen=True)
 class Settling:
+    LIMIT: ClassVar[int] = 3
     kind: tuple[str, ...]
     """Kind"""
     value: Float[Tensor, " kind"]
     """A number"""
-    _count: Int[Tensor, ""]
-    _half: {half}
+    _count: int
+    _odd: bool
+    _text: Literal["even", "odd"]
+    _generator: UInt8[Tensor, " byte"]
+    _half: Float[np.ndarray, "_ _"]
+    _more: {annotation}
 
 def settling(checkpoint, previous: "Settling | None" = None) -> Settling:
     """Every answer so far is in the last."""
-    import torch
-    before, count = (0, 0) if previous is None else (previous._half, previous._count)
-    value = checkpoint.embedding.double().mean() + before
-    return Settling(("one", "other"), torch.stack([value, value * count]), torch.as_tensor(count + 1), {answer})
+    generator = torch.Generator().manual_seed(0)
+    half, count = np.zeros((3, 2)), 0
+    if previous:
+        assert previous._odd is (previous._count % 2 == 1) and previous._text == ("odd" if previous._odd else "even")
+        generator.set_state(previous._generator)
+        half, count = previous._half, previous._count
+    mean = checkpoint.embedding.double().mean()
+    half = half.T.copy().T / 2 + mean.item()
+    value = torch.stack([torch.rand((), generator=generator).double() + half.sum(), mean * count])
+    count += 1
+    odd = count % 2 == 1
+    return Settling(("one", "other"), value, count, odd, "odd" if odd else "even", generator.get_state(), half, {more})
 '''
 
 
 @pytest.fixture
-def settling(install):
-    """A measure whose answer depends on all before it, through fields that are not in the result."""
-    install(
-        "elsewhere_settling",
-        {"settling": SETTLING.format(half='Float[Tensor, ""]', answer="value / 2")},
-    )
+def settling(install: Callable[..., Path]) -> str:
+    """A measure whose answer depends on all before it, through fields of every kind that are not in the result."""
+    install("elsewhere_settling", {"settling": SETTLING.format(annotation="float", more="0.5")})
     return "settling"
 
 
@@ -61,31 +76,40 @@ def folder(tmp_path: Path) -> Path:
     (folder / "run.yaml").write_text(
         f"task: {{modular_arithmetic: {{p: 11, frac_train: 0.5}}}}\nmodel: {{transformer: {SIZES}}}\n"
     )
-    add(folder, STEPS)
+    store(folder, STEPS)
     return folder
 
 
-def add(folder: Path, steps: list[int], scale: float = 1) -> None:
+def store(folder: Path, steps: list[int], scale: float = 1) -> None:
     architecture = transformer(modular_arithmetic(p=11), **SIZES)
     for step in steps:
-        weights = architecture.initial(step)
-        Checkpoints(folder / "weights").save(step, {name: (value * scale).numpy() for name, value in weights.items()})
+        weights = {name: (value * scale).numpy() for name, value in architecture.initial(step).items()}
+        Checkpoints(folder / "weights").save(step, weights)
 
 
-def replace(folder: Path, step: int) -> None:
+def remove(folder: Path, step: int, replaced: bool = False) -> None:
     shutil.rmtree(folder / "weights")
-    add(folder, [other for other in STEPS if other != step])
-    add(folder, [step], scale=2)
+    store(folder, [other for other in STEPS if other != step])
+    store(folder, [step] if replaced else [], scale=2)
 
 
-def interrupted(monkeypatch: pytest.MonkeyPatch, folder: Path, keep: Path, measure: str, after: int) -> None:
+def over(folder: Path, keep: Path, measure: str, steps: Any = "all") -> str:
+    interp.over_steps([measure], interp.open_run(folder), steps, keep=keep).close()
+    assert not (keep / ".parts").exists()
+    return hashlib.sha256((keep / f"{measure}.nc").read_bytes()).hexdigest()
+
+
+def interrupted(
+    monkeypatch: pytest.MonkeyPatch, folder: Path, keep: Path, measure: str, after: int, steps: Any = "all"
+) -> None:
     """Analysed until so many answers are there."""
     with monkeypatch.context() as patch, contextlib.suppress(KeyboardInterrupt):
         count_rows(patch, after)
-        over(folder, keep, measure)
+        over(folder, keep, measure, steps)
 
 
 def count_rows(patch: pytest.MonkeyPatch, most: int = 1000) -> list[int]:
+    """The steps whose rows are computed from here on, as they come."""
     computed: list[int] = []
     row = results._row
 
@@ -99,12 +123,6 @@ def count_rows(patch: pytest.MonkeyPatch, most: int = 1000) -> list[int]:
     return computed
 
 
-def over(folder: Path, keep: Path, measure: str) -> str:
-    interp.over_steps([measure], interp.open_run(folder), keep=keep).close()
-    assert not (keep / ".parts").exists()
-    return hashlib.sha256((keep / f"{measure}.nc").read_bytes()).hexdigest()
-
-
 @pytest.mark.parametrize("after", range(len(STEPS)))
 @pytest.mark.parametrize("measure", ["settling", "sharpness", "weight_mixture"])
 @pytest.mark.usefixtures("settling")
@@ -116,97 +134,143 @@ def test_it_goes_on_after_its_last_answer(folder, tmp_path, monkeypatch, measure
     assert computed == STEPS[after:]
 
 
-@pytest.mark.parametrize("after", range(4))
-def test_a_checkpoint_added_before_its_last_answer_begins_the_block_again(
-    settling, folder, tmp_path, monkeypatch, after
-):
+CHANGES: dict[str, Callable[[Path], None]] = {
+    "none": lambda folder: None,  # noqa: ARG005
+    "one before all": lambda folder: remove(folder, 0),
+    "one between": lambda folder: remove(folder, 100),
+    "the last of a block": lambda folder: remove(folder, 300),
+    "the first replaced": lambda folder: remove(folder, 0, replaced=True),
+    "another replaced": lambda folder: remove(folder, 200, replaced=True),
+    "one added between": lambda folder: store(folder, [50]),
+    "one added after": lambda folder: store(folder, [400]),
+}
+
+
+@pytest.mark.parametrize("steps", ["all", [200, 1100, 1200]], ids=str)
+@pytest.mark.parametrize("after", [2, 6, 1000])
+@pytest.mark.parametrize("change", CHANGES)
+def test_whatever_is_changed_meanwhile(settling, folder, tmp_path, monkeypatch, change, after, steps):
+    """Also what is asked for; 1000: it was finished."""
     interrupted(monkeypatch, folder, tmp_path / "kept", settling, after)
-    add(folder, [50])
+    CHANGES[change](folder)
+    assert over(folder, tmp_path / "kept", settling, steps) == over(folder, tmp_path / "new", settling, steps)
+    assert over(folder, tmp_path / "kept", settling) == over(folder, tmp_path / "new", settling)
+
+
+@pytest.mark.parametrize("first", [0, 1, 5])
+@pytest.mark.parametrize("second", [1, 4])
+def test_interrupted_twice_at_other_steps(settling, folder, tmp_path, monkeypatch, first, second):
+    interrupted(monkeypatch, folder, tmp_path / "kept", settling, first)
+    interrupted(monkeypatch, folder, tmp_path / "kept", settling, second, [100, 200, 300, 1000, 1100])
+    assert over(folder, tmp_path / "kept", settling) == over(folder, tmp_path / "new", settling)
+
+
+@pytest.mark.parametrize("finished", [False, True])
+def test_killed_between_an_answer_and_the_last_answer_whole(settling, folder, tmp_path, monkeypatch, finished):
+    if finished:
+        over(folder, tmp_path / "kept", settling)
+        remove(folder, 0, replaced=True)
+    kept, keep = [], Chain.keep
+    with monkeypatch.context() as patch, contextlib.suppress(KeyboardInterrupt):
+
+        def killed(*given):
+            kept.append(given)
+            if len(kept) == 3:
+                raise KeyboardInterrupt
+            return keep(*given)
+
+        patch.setattr(Chain, "keep", killed)
+        over(folder, tmp_path / "kept", settling)
     computed = count_rows(monkeypatch)
-    assert over(folder, tmp_path / "kept", settling) == over(folder, tmp_path / "whole", settling)
-    done = STEPS[:after] if after <= 1 else []
-    assert computed[: len(STEPS) + 1 - len(done)] == [step for step in sorted([*STEPS, 50]) if step not in done]
+    found = over(folder, tmp_path / "kept", settling)
+    assert computed == ([200, 300] if finished else STEPS[2:])
+    assert found == over(folder, tmp_path / "new", settling)
 
 
-@pytest.mark.parametrize("after", [1, 2, 3])
-def test_answers_of_before_are_not_taken_for_those_of_a_block_that_was_begun_again(
-    settling, folder, tmp_path, monkeypatch, after
-):
+def test_fewer_steps_than_were_there_are_not_computed_again(settling, folder, tmp_path, monkeypatch):
     over(folder, tmp_path / "kept", settling)
-    add(folder, [50])
-    interrupted(monkeypatch, folder, tmp_path / "kept", settling, after)
-    assert over(folder, tmp_path / "kept", settling) == over(folder, tmp_path / "whole", settling)
+    computed = count_rows(monkeypatch)
+    over(folder, tmp_path / "kept", settling, [0, 100, 1000])
+    assert computed == []
 
 
-def test_steps_that_its_last_answer_does_not_lead_to_begin_the_block_again(settling, folder, tmp_path, monkeypatch):
-    interrupted(monkeypatch, folder, tmp_path / "kept", settling, 2)
-    run = interp.open_run(folder)
-    found, expected = (
-        interp.over_steps([settling], run, [200, 300], keep=tmp_path / name).settling for name in ("kept", "whole")
-    )
-    assert found.value.values.tolist() == expected.value.values.tolist()
+def test_a_run_that_grew_until_not_all_of_it_is_visited(folder, tmp_path, monkeypatch):
+    """`sharpness` visits all of 90 checkpoints and some of 110."""
+    store(folder, list(range(1, 84)))
+    over(folder, tmp_path / "kept", "sharpness")
+    store(folder, list(range(1300, 1320)))
+    computed = count_rows(monkeypatch)
+    found = over(folder, tmp_path / "kept", "sharpness")
+    assert 0 < len(computed) < 90
+    assert found == over(folder, tmp_path / "new", "sharpness")
 
 
-@pytest.mark.parametrize("damage", [lambda content: content[:-3], lambda _: b"", lambda _: b"{}"])
+def cut(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-3])
+
+
+def other_arrays(file: Path) -> None:
+    arrays, about = storage.read_arrays(file)
+    storage.write_arrays(file, {"value": arrays["value"][:, None]}, about)
+
+
+def about(content: Any) -> Callable[[Path], None]:
+    return lambda file: storage.write_arrays(file, storage.read_arrays(file)[0], content)
+
+
+DAMAGE: dict[str, Callable[[Path], Any]] = {
+    "cut short": cut,
+    "empty": lambda file: file.write_bytes(b""),
+    "of something else": lambda file: file.write_bytes(b"{}"),
+    "other arrays": other_arrays,
+    "a part": lambda file: shutil.copy(file.with_name("000000000.safetensors"), file),
+    "another part": lambda file: shutil.copy(file.with_name("000000100.safetensors"), file),
+    "null": about(None),
+    "of null": about({"of": None, "reads": {}, "blank": False, "texts": {}}),
+    "reads of text": about({"of": 100, "reads": "text", "blank": False, "texts": {}}),
+    "not blank": about({"of": 100, "reads": {}}),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
 def test_a_last_answer_that_cannot_be_read_begins_the_block_again(settling, folder, tmp_path, monkeypatch, damage):
     interrupted(monkeypatch, folder, tmp_path / "kept", settling, 2)
     (file,) = (tmp_path / "kept" / ".parts").rglob("*.chain")
-    file.write_bytes(damage(file.read_bytes()))
+    DAMAGE[damage](file)
     computed = count_rows(monkeypatch)
-    assert over(folder, tmp_path / "kept", settling) == over(folder, tmp_path / "whole", settling)
+    assert over(folder, tmp_path / "kept", settling) == over(folder, tmp_path / "new", settling)
     assert computed[: len(STEPS)] == STEPS
 
 
-@pytest.mark.parametrize("known", [False, True])
-def test_killed_between_an_answer_and_the_note_of_it(settling, folder, tmp_path, monkeypatch, known):
-    """What was known of the steps after it, when it was another, is not taken for new."""
-    if known:
-        over(folder, tmp_path / "kept", settling)
-        replace(folder, 0)
-    with monkeypatch.context() as patch, contextlib.suppress(KeyboardInterrupt):
-        patch.setattr(Chain, "add", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
-        over(folder, tmp_path / "kept", settling)
-    assert over(folder, tmp_path / "kept", settling) == over(folder, tmp_path / "whole", settling)
-
-
-def test_weights_replaced_before_its_last_answer_begin_the_block_again(settling, folder, tmp_path, monkeypatch):
-    interrupted(monkeypatch, folder, tmp_path / "kept", settling, 2)
-    replace(folder, 0)
-    computed = count_rows(monkeypatch)
-    assert over(folder, tmp_path / "kept", settling) == over(folder, tmp_path / "whole", settling)
-    assert computed[: len(STEPS)] == STEPS
-
-
-def test_after_weights_that_are_not_finite_it_starts_from_nothing(settling, folder, tmp_path, monkeypatch):
-    add(folder, [150], scale=float("nan"))
+@pytest.mark.parametrize("after", range(6))
+def test_after_weights_that_are_not_finite_it_starts_from_nothing(settling, folder, tmp_path, monkeypatch, after):
+    store(folder, [150], scale=float("nan"))
     with pytest.warns(UserWarning, match="step 150 are not finite"):
-        expected = over(folder, tmp_path / "whole", settling)
-    interrupted(monkeypatch, folder, tmp_path / "kept", settling, 3)
+        expected = over(folder, tmp_path / "new", settling)
+    interrupted(monkeypatch, folder, tmp_path / "kept", settling, after)
     computed = count_rows(monkeypatch)
-    assert over(folder, tmp_path / "kept", settling) == expected
-    assert computed == STEPS[2:]
+    with pytest.warns(UserWarning, match="step 150 are not finite"):
+        assert over(folder, tmp_path / "kept", settling) == expected
+    assert computed == sorted([*STEPS, 150])[after:]
 
 
-def test_a_field_for_the_next_checkpoint_that_cannot_be_kept_is_told_in_one_line(install, folder):
-    source = SETTLING.format(half="dict", answer="{}").replace("previous._half", "0")
-    install("elsewhere_settling", {"settling": source})
-    with pytest.raises(InterpError, match=r"Settling\._half: <class 'dict'> cannot be stored; use a jaxtyping array"):
+@pytest.mark.parametrize(
+    ("annotation", "more", "told"),
+    [
+        ("dict", "{}", "<class 'dict'> cannot be stored; use a jaxtyping array"),
+        ('Complex[Tensor, ""]', "value[0] * 1j", "cannot be stored; use a jaxtyping array"),
+        ('Shaped[Tensor, ""]', "value[0]", "cannot be stored; use a jaxtyping array"),
+        ("Literal[32, 64]", "32", "cannot be stored; use a jaxtyping array"),
+        ("tuple[int, ...]", "(1, 2)", "cannot be stored; use a jaxtyping array"),
+        ('Float[Tensor, ""]', "None", "_more cannot be stored: it is NoneType, expected numbers"),
+        ('Float[Tensor, ""]', "value[0].bfloat16()", "_more cannot be stored: Got unsupported ScalarType BFloat16"),
+        ('Float[Tensor, " kind more"]', "value[:, None].to_sparse()", "_more cannot be stored: can't convert Sparse"),
+        ('Float[Tensor, " kind"]', "value[:1]", "axis kind is 2 long, but 1 in _more"),
+    ],
+)
+def test_what_cannot_be_kept_is_told_in_one_line(install, folder, annotation, more, told):
+    install("elsewhere_settling", {"settling": SETTLING.format(annotation=annotation, more=more)})
+    with pytest.raises(InterpError) as refused:
         interp.over_steps("settling", interp.open_run(folder))
-
-
-def test_a_row_of_texts_masks_and_numbers_comes_back_as_it_was(folder, tmp_path):
-    from interp import schema
-
-    fields = schema.of_measure("weight_mixture", whole=True)
-    answer = interp.open_run(folder)[100].measure("weight_mixture")
-    parts.write(tmp_path / "row", fields, parts.Row(schema.values(fields, answer, ""), {"a": "b"}), [1, 2])
-    again = schema.record("weight_mixture", parts.read(tmp_path / "row", fields).values)
-    assert parts.read_about(tmp_path / "row") == ([1, 2], {"a": "b"})
-    for field in fields.fields:
-        before, after = getattr(answer, field.name), getattr(again, field.name)
-        assert type(before) is type(after), field.name
-        one, other = ({"": schema._array(value, field)} for value in (before, after))
-        if field.kind == "U":
-            assert before == after
-        else:
-            assert storage.digest(one) == storage.digest(other), field.name
+    assert told in str(refused.value)
+    assert "\n" not in str(refused.value)

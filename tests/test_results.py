@@ -557,10 +557,7 @@ def test_a_report_survives_weights_that_are_not_finite(run_folder: Path, tmp_pat
 def test_a_run_whose_weights_are_nowhere_finite_is_one_clear_line(run_folder: Path):
     for step in range(0, 3600, 150):
         spoil(run_folder, step, np.nan)
-    with (
-        pytest.warns(UserWarning, match="24 steps from 0 to 3,450 are not finite"),
-        pytest.raises(InterpError, match="run: the weights are not finite numbers at any of the steps"),
-    ):
+    with pytest.raises(InterpError, match="run: the weights are not finite numbers at any of the steps"):
         interp.over_steps("loss", interp.open_run(run_folder))
 
 

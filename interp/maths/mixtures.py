@@ -127,9 +127,7 @@ def fit_mixtures(
     return found
 
 
-def fit_symmetric(
-    samples: Sequence[Float[np.ndarray, " _"]], previous: Sequence[Mixture | None] | None = None
-) -> list[Fit]:
+def fit_symmetric(samples: Sequence[Float[np.ndarray, " _"]], previous: Sequence[Mixture] | None = None) -> list[Fit]:
     r"""For each sample the best mixture with means -μ, 0, μ, the sides of one weight and one variance.
 
     Formula: \pi_0 \mathcal{N}(0, \sigma_0^2) + \tfrac{1 - \pi_0}{2} \left[ \mathcal{N}(\mu, \sigma_1^2)
@@ -139,7 +137,7 @@ def fit_symmetric(
     if not batch:
         return []
     coarse, fine = (_Bins.stacked([sample.bins(cuts).reflected() for sample in batch]) for cuts in (COARSE, FINE))
-    warm = _warm(batch, None if previous is None else [[one] if one else [] for one in previous], 3)
+    warm = _warm(batch, None if previous is None else [[one] for one in previous], 3)
     best = _better(*_best(_symmetric_starts(coarse), coarse, fine, SYMMETRIC)[:2], warm, fine, SYMMETRIC)
     best = _projected(best, SYMMETRIC)  # of rounding
     best[:, 1] *= np.sign(best[:, 1, 2:])  # the side above is the last

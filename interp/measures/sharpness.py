@@ -36,8 +36,8 @@ Tolerance = Annotated[float, Field(gt=0, lt=1)]
 """Of a residual, as a share of the eigenvalue."""
 Probes = Annotated[int, Field(gt=0, le=1000)]
 """All are held at once."""
-NONE = torch.empty(0, 0)
-"""To start from"""
+NO_VECTORS = torch.empty(0, 0)
+"""To start from, where nothing was found before."""
 AGREEMENT = 1e-5
 """Of float32 with float64, along the vectors found; where they differ more everything is done in float64."""
 
@@ -126,7 +126,7 @@ def sharpness(
     precise = Curvature(found.logits, found.weights, found.answers, exact)
     quick = Curvature(found.logits, found.weights.float(), found.answers, exact)
     tolerances = (tolerance, most_negative_tolerance)
-    before = (previous._start, previous._gauss_newton_start) if previous else (NONE, NONE)
+    before = (previous._start, previous._gauss_newton_start) if previous else (NO_VECTORS, NO_VECTORS)
     starts = _starts(len(found.weights), largest, *before, seed)
     spent = 0
     with contextlib.suppress(FloatingPointError):
@@ -253,8 +253,8 @@ def _unknown(largest: int, seed: int) -> Sharpness:
             "products": 0,
             "bits": 64,
             "sampling_seed": seed,
-            "_start": NONE,
-            "_gauss_newton_start": NONE,
+            "_start": NO_VECTORS,
+            "_gauss_newton_start": NO_VECTORS,
         }
     )
 
