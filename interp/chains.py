@@ -27,9 +27,9 @@ def block(step: int) -> int:
     return step // STEPS_PER_BLOCK
 
 
-def lineage(step: int, reads: Reads) -> str:
+def lineage(reads: Reads) -> str:
     """A fingerprint of what an answer was made from, the answer before included, and so of all that led to it."""
-    return hashlib.blake2b(json.dumps([step, sorted(reads.items())]).encode(), digest_size=16).hexdigest()
+    return hashlib.blake2b(json.dumps(sorted(reads.items())).encode(), digest_size=16).hexdigest()
 
 
 def unbroken(steps: Sequence[int], reads: Mapping[int, Reads]) -> list[int]:
@@ -41,7 +41,7 @@ def unbroken(steps: Sequence[int], reads: Mapping[int, Reads]) -> list[int]:
             if step not in reads or reads[step].get(BEFORE) != before:
                 break
             found.append(step)
-            before = lineage(step, reads[step])
+            before = lineage(reads[step])
     return found
 
 
@@ -73,10 +73,9 @@ class Chain:
     def link(self) -> Link:
         """Raises DamagedError where there is none that can be read, and removes it."""
         try:
-            step, _ = parts.read_about(self._file)
             row = parts.read(self._file, self._schema)
             answer = None if row.values is None else schema.restored(self._measure, row.values)
-            return Link(lineage(step, row.reads), answer)
+            return Link(lineage(row.reads), answer)
         except Exception as error:  # of a file of others, anything
             self._file.unlink(missing_ok=True)
             raise DamagedError(f"{self._file} could not be read ({error}); start again to go on") from error
@@ -85,5 +84,5 @@ class Chain:
         """Step and lineage of the last answer; None where there is none that can be read."""
         with contextlib.suppress(Exception):  # of a file of others, anything
             step, reads = parts.read_about(self._file)
-            return int(step), lineage(step, reads)
+            return int(step), lineage(reads)
         return None

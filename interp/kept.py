@@ -89,7 +89,7 @@ class Kept:
         last = self.chain(steps[0]).leads_to()
         if last and last[0] in good and last[0] in steps:
             step, lineage = last
-            if lineage == chains.lineage(step, _reads_in(good[step])[step]):
+            if lineage == chains.lineage(_reads_in(good[step])[step]):
                 return Work([other for other in steps if other > step], goes_on=True)
         return Work(list(steps))
 

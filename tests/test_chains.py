@@ -187,6 +187,27 @@ def test_killed_between_an_answer_and_the_last_answer_whole(settling, folder, tm
     assert found == over(folder, tmp_path / "new", settling)
 
 
+def test_a_last_answer_of_weights_that_were_replaced_since_is_not_gone_on_from(settling, folder, tmp_path, monkeypatch):
+    """The new answer is there, and beside it the old one whole."""
+    interrupted(monkeypatch, folder, tmp_path / "kept", settling, 1)
+    remove(folder, 0, replaced=True)
+    with monkeypatch.context() as patch, contextlib.suppress(KeyboardInterrupt):
+        patch.setattr(Chain, "keep", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        over(folder, tmp_path / "kept", settling)
+    computed = count_rows(monkeypatch)
+    assert over(folder, tmp_path / "kept", settling) == over(folder, tmp_path / "new", settling)
+    assert computed[: len(STEPS)] == STEPS
+
+
+def test_the_last_answer_of_another_block_is_not_gone_on_from(settling, folder, tmp_path, monkeypatch):
+    interrupted(monkeypatch, folder, tmp_path / "kept", settling, 5)
+    one, other = sorted((tmp_path / "kept" / ".parts").rglob("*.chain"))
+    shutil.copy(one, other)
+    computed = count_rows(monkeypatch)
+    assert over(folder, tmp_path / "kept", settling) == over(folder, tmp_path / "new", settling)
+    assert computed == [1000, 1100, 1200, *STEPS]
+
+
 def test_fewer_steps_than_were_there_are_not_computed_again(settling, folder, tmp_path, monkeypatch):
     over(folder, tmp_path / "kept", settling)
     computed = count_rows(monkeypatch)
