@@ -1,7 +1,7 @@
 """What a result was made from: questions asked while it was computed, and a digest of each answer.
 
 A kept result is good as long as the same questions still have the same answers. Questions are
-"step 100", "final", "first", "steps" (of the run), "asked" (the steps the analysis visits), "recipe", "options", and
+"step 100", "final", "first", "steps" (of the run), "asked" (the steps the analysis visits), "recipe", and
 "measures/loss" (a file looked up, and what it imports).
 """
 

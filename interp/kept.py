@@ -33,6 +33,8 @@ from interp.schema import Schema
 WHOLE_RUN = -1
 """In the place of a step, for a measure that is called once per run."""
 
+CALL = "call"
+"""Among what a row was made from, the measure and its options."""
 READS = "_reads"
 FILLED: dict[str, Any] = {"f": np.nan, "i": -1, "b": False, "U": ""}
 ROWS_AT_ONCE = 64
@@ -69,7 +71,7 @@ class Kept:
         answer, and which started from the row before."""
         found: dict[int, Path] = {}
         made_from: dict[int, Reads] = {}
-        answers = {"options": self.options_digest}
+        answers = {CALL: self.call}
         for path in [self.file, *sorted(self.parts.glob("*.safetensors"))]:
             for step, reads in self._rows_in(path).items():
                 if all(self._answer(run, question, answers) == reads[question] for question in reads.keys() - {BEFORE}):
@@ -96,7 +98,7 @@ class Kept:
     def _rows_in(self, path: Path) -> dict[int, Reads]:
         """Each row's reads; none where the file is not what this measure stores."""
         rows = _reads_in(path)
-        told = all("options" in reads and (self.stepless or f"step {step}" in reads) for step, reads in rows.items())
+        told = all(CALL in reads and (self.stepless or f"step {step}" in reads) for step, reads in rows.items())
         return rows if rows and told and self._fits(path, list(rows)) else {}
 
     def _fits(self, path: Path, steps: list[int]) -> bool:
@@ -126,8 +128,9 @@ class Kept:
         return answers[question]
 
     @property
-    def options_digest(self) -> str:
-        return json.dumps(self.options, sort_keys=True, default=str)
+    def call(self) -> str:
+        """The measure and its options."""
+        return json.dumps([self.measure, self.options], sort_keys=True, default=str)
 
     def write_part(self, step: int, row: Row) -> None:
         """Store a finished row in a file of its own."""
@@ -193,6 +196,13 @@ class Kept:
                     raise InterpError(f"measure {self.measure}: the labels {field.name!r} differ between steps")
         for field in self.schema.variables:
             like = pattern[field.name]
+            for row in rows:
+                if row.values is not None and not _alike(row.values[field.name], like):
+                    one, other = (f"{array.dtype} {list(array.shape)}" for array in (like, row.values[field.name]))
+                    raise InterpError(
+                        f"measure {self.measure}: {field.name} is {one} at one step and {other} at another; "
+                        "it should be the same at all"
+                    )
             blank = np.full(like.shape, FILLED[field.kind], like.dtype)
             stacked = np.stack([blank if row.values is None else row.values[field.name] for row in rows])
             stacked = _storable(stacked, field.kind)
@@ -235,6 +245,11 @@ def _create(
     variable.attrs["long_name"] = field.long_name
     if field.units:
         variable.attrs["units"] = field.units
+
+
+def _alike(array: np.ndarray, like: np.ndarray) -> bool:
+    """Of one shape and, but for texts, of one type."""
+    return array.shape == like.shape and (array.dtype == like.dtype or array.dtype.kind == "U")
 
 
 def _storable(array: np.ndarray, kind: str) -> np.ndarray:

@@ -26,7 +26,7 @@ from interp import steps as choosing
 from interp.chains import Link
 from interp.checkpoints import Checkpoint, Run
 from interp.errors import DamagedError, InterpError
-from interp.kept import WHOLE_RUN, Kept, Work, opened
+from interp.kept import CALL, WHOLE_RUN, Kept, Work, opened
 from interp.parts import Row
 
 if TYPE_CHECKING:
@@ -281,18 +281,16 @@ def _one_thread() -> Iterator[None]:
 
 def _row(run: Run, subject: Run | Checkpoint, one: Ask, kept: Kept, before: Link | None) -> tuple[Row, Any]:
     """One measure's answer, and what it was made from."""
+    asked = {CALL: kept.call} | ({chains.BEFORE: before.lineage} if before else {})  # not what a measure around it was
     with fingerprints.recording() as reads:
         fingerprints.note("recipe", run.recipe_digest)
-        fingerprints.note("options", kept.options_digest)
         for call in (run.task_call, run.model_call):
             fingerprints.note(f"{call.kind}/{call.name}", lookup.current_digest(call.kind, call.name))
-        if before:
-            fingerprints.note(chains.BEFORE, before.lineage)
         if isinstance(subject, Checkpoint):
             fingerprints.note(f"step {subject.step}", subject.digest)
             if not subject.finite:
                 lookup.find("measures", one.measure)
-                return Row(None, reads), None
+                return Row(None, reads | asked), None
         try:
             if before:
                 record = lookup.find("measures", one.measure)(subject, **one.options, previous=before.answer)
@@ -303,7 +301,7 @@ def _row(run: Run, subject: Run | Checkpoint, one: Ask, kept: Kept, before: Link
         except Exception as error:  # whatever a measure raises, told where it was
             error.add_note(f"in measure {one.label} on {subject!r}")
             raise
-    return Row(schema.values(kept.schema, record, one.measure), reads), record
+    return Row(schema.values(kept.schema, record, one.measure), reads | asked), record
 
 
 def _attributes(one: Ask, run: Run) -> dict[str, str]:
@@ -347,7 +345,7 @@ def of_runs(one: Ask, runs: Sequence[Run], keep: Path | None) -> xr.Dataset:
     with tempfile.TemporaryDirectory() as temporary, _one_thread(), denormals.flushed():
         kept = Kept(keep or Path(temporary), one.label, one.measure, one.options)
         record = lookup.find("measures", one.measure)(list(runs), **one.options)
-        row = Row(schema.values(kept.schema, record, one.measure), {"options": kept.options_digest})
+        row = Row(schema.values(kept.schema, record, one.measure), {CALL: kept.call})
         kept.write_part(WHOLE_RUN, row)
         kept.merge(runs[0], [WHOLE_RUN], kept.good(runs[0], [WHOLE_RUN]), _attributes(one, runs[0]))
         return opened(kept.file).load()

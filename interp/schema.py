@@ -90,7 +90,10 @@ def subject(measure: str) -> str:
 
 def takes_previous(measure: str) -> bool:
     """Whether it may start from its answer at the checkpoint before."""
-    return "previous" in inspect.signature(lookup.find("measures", measure)).parameters
+    return (
+        subject(measure) == "checkpoint"
+        and "previous" in inspect.signature(lookup.find("measures", measure)).parameters
+    )
 
 
 def of_measure(measure: str, whole: bool = False) -> Schema:
@@ -174,7 +177,7 @@ def values(schema: Schema, answer: Any, measure: str) -> dict[str, np.ndarray]:
     for field in schema.fields:
         try:
             arrays[field.name] = _array(getattr(answer, field.name), field)
-        except (TypeError, ValueError, OverflowError) as error:
+        except (AttributeError, TypeError, ValueError, OverflowError) as error:
             raise InterpError(f"measure {measure}: {field.name} cannot be stored: {shown(error)}") from error
     sizes: dict[str, int] = {}
     for field in schema.fields:
@@ -205,14 +208,21 @@ def _value(array: np.ndarray, hint: Any) -> Any:
     return tuple(array.tolist()) if get_origin(hint) is tuple else array.item()
 
 
+ACCEPTED = {"f": ("fiub", "numbers"), "i": ("iub", "whole numbers"), "b": ("b", "True or False")}
+"""Kinds of NumPy's types by kind of field, and what they are called."""
+
+
 def _array(value: Any, field: Field) -> np.ndarray:
     if field.kind == "U":
         return np.asarray(value, dtype=np.str_)
     if hasattr(value, "detach"):
         value = value.detach().cpu().numpy()
     array = np.asarray(value)
-    if array.dtype.kind not in "biuf":
-        raise TypeError(f"it is {type(value).__name__}, expected numbers")
+    kinds, expected = ACCEPTED[field.kind]
+    if array.dtype.kind not in kinds:
+        found = type(value).__name__ if array.dtype.kind == "O" else array.dtype
+        raise TypeError(f"it is {found}, expected {expected}")
     if field.name.startswith("_"):  # the next answer may need its type: the state of a generator is of bytes
         return array
-    return array.astype({"b": np.bool_, "i": np.int64}.get(field.kind, array.dtype), copy=False)
+    stored = {"f": np.result_type(array, np.float32), "i": np.int64, "b": np.bool_}[field.kind]
+    return array.astype(stored, copy=False)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import xarray as xr
 
 import interp
 from interp import results, storage
@@ -42,6 +43,7 @@ class Settling:
     _text: Literal["even", "odd"]
     _generator: UInt8[Tensor, " byte"]
     _half: Float[np.ndarray, "_ _"]
+    """Returned as lists of lists"""
     _more: {annotation}
 
 def settling(checkpoint, previous: "Settling | None" = None) -> Settling:
@@ -57,7 +59,8 @@ def settling(checkpoint, previous: "Settling | None" = None) -> Settling:
     value = torch.stack([torch.rand((), generator=generator).double() + half.sum(), mean * count])
     count += 1
     odd = count % 2 == 1
-    return Settling(("one", "other"), value, count, odd, "odd" if odd else "even", generator.get_state(), half, {more})
+    text, state = "odd" if odd else "even", generator.get_state()
+    return Settling(("one", "other"), value, count, odd, text, state, half.tolist(), {more})
 '''
 
 
@@ -273,6 +276,9 @@ def test_after_weights_that_are_not_finite_it_starts_from_nothing(settling, fold
     with pytest.warns(UserWarning, match="step 150 are not finite"):
         assert over(folder, tmp_path / "kept", settling) == expected
     assert computed == sorted([*STEPS, 150])[after:]
+    alone = interp.over_steps(settling, interp.open_run(folder), [200])
+    with xr.open_dataset(tmp_path / "kept" / f"{settling}.nc") as result:
+        assert result.value.sel(step=200).values.tolist() == alone.value.sel(step=200).values.tolist()
 
 
 @pytest.mark.parametrize(

@@ -227,6 +227,85 @@ def test_changed_options_are_computed_again(run_folder: Path, tmp_path: Path):
         tree.close()
 
 
+def test_a_label_that_means_another_measure_is_computed_again(run_folder: Path, tmp_path: Path):
+    """Their arrays have the same names and axes."""
+    run = interp.open_run(run_folder)
+    losses = {}
+    for measure in ("restricted_loss", "excluded_loss"):
+        tree = interp.over_steps({"ablated": {"measure": measure}}, run, [0], keep=tmp_path / "kept")
+        losses[measure] = tree.ablated.train_loss.item()
+        assert losses[measure] == float(run[0].measure(measure).train_loss)
+        tree.close()
+    assert losses["restricted_loss"] != losses["excluded_loss"]
+
+
+OF_ANOTHER = '''
+from dataclasses import dataclass
+from jaxtyping import Float
+from torch import Tensor
+
+@dataclass(frozen=True)
+class Answer:
+    value: float
+    """A number"""
+
+def of_another(checkpoint, scale: float = 2.0) -> Answer:
+    """The radius of one circle, times the scale."""
+    result = checkpoint.run.measure("embedding_circle", count=1)
+    return Answer(scale * float(result.x.sel(step=checkpoint.step).max()))
+'''
+
+
+def test_a_measure_may_ask_for_another_over_the_run(install, run_folder: Path, tmp_path: Path):
+    """What the other was asked with is not what it was asked with itself."""
+    install("elsewhere_of_another", {"of_another": OF_ANOTHER})
+    with interp.over_steps("of_another", interp.open_run(run_folder), [0, 150], keep=tmp_path / "kept") as result:
+        assert (result.value > 0).all()
+
+
+CHANGING = '''
+from dataclasses import dataclass
+from jaxtyping import Float, Int
+import torch
+from torch import Tensor
+
+@dataclass(frozen=True)
+class Answer:
+    value: {annotation}
+    """A number"""
+
+def changing(checkpoint) -> Answer:
+    """Of another kind at the first step."""
+    return Answer({first} if checkpoint.step == 0 else {then})
+'''
+
+
+@pytest.mark.parametrize(
+    ("annotation", "first", "then", "stored"),
+    [("float", "1", "0.5", [1, 0.5]), ('Float[Tensor, ""]', "True", "torch.tensor(0.5)", [1, 0.5])],
+)
+def test_a_whole_number_at_the_first_step_does_not_make_the_others_whole(
+    install, run_folder: Path, annotation: str, first: str, then: str, stored: list[float]
+):
+    install("elsewhere_changing", {"changing": CHANGING.format(annotation=annotation, first=first, then=then)})
+    assert interp.over_steps("changing", interp.open_run(run_folder), [0, 150]).value.values.tolist() == stored
+
+
+@pytest.mark.parametrize(
+    ("annotation", "first", "then", "told"),
+    [
+        ('Float[Tensor, " n"]', "torch.zeros(2)", "torch.zeros(3)", r"float32 \[2\] at one step and float32 \[3\]"),
+        ('Float[Tensor, ""]', "torch.zeros(())", "torch.zeros(()).double()", r"float32 \[\] at one .* float64 \[\]"),
+    ],
+)
+def test_arrays_that_differ_between_steps_are_told_in_one_line(
+    install, run_folder: Path, annotation: str, first: str, then: str, told: str
+):
+    install("elsewhere_changing", {"changing": CHANGING.format(annotation=annotation, first=first, then=then)})
+    with pytest.raises(InterpError, match=f"measure changing: value is {told} at another; it should be the same"):
+        interp.over_steps("changing", interp.open_run(run_folder), [0, 150])
+
+
 def test_a_changed_recipe_is_computed_again(run_folder: Path, tmp_path: Path):
     before = interp.over_steps(["loss"], interp.open_run(run_folder), keep=tmp_path / "kept").loss.all_loss.values
     recipe = run_folder / "run.yaml"

@@ -127,6 +127,28 @@ def test_an_array_without_the_axes_it_declares_is_refused(changes, said):
         schema.values(schema.of_dataclass(Everything), record(**changes), "some")
 
 
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"whole": 2.5}, "whole cannot be stored: it is float64, expected whole numbers"),
+        ({"count": torch.ones(2)}, "count cannot be stored: it is float32, expected whole numbers"),
+        ({"yes": 1}, "yes cannot be stored: it is int64, expected True or False"),
+        ({"number": None}, "number cannot be stored: it is NoneType, expected numbers"),
+        ({"matrix": torch.zeros(2, 3) * 1j}, "matrix cannot be stored: it is complex64, expected numbers"),
+        ({"alpha": torch.zeros(3, dtype=torch.bfloat16)}, "alpha cannot be stored: .*BFloat16"),
+    ],
+)
+def test_a_value_of_another_kind_than_declared_is_refused(changes, said):
+    with pytest.raises(InterpError, match=f"measure some: {said}"):
+        schema.values(schema.of_dataclass(Everything), record(**changes), "some")
+
+
+def test_half_precision_is_stored_as_single():
+    found = schema.values(schema.of_dataclass(Everything), record(matrix=torch.ones(2, 3).half(), number=1), "some")
+    assert found["matrix"].dtype == np.float32
+    assert found["number"].dtype == np.float64
+
+
 def test_an_annotation_that_cannot_be_stored_is_refused_by_name():
     @dataclass(frozen=True)
     class Wrong:
