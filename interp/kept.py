@@ -74,7 +74,7 @@ class Kept:
         answers = {CALL: self.call}
         for path in [self.file, *sorted(self.parts.glob("*.safetensors"))]:
             for step, reads in self._rows_in(path).items():
-                if all(self._answer(run, question, answers) == reads[question] for question in reads.keys() - {BEFORE}):
+                if all(_answer(run, question, answers) == reads[question] for question in reads.keys() - {BEFORE}):
                     found[step], made_from[step] = path, reads
         good = chains.unbroken(steps, made_from) if self.chained else [step for step in steps if step in found]
         return {step: found[step] for step in good}
@@ -121,11 +121,6 @@ class Kept:
         """Whether the file holds these rows and no others, the good ones, and no parts wait to be merged."""
         in_file = _reads_in(self.file).keys() == set(steps)
         return in_file and not self.parts.exists() and all(places[step] == self.file for step in steps)
-
-    def _answer(self, run: Run, question: str, answers: dict[str, str]) -> str:
-        if question not in answers:
-            answers[question] = run.answer(question)
-        return answers[question]
 
     @property
     def call(self) -> str:
@@ -245,6 +240,13 @@ def _create(
     variable.attrs["long_name"] = field.long_name
     if field.units:
         variable.attrs["units"] = field.units
+
+
+def _answer(run: Run, question: str, answers: dict[str, str]) -> str:
+    """The run's, asked once."""
+    if question not in answers:
+        answers[question] = run.answer(question)
+    return answers[question]
 
 
 def _alike(array: np.ndarray, like: np.ndarray) -> bool:

@@ -291,13 +291,12 @@ def _row(run: Run, subject: Run | Checkpoint, one: Ask, kept: Kept, before: Link
             if not subject.finite:
                 lookup.find("measures", one.measure)
                 return Row(None, reads | asked), None
+        options = dict(one.options) | ({"previous": before.answer} if before else {})
         try:
-            if before:
-                record = lookup.find("measures", one.measure)(subject, **one.options, previous=before.answer)
-            elif isinstance(subject, Checkpoint):
-                record = subject.measure(one.measure, **one.options)
+            if isinstance(subject, Checkpoint) and not before:
+                record = subject.measure(one.measure, **options)
             else:
-                record = lookup.find("measures", one.measure)(subject, **one.options)
+                record = lookup.find("measures", one.measure)(subject, **options)
         except Exception as error:  # whatever a measure raises, told where it was
             error.add_note(f"in measure {one.label} on {subject!r}")
             raise

@@ -241,8 +241,6 @@ def test_a_label_that_means_another_measure_is_computed_again(run_folder: Path, 
 
 OF_ANOTHER = '''
 from dataclasses import dataclass
-from jaxtyping import Float
-from torch import Tensor
 
 @dataclass(frozen=True)
 class Answer:
@@ -265,7 +263,7 @@ def test_a_measure_may_ask_for_another_over_the_run(install, run_folder: Path, t
 
 CHANGING = '''
 from dataclasses import dataclass
-from jaxtyping import Float, Int
+from jaxtyping import Float
 import torch
 from torch import Tensor
 
