@@ -22,11 +22,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 import interp
-from interp import results
 from interp.checkpoints import Checkpoint, Run
+from interp.files.checkpoint_blocks import CheckpointBlocks
 from interp.maths import fourier
 from interp.models.transformer import transformer
-from interp.storage import Checkpoints
+from interp.results import over_steps
 from interp.tasks.modular_arithmetic import modular_arithmetic
 
 READ_OFF = (
@@ -58,7 +58,7 @@ def straightforward(checkpoint: Checkpoint) -> None:
     logits = checkpoint.logits[:, :P]
     train = checkpoint.task.train
     assert train is not None
-    answers = checkpoint.task.answers
+    answers = checkpoint.task.targets
     F = fourier.basis(P)
     neurons = checkpoint.neurons.reshape(P, P, -1)
     spectrum = torch.einsum("abn,fa,gb->fgn", neurons - neurons.mean((0, 1)), F, F)
@@ -121,7 +121,7 @@ def one_checkpoint(run: Run) -> list[bool]:
 
 def whole_run(folder: Path, run: Run) -> list[bool]:
     """200 checkpoints with two jobs: copies of what there is where there are fewer."""
-    store = Checkpoints(folder / "weights")
+    store = CheckpointBlocks(folder / "weights")
     (folder / "run.yaml").write_text("task: {modular_arithmetic: {}}\nmodel: {transformer: {}}\n")
     steps = run.steps
     for number in range(CHECKPOINTS):
@@ -130,7 +130,7 @@ def whole_run(folder: Path, run: Run) -> list[bool]:
     start = time.perf_counter()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        results.over_steps([*READ_OFF, *INTERVENTIONS], interp.open_run(folder), keep=folder / "kept", jobs=2)
+        over_steps.over_steps([*READ_OFF, *INTERVENTIONS], interp.open_run(folder), keep=folder / "kept", jobs=2)
     minutes = (time.perf_counter() - start) / 60
     peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) / 2**20
     print(f"{CHECKPOINTS} checkpoints, two jobs: {minutes:.1f} min; asked {ASKED['minutes']:.0f}")
@@ -143,7 +143,7 @@ def untrained(folder: Path) -> Run:
     (folder / "run.yaml").write_text("task: {modular_arithmetic: {}}\nmodel: {transformer: {}}\n")
     for step in range(2):
         arrays = {name: weight.numpy() for name, weight in architecture.initial(step).items()}
-        Checkpoints(folder / "weights").save(step, arrays)
+        CheckpointBlocks(folder / "weights").save(step, arrays)
     return interp.open_run(folder)
 
 

@@ -28,7 +28,7 @@ from interp.checkpoints import Checkpoint
 from interp.maths.curvature import Curvature
 from interp.maths.extreme_eigenpairs import SPARE, extreme_eigenpairs
 from interp.maths.landscape import flattened, unflattened
-from interp.measures._train_loss import trained
+from interp.measures.shared.train_loss import trained
 from interp.measures.sharpness import agree, sharpness
 
 ASKED = 5.0
@@ -51,14 +51,14 @@ class Network(torch.nn.Module):
         if self.hooked is not None:
             return self.hooked(self._architecture.tokens(pairs))[:, -1]
         assert self.flat is not None
-        return self._architecture.last_position(unflattened(self.flat, self._shapes), pairs)["logits"]
+        return self._architecture.activations(unflattened(self.flat, self._shapes), pairs)["logits"]
 
 
 def theirs(checkpoint: Checkpoint, forward: Literal["factorised", "hooked"], steps: int) -> Float[Tensor, " largest"]:
     train = checkpoint.task.train
     operator = hessian_eigenthings.HessianOperator(
         Network(checkpoint, forward),
-        [(checkpoint.task.pairs[train], checkpoint.task.answers[train])],
+        [(checkpoint.task.pairs[train], checkpoint.task.targets[train])],
         hessian_eigenthings.supervised_loss(torch.nn.functional.cross_entropy),
     )
     with warnings.catch_warnings():

@@ -23,10 +23,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from interp import storage
+from interp.contracts.optimiser import Optimiser
+from interp.files.checkpoint_blocks import CheckpointBlocks
 from interp.maths.cross_entropy import cross_entropy
 from interp.models.transformer import Transformer, transformer
-from interp.optimisers._optimiser import Optimiser
 from interp.optimisers.adamw import adamw
 from interp.tasks.modular_arithmetic import modular_arithmetic
 from interp.training.loop import train
@@ -88,7 +88,7 @@ class Turn:
 def train_straightforwardly(initial: Weights, connection: Connection) -> None:
     """Autograd, torch's default AdamW, nothing saved."""
     task = modular_arithmetic()
-    tokens, answers = transformer(task).tokens(task.pairs[task.train]), task.answers[task.train]
+    tokens, answers = transformer(task).tokens(task.pairs[task.train]), task.targets[task.train]
     weights = {name: weight.clone().requires_grad_() for name, weight in initial.items()}
     optimiser = torch.optim.AdamW(weights.values(), lr=1e-3, weight_decay=1.0, betas=(0.9, 0.98))
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda update: min(update / 10, 1))
@@ -180,10 +180,10 @@ def report(title: str, initial: Weights) -> float:
 def check_same_loss(weights: Weights) -> None:
     task = modular_arithmetic()
     architecture = transformer(task)
-    pairs, answers = task.pairs[task.train], task.answers[task.train]
+    pairs, answers = task.pairs[task.train], task.targets[task.train]
     exact = {name: weight.double() for name, weight in weights.items()}
     slow = straightforward_loss(exact, architecture.tokens(pairs), answers)
-    fast = cross_entropy(architecture.logits(exact, pairs), answers).mean()
+    fast = cross_entropy(architecture.outputs(exact, pairs), answers).mean()
     torch.testing.assert_close(fast, slow, rtol=1e-9, atol=1e-15)
 
 
@@ -193,7 +193,7 @@ def trained(run: Path | None) -> Weights:
         if run is None:
             run, task = Path(temporary), modular_arithmetic()
             train(run, task, transformer(task), adamw, 1500, [1500], seed=0)
-        checkpoints = storage.Checkpoints(run / "weights")
+        checkpoints = CheckpointBlocks(run / "weights")
         return {name: torch.from_numpy(array) for name, array in checkpoints.load(checkpoints.steps[-1]).items()}
 
 

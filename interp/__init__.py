@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from interp.checkpoints import open_run
     from interp.notebook import figure, write_report
-    from interp.results import over_steps
+    from interp.results.over_steps import over_steps
 
 _HOMES = {
     "open_run": "interp.checkpoints",
-    "over_steps": "interp.results",
+    "over_steps": "interp.results.over_steps",
     "figure": "interp.notebook",
     "write_report": "interp.notebook",
 }

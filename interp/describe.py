@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from interp.checkpoints import Run
-    from interp.importers import _files
+    from interp.importers.shared import files_by_step
 
 LAST_RESORT = "state_dicts"
 """The importer that reads what no other recognises."""
@@ -30,12 +30,12 @@ def main(path: Annotated[Path, typer.Argument(help="A run, a weight file, or a f
 
 def describe(path: Path) -> list[str]:
     """The description, a paragraph each. Raises InterpError where nothing is there, or nothing can be read."""
-    from interp import recipe
     from interp.checkpoints import open_run
+    from interp.recipes import run_recipe
 
     if not path.exists():
         raise InterpError(f"{path} does not exist")
-    if (path / recipe.FILE).is_file():
+    if (path / run_recipe.FILE).is_file():
         run = open_run(path)
         tensors = _tensors(run.arrays(run.final.step))
         return [f"{path} is a run.", _facts(run), tensors, *run.notes, _use(f"--run {path}")]
@@ -58,10 +58,10 @@ def describe(path: Path) -> list[str]:
 
 def _importer(path: Path) -> str:
     """The one that recognises it: the most general comes last."""
-    from interp import lookup
+    from interp.catalogue.names import known_names, module_of
 
-    for name in sorted(lookup.names("importers"), key=lambda name: name == LAST_RESORT):
-        recognises = getattr(lookup.module_of("importers", name), "recognises", None)
+    for name in sorted(known_names("importers"), key=lambda name: name == LAST_RESORT):
+        recognises = getattr(module_of("importers", name), "recognises", None)
         if recognises and recognises(path):
             return name
     return LAST_RESORT
@@ -69,12 +69,12 @@ def _importer(path: Path) -> str:
 
 def _contents(path: Path) -> str:
     """What lies there, and the tensors of the last file, as its authors named them."""
-    from interp import foreign
-    from interp.importers import _files
-    from interp.importers._imported import state_dict
+    from interp.contracts.imported import state_dict
+    from interp.files import foreign
+    from interp.importers.shared import files_by_step
 
     try:
-        places = _files.by_step(path, None)
+        places = files_by_step.by_step(path, None)
     except InterpError as error:
         if path.is_file():
             raise
@@ -87,18 +87,18 @@ def _contents(path: Path) -> str:
     if isinstance(content, dict):
         others = [(key, value) for key, value in content.items() if not _is_array(value)]
         lines += [f"  {str(key)[:60]}: {_kind_of(value)}" for key, value in others[:40]]
-    tensors = state_dict(_files.entry(content, last), str(last.path))
+    tensors = state_dict(files_by_step.entry(content, last), str(last.path))
     return "\n".join([*lines, *_table(tensors)])
 
 
-def _readable(places: dict[int, _files.Place]) -> _files.Place:
+def _readable(places: dict[int, files_by_step.Place]) -> files_by_step.Place:
     """The last that can be read. Raises the reason for the last one where none can."""
-    from interp.importers import _files
+    from interp.importers.shared import files_by_step
 
     reasons: list[InterpError] = []
     for step in sorted(places, reverse=True):
         try:
-            _files.arrays_at(places[step])
+            files_by_step.arrays_at(places[step])
             return places[step]
         except InterpError as error:
             reasons.append(error)
@@ -128,14 +128,15 @@ def _table(arrays: dict[str, np.ndarray]) -> list[str]:
 
 def _recipe(path: Path, importer: str, run: Run) -> str:
     """A run.yaml that opens it, from anywhere; beside the files it needs no path."""
-    from interp import documents, lookup
+    from interp.catalogue.options import default_options
+    from interp.recipes.document import dump_yaml
 
     content = {
-        call.kind.removesuffix("s"): {call.name: _told(lookup.defaults(call.kind, call.name), call.options)}
+        call.kind.removesuffix("s"): {call.name: _told(default_options(call.kind, call.name), call.options)}
         for call in (run.task_call, run.model_call)
     }
     content["importer"] = {importer: {"path": str(path.resolve())}}
-    lines = documents.dump(content).rstrip().replace("\n", "\n  ")
+    lines = dump_yaml(content).rstrip().replace("\n", "\n  ")
     return f"run.yaml that opens it (in the folder of the files, leave out the path):\n\n  {lines}"
 
 

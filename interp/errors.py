@@ -20,6 +20,10 @@ class NoNumbersError(InterpError):
     """A run whose weights are not finite at any of the steps asked for."""
 
 
+class NothingToSay(InterpError):  # noqa: N818 (it is an answer: what a measure says where it does not apply)
+    """Why a measure has no answer for this checkpoint, task or network: a clause, "the task has no cyclic order"."""
+
+
 class AlreadyDoneError(InterpError):
     """What was asked for is there already, whole."""
 

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from interp import figures, results
 from interp.checkpoints import Run
-from interp.colours import COLOURS, resolved
-from interp.drawing import Drawing
 from interp.errors import InterpError, near_misses
-from interp.figures import AnyPanel
-from interp.steps import Steps
+from interp.figures import AnyPanel, panels
+from interp.figures.colours import COLOURS, resolved
+from interp.figures.drawing import Drawing
+from interp.recipes.step_choice import Steps
+from interp.results import over_steps
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -33,7 +33,7 @@ def figure(shown: xr.DataArray | AnyPanel, step: int | None = None) -> go.Figure
         return drawn(shown.draw(), step)
     if not isinstance(shown, xr.DataArray) or shown.dtype.kind not in "fiub":
         raise InterpError("figure draws one array of numbers, such as results.loss.test_loss, or a panel")
-    panel = figures.of_array(shown)
+    panel = panels.of_array(shown)
     if panel is None:
         raise InterpError(
             f"{shown.name} has the axes {shown.dims}; select from them until at most two are left beside the step"
@@ -113,6 +113,6 @@ def write_report(
     from interp.report import write
 
     target = Path(path) if path is not None else Path("reports") / f"{run.name}.html"
-    asks = results.asks(measures if measures is not None else DEFAULT_MEASURES)
+    asks = over_steps.asks(measures if measures is not None else DEFAULT_MEASURES)
     write.report(title or run.name, "interp.write_report", run.text, asks, [run], steps, target, keep=None)
     return target

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from interp import lookup, terminal
+from interp import terminal
+from interp.catalogue.listing import listings
 from interp.errors import InterpError
 
 if TYPE_CHECKING:
-    from interp.sources import Source
+    from interp.recipes.run_paths import Source
 
 
 def main(
@@ -47,10 +48,11 @@ def main(
 def _run(
     path: Path, run: Path | None, importer: str | None, overrides: tuple[str, ...], jobs: int, device: str
 ) -> None:
-    from interp import documents, freshness
-    from interp.sources import run_name, source
+    from interp.recipes.document import parse_value
+    from interp.recipes.run_paths import run_name, source
+    from interp.report import freshness
 
-    read_by = source(run, documents.parse(importer) if importer else None) if run else None
+    read_by = source(run, parse_value(importer) if importer else None) if run else None
     name = f"{path.stem}-{run_name(run)}" if run else path.stem
     report = Path("reports") / f"{name}.html"
     asked = freshness.question(path, read_by, overrides, device)
@@ -74,17 +76,18 @@ def _compute(
 
     torch.set_flush_denormal(True)  # before torch starts its threads, which inherit it
 
-    from interp import analysis as analyses
-    from interp import devices, storage
-    from interp.report import build, write
+    from interp.files.writing import remove_abandoned
+    from interp.machine import devices
+    from interp.recipes import analysis_recipe
+    from interp.report import from_results, write
 
-    analysis = analyses.read(path, overrides, source)
+    analysis = analysis_recipe.read(path, overrides, source)
     devices.check(device)
-    runs = analyses.open_runs(analysis, device)
+    runs = analysis_recipe.open_runs(analysis, device)
     if device != "cpu":
-        for on_device, on_cpu in zip(runs, analyses.open_runs(analysis, "cpu"), strict=True):
+        for on_device, on_cpu in zip(runs, analysis_recipe.open_runs(analysis, "cpu"), strict=True):
             devices.compare(f"{on_device.name} on {device}", on_device.final.logits, on_cpu.final.logits)
-    storage.remove_abandoned(report.parent)
+    remove_abandoned(report.parent)
     line = terminal.ProgressLine()
 
     def progress(of_run: str, done: int, total: int) -> None:
@@ -102,16 +105,16 @@ def _compute(
         jobs=jobs,
         progress=progress,
     )
-    return terminal.printable(build.text(page))
+    return terminal.printable(from_results.text(page))
 
 
 def _print_names() -> None:
     for kind in ("measures", "tasks", "models", "optimisers", "importers"):
         print(kind)
-        listings = list(lookup.listings(kind))
-        if not listings:
+        found = list(listings(kind))
+        if not found:
             print("  none yet")
-        for listing in listings:
+        for listing in found:
             print(f"  {listing.name}({listing.options})\n      {listing.claim}")
 
 

@@ -52,12 +52,12 @@ def train(folder: Path, dense: Sequence[str] = ()) -> None:
 
     Raises InterpError where its recipe has mistakes or does not train.
     """
-    from interp import recipe as recipes
+    from interp.recipes import run_recipe, save_schedule
     from interp.training import dense as densely
-    from interp.training import loop, schedule
+    from interp.training import loop
 
-    path = folder / recipes.FILE
-    recipe = recipes.read(path)
+    path = folder / run_recipe.FILE
+    recipe = run_recipe.read(path)
     if recipe.training is None or recipe.task is None or recipe.model is None:
         raise InterpError(f"{path} has no 'training': there is nothing to train")
     training = recipe.training
@@ -82,7 +82,7 @@ def train(folder: Path, dense: Sequence[str] = ()) -> None:
         )
         print(f"added to {folder}: {len(planned.missing)} checkpoints, those of its training bit for bit")
         return
-    save = schedule.schedule(training.steps, **training.save)
+    save = save_schedule.schedule(training.steps, **training.save)
     print(f"{what}; {len(save)} checkpoints")
     loop.train(
         folder,
@@ -117,25 +117,29 @@ def _progress(steps: int) -> Callable[[int, float, float, float], None]:
 
 def _members(run: Path, assignments: list[str]) -> list[Path]:
     """The folders to train: the run itself, or a family of it, its recipes written."""
-    from interp import documents, recipe, storage
+    from interp.files.writing import write_text
+    from interp.recipes import run_recipe
+    from interp.recipes.document import dump_yaml, read_document
 
-    if not (run / recipe.FILE).is_file():
-        raise InterpError(f"{run} holds no {recipe.FILE}; write one (the README shows how), then train")
+    if not (run / run_recipe.FILE).is_file():
+        raise InterpError(f"{run} holds no {run_recipe.FILE}; write one (the README shows how), then train")
     if not assignments:
         return [run]
     folders = []
     for chosen in itertools.product(*map(_spread, assignments)):
-        document = documents.read(run / recipe.FILE)
+        document = read_document(run / run_recipe.FILE)
         for assignment in chosen:
             document.set(assignment)
         folder = run / ",".join(_folder_name(assignment) for assignment in chosen)
-        own = folder / recipe.FILE
-        text = documents.dump(document.content)
-        if own.exists() and documents.read(own).content != document.content:
-            raise InterpError(f"{own} is another recipe than {run / recipe.FILE} with {', '.join(chosen)}; remove it")
+        own = folder / run_recipe.FILE
+        text = dump_yaml(document.content)
+        if own.exists() and read_document(own).content != document.content:
+            raise InterpError(
+                f"{own} is another recipe than {run / run_recipe.FILE} with {', '.join(chosen)}; remove it"
+            )
         if not own.exists():
-            recipe.read(run / recipe.FILE, chosen)
-            storage.write_text(own, text)
+            run_recipe.read(run / run_recipe.FILE, chosen)
+            write_text(own, text)
         folders.append(folder)
     return folders
 

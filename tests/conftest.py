@@ -13,9 +13,9 @@ import pytest
 import torch
 import yaml
 
-from interp import lookup
+from interp.catalogue import names, source_code
 from interp.checkpoints import Run, open_run
-from interp.storage import Checkpoints
+from interp.files.checkpoint_blocks import CheckpointBlocks
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def make_run(tmp_path: Path) -> Callable[..., Run]:
         folder = tmp_path / "checkpoints" / name
         folder.mkdir(parents=True)
         (folder / "run.yaml").write_text(yaml.safe_dump({"task": task, "model": model}))
-        store = Checkpoints(folder / "weights")
+        store = CheckpointBlocks(folder / "weights")
         for step, weights in weights_by_step.items():
             store.save(step, {key: _array(value) for key, value in weights.items()})
         return open_run(folder)
@@ -113,6 +113,6 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
 
 def forget() -> None:
     """Whatever was remembered about names and files."""
-    for function in vars(lookup).values():
+    for function in [*vars(names).values(), *vars(source_code).values()]:
         if hasattr(function, "cache_clear"):
             function.cache_clear()

@@ -24,12 +24,12 @@ class Network(torch.nn.Module):
         self.flat = torch.nn.Parameter(flattened(checkpoint.weights).double())
 
     def forward(self, pairs: torch.Tensor) -> torch.Tensor:
-        return self._architecture.last_position(unflattened(self.flat, self._shapes), pairs)["logits"]
+        return self._architecture.activations(unflattened(self.flat, self._shapes), pairs)["logits"]
 
 
 def training_batch(checkpoint: Checkpoint) -> list[tuple[torch.Tensor, torch.Tensor]]:
     train = checkpoint.task.train
-    return [(checkpoint.task.pairs[train], checkpoint.task.answers[train])]
+    return [(checkpoint.task.pairs[train], checkpoint.task.targets[train])]
 
 
 def by_curvlinops(checkpoint: Checkpoint, kind: str) -> HessianLinearOperator | GGNLinearOperator:

@@ -153,7 +153,7 @@ def lookup_table(p: int = 13, frac_train: float = 0.4, **task: Any) -> Planted:
     known = modular_arithmetic(**options)
     assert known.train is not None
     right = torch.zeros(len(known.pairs), p).double()
-    right[torch.arange(len(known.pairs)), known.answers] = 20.0
+    right[torch.arange(len(known.pairs)), known.targets] = 20.0
     return _of_pairs(right[known.train], known.pairs[known.train], options)
 
 

@@ -15,7 +15,7 @@ import yaml
 
 import interp
 import make
-from interp import recipe
+from interp.recipes import run_recipe
 
 ROOT = Path(interp.__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -78,7 +78,7 @@ def test_the_recipes_of_a_page_are_recipes(page: Path, tmp_path: Path):
     for number, block in enumerate(blocks(page, "yaml")):
         path = tmp_path / f"{number}.yaml"
         path.write_text(block)
-        read = recipe.read(path)
+        read = run_recipe.read(path)
         assert read.training or read.importer
 
 
@@ -95,21 +95,22 @@ def test_the_worked_example_becomes_a_run(copy: Path):
 
 
 def test_the_published_networks_of_the_docs_are_models():
-    from interp import lookup
+    from interp.catalogue.names import find
+    from interp.catalogue.options import checked_options
     from interp.tasks.modular_arithmetic import modular_arithmetic
 
     written = re.findall(r"`(\{\w+: \{.*?\}\})`", (ROOT / "docs" / "runs.md").read_text())
     assert len(written) == 7
     for text in written:
         ((name, options),) = yaml.safe_load(text).items()
-        lookup.find("models", name)(modular_arithmetic(), **lookup.options("models", name, options))
+        find("models", name)(modular_arithmetic(), **checked_options("models", name, options))
 
 
 def test_the_measures_of_the_readme_are_all_there_are():
-    from interp import lookup
+    from interp.catalogue.names import known_names
 
     listed = re.findall(r"^\| `(\w+)` \|", PAGES[0].read_text(), re.MULTILINE)
-    assert sorted(listed) == sorted(lookup.names("measures"))
+    assert sorted(listed) == sorted(known_names("measures"))
 
 
 def test_a_report_from_python_has_the_measures_of_the_fourier_analysis():

@@ -45,8 +45,8 @@ def {name}(checkpoint{previous}) -> Answer:
 @pytest.fixture
 def killed_folder(tmp_path: Path) -> Path:
     """A run of 60 checkpoints in six blocks of steps, and a package of measures that note what they compute."""
+    from interp.files.checkpoint_blocks import CheckpointBlocks
     from interp.models.transformer import transformer
-    from interp.storage import Checkpoints
     from interp.tasks.modular_arithmetic import modular_arithmetic
 
     run = tmp_path / "run"
@@ -55,7 +55,7 @@ def killed_folder(tmp_path: Path) -> Path:
         "task: {modular_arithmetic: {p: 11}}\nmodel: {transformer: {d_model: 8, n_heads: 2, d_mlp: 8}}\n"
     )
     architecture = transformer(modular_arithmetic(11), 1, 8, 2, 8)
-    store = Checkpoints(run / "weights")
+    store = CheckpointBlocks(run / "weights")
     for step in STEPS:
         store.save(step, {name: array.numpy() for name, array in architecture.initial(step).items()})
     package = tmp_path / "packages" / "killed"
@@ -191,7 +191,7 @@ def gone_within(pids: set[int], seconds: float) -> set[int]:
 
 
 def kill_many_times(folder: Path) -> dict:
-    from interp import workers
+    from interp.machine import workers
 
     workers.START_METHOD = "fork"  # spawned ones import for seconds
     started = time.monotonic()
@@ -230,7 +230,8 @@ def wait(child: int, seconds: float) -> bool:
 
 
 def kill_one_with_spawned_workers(folder: Path) -> dict:
-    from interp import storage, workers
+    from interp.files.lock import locked
+    from interp.machine import workers
 
     child = analyse(folder, "kept", jobs=2)
     while len(pids_in(folder)) < 2:
@@ -238,7 +239,7 @@ def kill_one_with_spawned_workers(folder: Path) -> dict:
     pids = pids_in(folder)
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
-    with storage.locked(folder / "kept", "another"):
+    with locked(folder / "kept", "another"):
         workers.wait_for_those_left(folder / "kept")
         before = {str(path) for path in (folder / "kept").rglob("*")}
         time.sleep(0.3)
@@ -264,14 +265,14 @@ def analyse_twice_at_once(folder: Path) -> dict:
 
 
 def analyse_while_it_trains(folder: Path) -> dict:
+    from interp.files.checkpoint_blocks import CheckpointBlocks
     from interp.models.transformer import transformer
-    from interp.storage import Checkpoints
     from interp.tasks.modular_arithmetic import modular_arithmetic
 
     child = os.fork()
     if not child:
         architecture = transformer(modular_arithmetic(11), 1, 8, 2, 8)
-        store = Checkpoints(folder / "run" / "weights")
+        store = CheckpointBlocks(folder / "run" / "weights")
         for step in range(6000, 18_000, 100):
             store.save(step, {name: array.numpy() for name, array in architecture.initial(step).items()})
             time.sleep(0.01)
@@ -290,7 +291,7 @@ def analyse_while_it_trains(folder: Path) -> dict:
 if __name__ == "__main__":
     import torch
 
-    from interp import results  # noqa: F401 (what is imported here, no copy imports)
+    from interp.results import over_steps  # noqa: F401 (what is imported here, no copy imports)
 
     torch.set_num_threads(1)  # no threads that a copy of this process would lack
     print(json.dumps(globals()[sys.argv[1]](Path(sys.argv[2]))))

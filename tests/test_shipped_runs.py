@@ -14,7 +14,7 @@ import torch
 import yaml
 
 import interp
-from interp import results
+from interp.results import over_steps
 
 ROOT = Path(interp.__file__).parent.parent
 EXPECTED = [
@@ -35,7 +35,7 @@ def found(folder: Path, entry: dict[str, Any]) -> Any:
         step = entry["at"]["step"]
         return float(interp.over_steps(entry["measure"], run, steps=[step])[entry["array"]].sel(entry["at"]))
     result = run.measure(entry["measure"])
-    summary = results.summary(entry["measure"], result)
+    summary = over_steps.summary(entry["measure"], result)
     assert summary is not None
     return summary.values[entry["finding"]]
 

@@ -6,10 +6,10 @@ import re
 from pathlib import Path
 from typing import Any
 
-from interp import foreign
+from interp.contracts.imported import Arrays, Given, Imported, state_dict
 from interp.errors import InterpError
-from interp.importers import _configuration, _names, _weights
-from interp.importers._imported import Arrays, Given, Imported, state_dict
+from interp.files import foreign
+from interp.importers.shared import configuration, layouts, tensor_names
 
 ACTIVATIONS = {"relu": "relu", "gelu": "gelu"}
 FUNCTIONS = {"x[0]+x[1]": "x+y", "x[0]-x[1]": "x-y", "x[0]*x[1]": "x*y"}
@@ -34,7 +34,7 @@ def pizza(path: Path) -> Imported:
             f"{file} has no configuration: expected {_config_names(file)[0]} beside it, or 'config' inside"
         )
     tensors = state_dict(content, str(file))
-    layout = _weights.layout(tensors, _names.match({name: array.shape for name, array in tensors.items()}, {}))
+    layout = layouts.layout(tensors, tensor_names.match({name: array.shape for name, array in tensors.items()}, {}))
     if layout.names.unknown:
         raise InterpError(f"{file} is no network of the pizza release: it holds {layout.names.unknown[0]!r}")
     try:
@@ -46,7 +46,7 @@ def pizza(path: Path) -> Imported:
     n_ctx = 3 if settings.get("eqn_sign") else 2
 
     def load(step: int) -> Arrays:  # noqa: ARG001 (there is one)
-        return _weights.tensors(tensors, layout, int(layout.n_heads or 1), n_ctx, str(file))
+        return layouts.tensors(tensors, layout, int(layout.n_heads or 1), n_ctx, str(file))
 
     return Imported(task, model, [step], load, files={step: file})
 
@@ -61,7 +61,7 @@ def recognises(path: Path) -> bool:
     return settings is not None and bool({"attn_coeff", "model_type"} & settings.keys())
 
 
-def _transformer(settings: dict[str, Any], layout: _weights.Layout) -> Given:
+def _transformer(settings: dict[str, Any], layout: layouts.Layout) -> Given:
     act_fn = str(settings.get("act_fn", "ReLU")).lower()
     if act_fn not in ACTIVATIONS:
         raise InterpError(f"act_fn is {act_fn[:40]!r}; known are ReLU and GeLU")
@@ -81,7 +81,7 @@ def _transformer(settings: dict[str, Any], layout: _weights.Layout) -> Given:
     )
 
 
-def _linear(settings: dict[str, Any], layout: _weights.Layout) -> Given:
+def _linear(settings: dict[str, Any], layout: layouts.Layout) -> Given:
     kind = str(settings["model_type"])
     if kind not in LINEAR:
         raise InterpError(f"model_type is {kind[:40]!r}; known are {', '.join(LINEAR)}")
@@ -125,7 +125,7 @@ def _config_names(file: Path) -> list[str]:
 
 
 def _settings(file: Path, content: Any) -> dict[str, Any] | None:
-    if settings := _configuration.inside(content):
+    if settings := configuration.inside(content):
         return settings
-    found = _configuration.beside(file.with_name(name) for name in _config_names(file))
+    found = configuration.beside(file.with_name(name) for name in _config_names(file))
     return None if found is None else found[0]

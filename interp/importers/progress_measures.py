@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from pydantic import NonNegativeInt
 
-from interp import foreign
+from interp.contracts.imported import Arrays, Imported, state_dict
 from interp.errors import InterpError
-from interp.importers import _configuration, _files, _names, _weights
-from interp.importers._imported import Arrays, Imported, state_dict
+from interp.files import foreign
+from interp.importers.shared import configuration, files_by_step, layouts, tensor_names
 from interp.maths.cross_entropy import cross_entropy
 from interp.models.transformer import transformer
 from interp.tasks.modular_arithmetic import modular_arithmetic
@@ -39,9 +39,9 @@ def progress_measures(path: Path, seed: NonNegativeInt | None = None, frac_train
     content = foreign.read(path)
     places = _steps(path, content)
     last = max(places)
-    tensors = state_dict(_files.entry(content, places[last]), str(path))
-    layout = _weights.layout(tensors, _names.match({name: array.shape for name, array in tensors.items()}, {}))
-    settings = _configuration.inside(content)
+    tensors = state_dict(files_by_step.entry(content, places[last]), str(path))
+    layout = layouts.layout(tensors, tensor_names.match({name: array.shape for name, array in tensors.items()}, {}))
+    settings = configuration.inside(content)
     p = int(settings.get("p", layout.d_vocab - 1))
     if layout.n_ctx != 3 or layout.d_vocab != p + 1:
         raise InterpError(
@@ -58,8 +58,8 @@ def progress_measures(path: Path, seed: NonNegativeInt | None = None, frac_train
     task = {"p": p, "operation": _operation(settings, path)}
 
     def load(step: int) -> Arrays:
-        arrays = state_dict(_files.entry(content, places[step]), str(path))
-        return _weights.tensors(arrays, layout, int(layout.n_heads or 1), 3, str(path))
+        arrays = state_dict(files_by_step.entry(content, places[step]), str(path))
+        return layouts.tensors(arrays, layout, int(layout.n_heads or 1), 3, str(path))
 
     found_seed = settings.get("seed", settings.get("random_seed")) if seed is None else seed
     share = float(settings.get("frac_train", 0.3) if frac_train is None else frac_train)
@@ -83,7 +83,7 @@ def recognises(path: Path) -> bool:
     try:
         content = foreign.read(path) if path.is_file() else None
         places = _steps(path, content)
-        tensors = state_dict(_files.entry(content, places[max(places)]), str(path))
+        tensors = state_dict(files_by_step.entry(content, places[max(places)]), str(path))
     except (InterpError, ValueError):
         return False
     shapes = [tensors[name].shape for name in ("embed.W_E", "pos_embed.W_pos") if name in tensors]
@@ -91,9 +91,9 @@ def recognises(path: Path) -> bool:
     return recorded and len(shapes) == 2 and shapes[0][0] == shapes[1][-1] and shapes[1][0] == 3
 
 
-def _steps(path: Path, content: Any) -> dict[int, _files.Place]:
+def _steps(path: Path, content: Any) -> dict[int, files_by_step.Place]:
     """A series by its epochs; one network by the number of losses recorded, one an update."""
-    places = _files.inside(path, content)
+    places = files_by_step.inside(path, content)
     losses = content.get("train_losses") if isinstance(content, Mapping) else None
     if len(places) == 1 and isinstance(losses, list | np.ndarray) and len(losses):
         return {len(losses): next(iter(places.values()))}
@@ -117,11 +117,11 @@ def _seed_by_losses(
     architecture = transformer(modular_arithmetic(p=task["p"], split="unknown"), **model)
     weights = {name: torch.from_numpy(array).double() for name, array in arrays.items()}
     with torch.no_grad():
-        logits = architecture.logits(weights, architecture.task.pairs)
+        logits = architecture.outputs(weights, architecture.task.pairs)
     fitting = []
     for seed in SEEDS:
         candidate = modular_arithmetic(**task, seed=seed, frac_train=share)
-        losses = cross_entropy(logits, candidate.answers)
+        losses = cross_entropy(logits, candidate.targets)
         assert candidate.train is not None
         found = [float(losses[chosen].mean()) for chosen in (candidate.train, ~candidate.train)]
         if np.allclose(found, [train_loss, test_loss], rtol=AGREEMENT, atol=0):

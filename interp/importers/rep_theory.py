@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from interp import foreign
+from interp.contracts.imported import Arrays, Given, Imported, state_dict
 from interp.errors import InterpError, shown
-from interp.importers import _configuration
-from interp.importers._imported import Arrays, Given, Imported, state_dict
+from interp.files import foreign
+from interp.importers.shared import configuration
 
 PERCEPTRON = {"W_x": "embed_a.W_E", "W_y": "embed_b.W_E", "W": "mlp.W_in", "W_U": "unembed.W_U"}
 """Theirs -> ours."""
@@ -68,7 +68,7 @@ def recognises(path: Path) -> bool:
 def _settings(path: Path) -> tuple[dict[str, Any], Path]:
     folder = path if path.is_dir() else path.parent
     beside = [folder / CONFIG] if path.is_dir() else [folder / CONFIG, folder.parent / CONFIG]
-    found = _configuration.beside(beside)
+    found = configuration.beside(beside)
     if found is None:
         raise InterpError(f"{path} has no configuration: expected {folder / CONFIG}")
     return found

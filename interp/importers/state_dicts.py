@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from interp import foreign
+from interp.contracts.imported import Arrays, Given, Imported, state_dict
 from interp.errors import InterpError
-from interp.importers import _files, _guess, _names, _weights
-from interp.importers._imported import Arrays, Given, Imported, state_dict
+from interp.files import foreign
+from interp.importers.shared import files_by_step, guess, layouts, tensor_names
 
 
 def state_dicts(
@@ -37,22 +37,22 @@ def state_dicts(
 
     Raises InterpError that lists what was found and what fits where a tensor is not recognised.
     """
-    files = _files.by_step(path, pattern)
+    files = files_by_step.by_step(path, pattern)
     collection = _Collection(files, dict(names or {}))
     last, arrays = collection.last()
     source = str(files[last].path)
     layout = _layout(arrays, collection.names, source)
-    found = _guess.guess(arrays, layout, source, task, model)
+    found = guess.guess(arrays, layout, source, task, model)
     if task is None and not found.found:
         raise InterpError(
             f"{source}: which task? no operation explains its answers (at best {found.accuracy:.1%} of the pairs, as "
             f"{found.task[1]['operation']} mod {found.p}); write it into a run.yaml beside the files, such as\n"
             f"task: {{modular_arithmetic: {{p: {found.p}, operation: x+y}}}}\nimporter: state_dicts"
         )
-    n_heads, n_ctx = _guess.n_heads_of(layout, found.model), _guess.n_ctx_of(found.model)
+    n_heads, n_ctx = guess.n_heads_of(layout, found.model), guess.n_ctx_of(found.model)
 
     def load(step: int) -> Arrays:
-        return _weights.tensors(collection.read(step), layout, n_heads, n_ctx, str(files[step].path))
+        return layouts.tensors(collection.read(step), layout, n_heads, n_ctx, str(files[step].path))
 
     notes = [found.sentence(task is not None)] if task is None or model is None else []
     if layout.names.is_transformer and layout.n_ctx is None:
@@ -71,7 +71,7 @@ def state_dicts(
 def recognises(path: Path) -> bool:
     """Whether there is a state dict of a network at `path`; the most general of the importers."""
     try:
-        files = _files.by_step(path, None)
+        files = files_by_step.by_step(path, None)
         state_dict(foreign.read(files[max(files)].path), str(path))
     except InterpError:
         return False
@@ -82,11 +82,11 @@ def recognises(path: Path) -> bool:
 class _Collection:
     """The state dicts of a run, each read when it is asked for."""
 
-    files: Mapping[int, _files.Place]
+    files: Mapping[int, files_by_step.Place]
     names: dict[str, str | None]
 
     def read(self, step: int) -> Arrays:
-        return _files.arrays_at(self.files[step])
+        return files_by_step.arrays_at(self.files[step])
 
     def last(self) -> tuple[int, Arrays]:
         """The last that can be read, is finite, and has the tensors that most of a few others have.
@@ -114,22 +114,22 @@ class _Collection:
         return chosen, read[chosen]
 
 
-def _layout(arrays: Arrays, told: dict[str, str | None], source: str) -> _weights.Layout:
+def _layout(arrays: Arrays, told: dict[str, str | None], source: str) -> layouts.Layout:
     shapes = {name: array.shape for name, array in arrays.items()}
     try:
-        matched = _without_second_names(_names.match(shapes, told), arrays)
+        matched = _without_second_names(tensor_names.match(shapes, told), arrays)
     except InterpError as error:
         raise InterpError(f"{source}: {error}") from None
-    missing = _weights.missing(matched)
+    missing = layouts.missing(matched)
     if matched.unknown or missing:
         raise InterpError(_unrecognised(source, shapes, matched, missing))
     try:
-        return _weights.layout(arrays, matched)
+        return layouts.layout(arrays, matched)
     except InterpError as error:
         raise InterpError(f"{source}: {error}") from None
 
 
-def _without_second_names(names: _names.Names, arrays: Arrays) -> _names.Names:
+def _without_second_names(names: tensor_names.Names, arrays: Arrays) -> tensor_names.Names:
     """A tensor that is saved under two names is one."""
     known = [arrays[theirs] for theirs in names.theirs.values()]
     second = [name for name in names.unknown if any(_same(arrays[name], array) for array in known)]
@@ -141,10 +141,10 @@ def _same(first: np.ndarray, second: np.ndarray) -> bool:
     return first.dtype == second.dtype and first.shape == second.shape and first.tobytes() == second.tobytes()
 
 
-def _unrecognised(source: str, shapes: _names.Shapes, names: _names.Names, missing: list[str]) -> str:
+def _unrecognised(source: str, shapes: tensor_names.Shapes, names: tensor_names.Names, missing: list[str]) -> str:
     """What was found, what fits, and the line to add."""
     lines = [f"{source}: not every tensor was recognised"]
-    if any(_names.is_normalisation(name) for name in names.unknown):
+    if any(tensor_names.is_normalisation(name) for name in names.unknown):
         lines.append(
             "  It has layer normalisation, which interp's networks have not: it cannot be read as one of them."
         )
@@ -153,10 +153,11 @@ def _unrecognised(source: str, shapes: _names.Shapes, names: _names.Names, missi
     for name in names.unknown:
         fitting = [ours for ours in free if _may_be(ours, name, shapes[name])]
         lines.append(
-            f"  not recognised: {name} {list(shapes[name])}" + (f"; {_names.closest(name, fitting)}" if fitting else "")
+            f"  not recognised: {name} {list(shapes[name])}"
+            + (f"; {tensor_names.closest(name, fitting)}" if fitting else "")
         )
     lines += [f"  missing: {name}" for name in missing]
-    if not any(_names.is_normalisation(name) for name in names.unknown):
+    if not any(tensor_names.is_normalisation(name) for name in names.unknown):
         proposed = _proposal(names.unknown, missing, shapes)
         lines.append(
             "Tell what they are in a run.yaml beside the files, null for one to leave out (docs/checkpoints.md lists "
@@ -165,7 +166,7 @@ def _unrecognised(source: str, shapes: _names.Shapes, names: _names.Names, missi
     return "\n".join(lines)
 
 
-def _proposal(unknown: tuple[str, ...], missing: list[str], shapes: _names.Shapes) -> str:
+def _proposal(unknown: tuple[str, ...], missing: list[str], shapes: tensor_names.Shapes) -> str:
     """A place for each tensor that has none, where one is missing that it may be; else it is left out."""
     left = list(unknown)
     pairs: dict[str, str] = {}
@@ -182,11 +183,11 @@ def _may_be(ours: str, name: str, shape: tuple[int, ...]) -> bool:
     """Whether the number of axes allows it: a bias is no matrix."""
     bias = ".b_" in ours
     return len(shape) in ((1, 2) if bias and ".attn." in ours else (1,) if bias else (2, 3)) and (
-        bias or not _names.is_bias(name)
+        bias or not tensor_names.is_bias(name)
     )
 
 
-def _ours(names: _names.Names) -> set[str]:
+def _ours(names: tensor_names.Names) -> set[str]:
     if not names.is_transformer:
         return {"embed.W_E", "mlp.W_in", "mlp.b_in", "mlp2.W_in", "mlp2.b_in", "unembed.W_U", "unembed.b_U"}
     block = [f"attn.{letter}_{part}" for letter in "Wb" for part in "QKVO"]

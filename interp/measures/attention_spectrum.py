@@ -10,12 +10,12 @@ import xarray as xr
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from interp import devices
 from interp.checkpoints import Checkpoint
+from interp.contracts.architecture import HasAttention
 from interp.figures import Bars, Heatmap
+from interp.machine import devices
 from interp.maths import fourier
-from interp.measures._cyclic import Cyclic, cyclic
-from interp.models.transformer import Transformer
+from interp.measures.shared.cyclic import Cyclic, cyclic
 from interp.summaries import Summary
 
 
@@ -58,9 +58,9 @@ def attention_spectrum(checkpoint: Checkpoint) -> AttentionSpectrum:
     Paper: Nanda et al. 2023, arXiv 2301.05217
     """
     architecture, found = checkpoint.run.architecture, cyclic(checkpoint.task)
-    if found is None or not isinstance(architecture, Transformer):
+    if found is None or not isinstance(architecture, HasAttention):
         n = checkpoint.task.p if found is None else found.n
-        heads = architecture.n_heads if isinstance(architecture, Transformer) else 1
+        heads = architecture.n_heads if isinstance(architecture, HasAttention) else 1
         curve = torch.full((heads, n), torch.nan)
         share = torch.full((heads, n // 2 + 1), torch.nan, dtype=torch.float64)
         return AttentionSpectrum(torch.arange(n // 2 + 1), *[curve] * 4, *[share] * 4)
@@ -74,7 +74,7 @@ def attention_spectrum(checkpoint: Checkpoint) -> AttentionSpectrum:
         *(curve.T.float() for curve in (*score, *attended)),
         score_share=score_share,
         pattern_share=_share(attended, pattern),
-        qk_share=score_share if architecture.equals_sign else _qk_share(architecture, weights, found),
+        qk_share=score_share if architecture.one_query else _qk_share(architecture, weights, found),
         ov_share=_ov_share(architecture, weights, found),
     )
 
@@ -92,14 +92,14 @@ def _share(curves: Float[Tensor, "operand n head"], table: Float[Tensor, "a b he
     return (power / total.where(total > 1e-20 * table.square().mean(dim=(0, 1, 3)), torch.nan)).T
 
 
-def _qk_share(architecture: Transformer, weights: dict[str, Tensor], found: Cyclic) -> Float[Tensor, "head freq"]:
+def _qk_share(architecture: HasAttention, weights: dict[str, Tensor], found: Cyclic) -> Float[Tensor, "head freq"]:
     """Of the table of every residue as a key for every residue as a query."""
     of_a, of_b = architecture.operand_embeddings(weights)[:, None, found.axis]
     keys, queries = of_a @ weights["blocks.0.attn.W_K"], of_b @ weights["blocks.0.attn.W_Q"]  # [head, n, d_head]
     return fourier.variance_explained(torch.einsum("had,hbd->abh", keys, queries))[0].T
 
 
-def _ov_share(architecture: Transformer, weights: dict[str, Tensor], found: Cyclic) -> Float[Tensor, "head freq"]:
+def _ov_share(architecture: HasAttention, weights: dict[str, Tensor], found: Cyclic) -> Float[Tensor, "head freq"]:
     W_V, W_O = weights["blocks.0.attn.W_V"], weights["blocks.0.attn.W_O"]
     moved = architecture.operand_embeddings(weights)[:, None, found.axis] @ W_V @ W_O @ weights["blocks.0.mlp.W_in"]
     power = fourier.by_freq((fourier.basis(found.n) @ moved).square().sum(dim=(0, 3)).T)[1:]  # [freq, head]

@@ -12,13 +12,14 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from interp.checkpoints import Checkpoint, Run
+from interp.contracts.architecture import HasAttention
 from interp.figures import Curves
 from interp.maths import fourier
 from interp.maths.cross_entropy import cross_entropy
-from interp.measures import _resumed
-from interp.measures._cyclic import Cyclic, cyclic
-from interp.measures._keys import key_mask
-from interp.measures._visits import around_grokking
+from interp.measures.shared import ablation
+from interp.measures.shared.around_grokking import around_grokking
+from interp.measures.shared.cyclic import Cyclic, cyclic
+from interp.measures.shared.key_frequencies import key_mask
 from interp.summaries import Summary
 
 STAGES = ("embedding", "attention", "neurons", "logits")
@@ -97,22 +98,23 @@ def _embedding(checkpoint: Checkpoint, found: Cyclic, key: Bool[Tensor, " freq"]
             rows = E[found.axis].cpu()
             return E.index_copy(0, found.axis.to(E.device), change(rows, basis.T @ (basis @ rows)).to(E))
 
-        return _resumed.after_embedding(checkpoint, changed)[pairs]
+        return ablation.after_embedding(checkpoint, changed)[pairs]
 
     rows = checkpoint.embedding.cpu()[found.axis]
     return _share(rows, basis @ rows), (logits(_without), logits(_only))
 
 
 def _attention(checkpoint: Checkpoint, found: Cyclic, key: Bool[Tensor, " freq"]) -> Stage:
-    mid, out = _resumed.resid_mid(checkpoint), _resumed.attn_out(checkpoint)
-    if mid is None or out is None:
+    architecture = checkpoint.run.architecture
+    if not isinstance(architecture, HasAttention):
         nothing = torch.full_like(checkpoint.logits[_pairs(found)].cpu(), torch.nan)
         return nothing[0, 0], (nothing, nothing)
-    mid, out = mid.cpu()[_pairs(found)], out.cpu()[_pairs(found)]
+    mid = architecture.resid_mid(checkpoint.activations).cpu()[_pairs(found)]
+    out = ablation.attn_out(checkpoint, architecture).cpu()[_pairs(found)]
     waves = _waves(out, found, key)
     at_key = _synthesised(waves, found, key)
     without, only = (
-        _resumed.after_attention(checkpoint, mid - out + changed)
+        ablation.after_attention(checkpoint, architecture, mid - out + changed)
         for changed in (_without(out, at_key), _only(out, at_key))
     )
     return _share(out, waves), (without, only)
@@ -120,11 +122,11 @@ def _attention(checkpoint: Checkpoint, found: Cyclic, key: Bool[Tensor, " freq"]
 
 def _neurons(checkpoint: Checkpoint, found: Cyclic, key: Bool[Tensor, " freq"]) -> Stage:
     """The neurons' way to the logits is linear, so their waves are taken there rather than back to the pairs."""
-    mid, post = _resumed.resid_mid(checkpoint), checkpoint.neurons.cpu()[_pairs(found)]
+    post = checkpoint.neurons.cpu()[_pairs(found)]
     waves = _waves(post, found, key)
-    at_key = _synthesised(waves @ _resumed.readout(checkpoint), found, key)
+    at_key = _synthesised(waves @ ablation.readout(checkpoint), found, key)
     mean = post.mean(0, keepdim=True)
-    constant = _resumed.after_neurons(checkpoint, mean, None if mid is None else mid.cpu()[_pairs(found)])
+    constant = ablation.after_neurons(checkpoint, mean, _pairs(found))
     return _share(post, waves), (checkpoint.logits[_pairs(found)].cpu() - at_key, constant + at_key)
 
 
@@ -190,7 +192,7 @@ def _share(x: Float[Tensor, "row m"], waves: Float[Tensor, "..."]) -> Float[Tens
 
 def _score(checkpoint: Checkpoint, found: Cyclic, logits: Float[Tensor, "pair logit"]) -> Float[Tensor, " score"]:
     """Losses on train, test and all pairs, then accuracies."""
-    answers = checkpoint.task.answers[_pairs(found)]
+    answers = checkpoint.task.targets[_pairs(found)]
     losses = cross_entropy(logits, answers)
     right = (logits.argmax(1) == answers).double().where(losses.isfinite(), torch.nan)
     everything = torch.ones(len(answers), dtype=torch.bool)

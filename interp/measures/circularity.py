@@ -10,10 +10,10 @@ import xarray as xr
 from jaxtyping import Float
 from torch import Tensor
 
-from interp import devices
 from interp.checkpoints import Checkpoint
 from interp.figures import Curves
-from interp.measures._cyclic import cyclic
+from interp.machine import devices
+from interp.measures.shared.cyclic import cyclic
 from interp.summaries import Summary
 
 COMPONENTS = 4

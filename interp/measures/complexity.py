@@ -14,7 +14,7 @@ from interp.checkpoints import Checkpoint
 from interp.figures import Curves
 from interp.maths.description_length import Weights, raw_size, shortest_description
 from interp.maths.landscape import flattened, unflattened
-from interp.measures._train_loss import train_loss
+from interp.measures.shared.train_loss import train_loss
 from interp.summaries import Summary
 
 

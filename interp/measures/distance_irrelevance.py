@@ -11,7 +11,7 @@ from torch import Tensor
 
 from interp.checkpoints import Checkpoint
 from interp.figures import Curves
-from interp.measures._cyclic import Cyclic, cyclic
+from interp.measures.shared.cyclic import Cyclic, cyclic
 from interp.summaries import Summary
 
 

@@ -41,7 +41,7 @@ def embedding_circle(checkpoint: Checkpoint, count: int = 4, freqs: list[int] | 
 
     Paper: Nanda et al. 2023, arXiv 2301.05217; Zhong et al. 2023, arXiv 2306.17844
     """
-    axis = checkpoint.task.fourier_axis
+    axis = checkpoint.task.elements
     order = torch.arange(checkpoint.task.p) if axis is None else axis
     last = checkpoint.run.final.measure("embedding_dft")
     top = len(last.power) - 1

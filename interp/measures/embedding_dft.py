@@ -44,7 +44,7 @@ def embedding_dft(checkpoint: Checkpoint) -> EmbeddingDFT:
 
     Paper: Nanda et al. 2023, arXiv 2301.05217
     """
-    axis = checkpoint.task.fourier_axis
+    axis = checkpoint.task.elements
     embedding = checkpoint.embedding
     n = checkpoint.task.p if axis is None else len(axis)
     rows = torch.full_like(embedding, torch.nan) if axis is None else embedding[axis]

@@ -14,12 +14,12 @@ from pydantic import PositiveInt
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
-from interp import devices
 from interp.checkpoints import Checkpoint
+from interp.contracts.task import Task
 from interp.figures import Curves
-from interp.measures._seed import Seed
+from interp.machine import devices
+from interp.measures.shared.seed import Seed
 from interp.summaries import Summary
-from interp.tasks._task import Task
 
 AT_ONCE = 256
 """Triples in one backward pass."""

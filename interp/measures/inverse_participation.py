@@ -11,11 +11,11 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
 
-from interp import devices
 from interp.checkpoints import Checkpoint
 from interp.figures import Curves, Heatmap
+from interp.machine import devices
 from interp.maths import fourier
-from interp.measures._cyclic import cyclic
+from interp.measures.shared.cyclic import cyclic
 from interp.summaries import Summary
 
 

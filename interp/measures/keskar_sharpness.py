@@ -17,10 +17,10 @@ from interp.checkpoints import Checkpoint, Run
 from interp.figures import Curves
 from interp.maths.landscape import value_and_gradient
 from interp.maths.rises import Box, rises_in_boxes
-from interp.measures._seed import Seed
-from interp.measures._told_apart import remark
-from interp.measures._train_loss import train_loss
-from interp.measures._visits import around_grokking
+from interp.measures.shared.around_grokking import around_grokking
+from interp.measures.shared.seed import Seed
+from interp.measures.shared.told_apart import remark
+from interp.measures.shared.train_loss import train_loss
 from interp.summaries import Summary, number
 
 SubspaceDim = Annotated[int, Field(ge=0, le=1000)]

@@ -12,8 +12,8 @@ from torch import Tensor
 from interp.checkpoints import Checkpoint
 from interp.figures import Bars, Curves, Heatmap
 from interp.maths import projections
-from interp.measures._cyclic import cyclic
-from interp.measures._no_order import no_order
+from interp.measures.shared.cyclic import cyclic
+from interp.measures.shared.no_order import no_order
 from interp.summaries import Summary
 
 

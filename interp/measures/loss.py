@@ -10,10 +10,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from interp.checkpoints import Checkpoint
+from interp.contracts.task import Task
 from interp.figures import Curves
 from interp.maths.cross_entropy import cross_entropy
 from interp.summaries import Phase, Summary
-from interp.tasks._task import Task
 
 GENERALISED = 0.99
 """More of the test pairs than this are answered right."""
@@ -55,7 +55,7 @@ def loss(checkpoint: Checkpoint) -> Loss:
     Paper: Power et al. 2022, arXiv 2201.02177; Nanda et al. 2023, arXiv 2301.05217
     """
     task = checkpoint.task
-    answers = task.answers.to(checkpoint.logits.device)
+    answers = task.targets.to(checkpoint.logits.device)
     losses = cross_entropy(checkpoint.logits, answers)
     right = (checkpoint.logits.argmax(dim=-1) == answers).double()
     everything = torch.ones(len(answers), dtype=torch.bool)
@@ -72,11 +72,11 @@ def loss(checkpoint: Checkpoint) -> Loss:
 def _mirrored(task: Task) -> Bool[Tensor, " pair"]:
     """True where (b, a) is a training pair with the same answer as (a, b)."""
     if task.train is None:
-        return torch.zeros(len(task.answers), dtype=torch.bool)
+        return torch.zeros(len(task.targets), dtype=torch.bool)
     trained_answer = torch.full((task.p, task.p), -1)
     trained = task.pairs[task.train]
-    trained_answer[trained[:, 0], trained[:, 1]] = task.answers[task.train]
-    return trained_answer[task.pairs[:, 1], task.pairs[:, 0]] == task.answers
+    trained_answer[trained[:, 0], trained[:, 1]] = task.targets[task.train]
+    return trained_answer[task.pairs[:, 1], task.pairs[:, 0]] == task.targets
 
 
 def figure(result: xr.Dataset) -> list[Curves]:

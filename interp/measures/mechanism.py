@@ -17,11 +17,11 @@ from interp.errors import InterpError
 from interp.figures import Bars, Curves
 from interp.maths import closed_forms, fourier
 from interp.maths.cross_entropy import cross_entropy
-from interp.measures import _resumed
-from interp.measures._cyclic import Cyclic, cyclic
-from interp.measures._visits import around_grokking
 from interp.measures.circuit import STAGES
 from interp.measures.loss import Loss
+from interp.measures.shared import ablation
+from interp.measures.shared.around_grokking import around_grokking
+from interp.measures.shared.cyclic import Cyclic, cyclic
 from interp.summaries import Summary
 
 Verdict = Literal["memorisation", "clock", "pizza", "mixture", "unclear"]
@@ -334,7 +334,7 @@ def _of_lone_circle(checkpoint: Checkpoint, found: Cyclic, freq: int) -> Float[T
         axis, rows = found.axis.to(E.device), kept.to(E)
         return E.index_copy(0, axis, rows.T @ (rows @ E[axis]))
 
-    logits = found.table(_resumed.after_embedding(checkpoint, alone)[:, found.axis])
+    logits = found.table(ablation.after_embedding(checkpoint, alone)[:, found.axis])
     logits = logits - logits.mean(-1, keepdim=True)
     varying = logits - logits.mean((0, 1))
     rounding = 1e-20 * logits.square().sum()

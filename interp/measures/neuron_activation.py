@@ -14,8 +14,8 @@ from torch import Tensor
 from interp.checkpoints import Checkpoint
 from interp.errors import InterpError
 from interp.figures import Heatmap
-from interp.measures._cyclic import cyclic
 from interp.measures.neuron_spectrum import NeuronSpectrum
+from interp.measures.shared.cyclic import cyclic
 
 
 @dataclass(frozen=True)

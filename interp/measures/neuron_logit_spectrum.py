@@ -9,12 +9,12 @@ import xarray as xr
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from interp import devices
 from interp.checkpoints import Checkpoint
 from interp.errors import InterpError
 from interp.figures import Bars, Curves, Heatmap
+from interp.machine import devices
 from interp.maths import fourier
-from interp.measures._cyclic import cyclic
+from interp.measures.shared.cyclic import cyclic
 from interp.summaries import Summary
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from interp.checkpoints import Checkpoint
 from interp.figures import Bars, Curves, Heatmap
 from interp.maths import fourier
-from interp.measures._cyclic import cyclic
+from interp.measures.shared.cyclic import cyclic
 from interp.summaries import Summary
 
 CLEAR = 0.85

@@ -37,7 +37,7 @@ def pair_trace(checkpoint: Checkpoint) -> PairTrace:
     Paper: Power et al. 2022, arXiv 2201.02177; Nanda et al. 2023, arXiv 2301.05217
     """
     task, logits = checkpoint.task, checkpoint.logits
-    answers = task.answers.to(logits.device)
+    answers = task.targets.to(logits.device)
     right = (logits.argmax(dim=-1) == answers).cpu()
     train = torch.zeros_like(right) if task.train is None else task.train
     return PairTrace(

@@ -12,11 +12,11 @@ from jaxtyping import Float, Int
 from pydantic import PositiveInt
 from torch import Tensor
 
-from interp import devices
 from interp.checkpoints import Checkpoint
 from interp.figures import Bars, Curves, Points
-from interp.measures._cyclic import Cyclic, cyclic
+from interp.machine import devices
 from interp.measures.neuron_spectrum import CLEAR
+from interp.measures.shared.cyclic import Cyclic, cyclic
 from interp.summaries import Summary
 
 CIRCLES = 6
@@ -111,7 +111,7 @@ def _circular_mean(angles: Float[Tensor, "path neuron"]) -> tuple[Float[Tensor, 
 def _mean_inputs(checkpoint: Checkpoint, found: Cyclic) -> Float[Tensor, "operand n neuron"]:
     """The pre-activations as functions of a, averaged over b, and of b, averaged over a."""
     hook = checkpoint.run.architecture.neurons.replace("hook_post", "hook_pre")
-    table = found.table(checkpoint.last_position[hook])
+    table = found.table(checkpoint.activations[hook])
     return torch.stack([table.mean(dim=1), table.mean(dim=0)])
 
 

@@ -14,11 +14,11 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Bool, Float
 
-from interp import lookup
+from interp.catalogue.names import known_names
 from interp.checkpoints import Checkpoint, Run
 from interp.errors import InterpError, shown
 from interp.figures import Table
-from interp.measures import _recorded_metrics
+from interp.measures.shared import recorded_metrics
 from interp.summaries import Summary
 
 RECORDED_RTOL, RECORDED_ATOL = 1e-4, 5e-8
@@ -113,9 +113,9 @@ def recorded(run: Run) -> Recorded:
 
 
 def _rows(metrics: Mapping[str, Any], checkpoint: Checkpoint) -> Iterator[_Row]:
-    defined = lookup.names("measures")
+    defined = known_names("measures")
     for name, entry in metrics.items():
-        found = _recorded_metrics.find(str(name))
+        found = recorded_metrics.find(str(name))
         if found is None or found.metric.measure not in defined:
             continue
         recorded, rederived, status = _entry(str(name), entry)
@@ -161,7 +161,7 @@ def _gold_names(path: Path) -> Iterable[str]:
 def figure(result: xr.Dataset) -> list[Table]:
     """What differs comes first, then what is of the whole network, then what is of each representation."""
     names, agrees = result.metric.values.tolist(), result.agrees.values.tolist()
-    order = sorted(range(len(names)), key=lambda place: (agrees[place], _recorded_metrics.is_of_rep(names[place])))
+    order = sorted(range(len(names)), key=lambda place: (agrees[place], recorded_metrics.is_of_rep(names[place])))
     if not order:
         return []
     rows = result.isel(metric=order)

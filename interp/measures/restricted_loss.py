@@ -10,16 +10,16 @@ from interp.checkpoints import Checkpoint
 from interp.figures import Bars, Curves, Heatmap
 from interp.maths import projections
 from interp.maths.excluded_cross_entropy import excluded_cross_entropy
-from interp.measures._cyclic import cyclic
-from interp.measures._freq_losses import (
+from interp.measures.shared.cyclic import cyclic
+from interp.measures.shared.frequency_losses import (
     FreqLosses,
     freq_losses,
     restricted_figure,
     restricted_summary,
     with_keys_together,
 )
-from interp.measures._keys import key_mask
-from interp.measures._no_order import no_order
+from interp.measures.shared.key_frequencies import key_mask
+from interp.measures.shared.no_order import no_order
 from interp.summaries import Summary
 
 

@@ -14,8 +14,8 @@ from interp.checkpoints import Checkpoint
 from interp.figures import Curves
 from interp.maths.landscape import rounding_error, value_and_gradient
 from interp.maths.rises import rise_along_gradient
-from interp.measures._told_apart import remark
-from interp.measures._train_loss import train_loss
+from interp.measures.shared.told_apart import remark
+from interp.measures.shared.train_loss import train_loss
 from interp.summaries import Summary, number
 
 

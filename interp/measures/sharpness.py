@@ -20,10 +20,10 @@ from interp.figures import Bars, Curves
 from interp.maths.curvature import Curvature
 from interp.maths.extreme_eigenpairs import SPARE, Eigenpairs, extreme_eigenpairs
 from interp.maths.trace import trace, trace_of_square
-from interp.measures._seed import Seed
-from interp.measures._told_apart import remark
-from interp.measures._train_loss import trained
-from interp.measures._visits import around_grokking
+from interp.measures.shared.around_grokking import around_grokking
+from interp.measures.shared.seed import Seed
+from interp.measures.shared.told_apart import remark
+from interp.measures.shared.train_loss import trained
 from interp.summaries import Summary, number
 
 FEW_WEIGHTS, FEW_PER_EIGENVALUE = 1_000, 4

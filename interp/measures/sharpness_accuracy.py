@@ -14,9 +14,9 @@ from pydantic import PositiveFloat, PositiveInt
 from interp.checkpoints import Run
 from interp.figures import Scatter, Table
 from interp.maths.rank_correlation import spearman, spearman_interval
-from interp.measures._seed import Seed
 from interp.measures.keskar_sharpness import SubspaceDim, keskar_sharpness
 from interp.measures.loss import loss
+from interp.measures.shared.seed import Seed
 from interp.measures.weight_norm import weight_norm
 from interp.summaries import Summary
 

@@ -11,9 +11,9 @@ import xarray as xr
 from jaxtyping import Float
 from torch import Tensor
 
-from interp import devices
 from interp.checkpoints import Checkpoint
 from interp.figures import Curves, Heatmap
+from interp.machine import devices
 from interp.maths.spectra import matrices, spectral_entropy, stable_rank
 from interp.summaries import Summary
 

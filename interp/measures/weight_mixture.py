@@ -220,7 +220,7 @@ NO_FITS = np.full((MAX_COMPONENTS + 1, 3, MAX_COMPONENTS), np.nan)
 def _samples(checkpoint: Checkpoint) -> dict[str, Float[np.ndarray, " value"]]:
     """Parameters, and Fourier coefficients of those with a vocabulary, in the order of the architecture."""
     weights = {name: checkpoint.weights[name].cpu().double() for name in checkpoint.run.architecture.shapes}
-    axis = checkpoint.task.fourier_axis
+    axis = checkpoint.task.elements
     found = dict(weights)
     if axis is not None:
         for name, value in weights.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -12,12 +13,13 @@ from jaxtyping import Float, Int
 from pydantic import PositiveInt
 from torch import Tensor
 
-from interp.models._architecture import ACTIVATIONS, Architecture, Weights
-from interp.models._operations import affine, plus, rows
-from interp.tasks._task import Task
+from interp.contracts.architecture import Architecture, Weights
+from interp.contracts.task import Task, TwoOperands, two_operands
+from interp.models.shared.activations import ACTIVATIONS
+from interp.models.shared.operations import affine, plus, rows
 
 if TYPE_CHECKING:
-    from interp.models._hooked_mlp import HookedMLP
+    from interp.models.shared.hooked_mlp import HookedMLP
 
 
 def mlp(
@@ -38,11 +40,14 @@ def mlp(
     biases: "hidden", b_in of each hidden layer; "all", b_U too; or "none".
     Initialisation: normal with standard deviation 1/√fan_in (embeddings 1/√d_model), biases 0.
     """
-    return MLP(task, d_model, d_mlp, n_layers, shared_embedding, combine, biases, act_fn)
+    return MLP(two_operands(task), d_model, d_mlp, n_layers, shared_embedding, combine, biases, act_fn)
 
 
 @dataclass(frozen=True)
 class MLP(Architecture):
+    """Tables over the residues, hidden layers, a readout."""
+
+    task: TwoOperands
     d_model: int
     d_mlp: int
     n_layers: Literal[1, 2]
@@ -94,10 +99,6 @@ class MLP(Architecture):
             + [remark for remark, holds in remarks.items() if holds]
         )
 
-    def tokens(self, pairs: Int[Tensor, "pair 2"]) -> Int[Tensor, "pair 2"]:
-        """The operands themselves."""
-        return pairs
-
     def initial(self, seed: int) -> dict[str, Tensor]:
         generator = torch.Generator().manual_seed(seed)
 
@@ -120,14 +121,19 @@ class MLP(Architecture):
         own = torch.arange(len(operands), device=operands.device)
         tables = {"embed_a.W_E": operands[:, 0], "embed_b.W_E": operands[:, 1]}
         twin = dataclasses.replace(self, shared_embedding=False)
-        return twin.last_position({**weights, **tables}, torch.stack([own, own], dim=1))["logits"]
+        return twin.activations({**weights, **tables}, torch.stack([own, own], dim=1))["logits"]
 
     def embedding(self, weights: Weights) -> Float[Tensor, "p d_model"]:
         return torch.cat([weights[name] for name in sorted(set(self.embeddings))], dim=1)
 
-    def last_position(self, weights: Weights, pairs: Int[Tensor, "pair 2"]) -> dict[str, Float[Tensor, "pair ..."]]:
+    def with_embeddings(
+        self, weights: Weights, change: Callable[[Float[Tensor, "p d_model"]], Float[Tensor, "p d_model"]]
+    ) -> dict[str, Tensor]:
+        return {**weights, **{name: change(weights[name]) for name in set(self.embeddings)}}
+
+    def activations(self, weights: Weights, inputs: Int[Tensor, "pair 2"]) -> dict[str, Float[Tensor, "pair ..."]]:
         """The first layer adds up a table over a and one over b; the second takes every pair for itself."""
-        a, b = pairs.unbind(1)
+        a, b = inputs.unbind(1)
         from_a, from_b = self._first_layer_inputs(weights)
         pre = plus(rows(from_a, a) + rows(from_b, b), weights.get("mlp.b_in"))
         post = ACTIVATIONS[self.act_fn](pre)
@@ -147,9 +153,20 @@ class MLP(Architecture):
         return torch.stack(self._first_layer_inputs(weights)) if self.n_layers == 1 else None
 
     def neuron_logits(self, weights: Weights) -> Float[Tensor, "neuron p"]:
+        return self.readout(weights)
+
+    def readout(self, weights: Weights) -> Float[Tensor, "neuron output"]:
         return weights["unembed.W_U"]
 
-    def hooked(self, weights: Weights) -> HookedMLP:
-        from interp.models._hooked_mlp import HookedMLP
+    def outputs_from_neurons(
+        self,
+        weights: Weights,
+        post: Float[Tensor, "#pair neuron"],
+        activations: Mapping[str, Float[Tensor, "pair ..."]],  # noqa: ARG002 (nothing runs beside the neurons)
+    ) -> Float[Tensor, "#pair output"]:
+        return affine(post, weights["unembed.W_U"], weights.get("unembed.b_U"))
 
-        return HookedMLP(self, weights)
+    def hooked(self, weights: Weights) -> HookedMLP:
+        from interp.models.shared.hooked_mlp import HookedMLP
+
+        return HookedMLP(self.embeddings, self.hidden_layers, self.combine, self.act_fn, weights)

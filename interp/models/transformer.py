@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,16 +14,17 @@ from jaxtyping import Float, Int
 from pydantic import PositiveInt
 from torch import Tensor
 
-from interp.models import _attention
-from interp.models._add_relu import AddReLU
-from interp.models._architecture import ACTIVATIONS, Architecture, Weights
-from interp.models._operations import affine, plus, rows
-from interp.tasks._task import Task
+from interp.contracts.architecture import Architecture, Weights
+from interp.contracts.task import Task, TwoOperands, two_operands
+from interp.models.shared import attention
+from interp.models.shared.activations import ACTIVATIONS
+from interp.models.shared.add_relu import AddReLU
+from interp.models.shared.operations import affine, plus, rows
 
 if TYPE_CHECKING:
     from transformer_lens.hook_points import HookPoint
 
-    from interp.models._hooked_transformer import HookedTransformer
+    from interp.models.shared.hooked_transformer import HookedTransformer
 
 
 MAX_LAYERS = 100
@@ -64,6 +66,7 @@ def transformer(
         raise ValueError(f"d_model is {d_model}, which leaves {n_heads} heads no dimension each; try {n_heads} or more")
     if not 0 <= attention_rate <= 1:
         raise ValueError(f"attention_rate is {attention_rate}; it is the softmax's share of the pattern, from 0 to 1")
+    task = two_operands(task)
     d_vocab = task.p * (1 if shared_vocab else 2) + (1 if equals_sign else 0)
     d_vocab_out = d_vocab if d_vocab_out is None else d_vocab_out
     if d_vocab_out < task.p:
@@ -87,6 +90,9 @@ def transformer(
 
 @dataclass(frozen=True)
 class Transformer(Architecture):
+    """Embeddings, blocks of attention and MLP on a residual stream, an unembedding."""
+
+    task: TwoOperands
     n_layers: int
     d_model: int
     n_heads: int
@@ -171,9 +177,9 @@ class Transformer(Architecture):
 
         return {name: draw(name, shape) for name, shape in self.shapes.items()}
 
-    def tokens(self, pairs: Int[Tensor, "pair 2"]) -> Int[Tensor, "pair pos"]:
+    def tokens(self, inputs: Int[Tensor, "pair 2"]) -> Int[Tensor, "pair pos"]:
         """[a, b, =] for each pair, or [a, b]; b counted from p where it has tokens of its own."""
-        a, b = pairs.unbind(1)
+        a, b = inputs.unbind(1)
         columns = [a, b + self._first_token_of_b]
         if self.equals_sign:
             columns.append(torch.full_like(a, self.d_vocab - 1))
@@ -198,14 +204,15 @@ class Transformer(Architecture):
             self, task=dataclasses.replace(self.task, p=n), shared_vocab=False, d_vocab=2 * n + len(equals)
         )
         W_E = torch.cat([operands[:, 0], operands[:, 1], *equals])
-        return twin.last_position({**weights, "embed.W_E": W_E}, torch.stack([own, own], dim=1))["logits"]
+        return twin.activations({**weights, "embed.W_E": W_E}, torch.stack([own, own], dim=1))["logits"]
 
     def embedding(self, weights: Weights) -> Float[Tensor, "p d_model"]:
         return weights["embed.W_E"][: self.task.p]
 
-    def last_position(self, weights: Weights, pairs: Int[Tensor, "pair 2"]) -> dict[str, Float[Tensor, "pair ..."]]:
+    def activations(self, weights: Weights, inputs: Int[Tensor, "pair 2"]) -> dict[str, Float[Tensor, "pair ..."]]:
+        """One layer factorises over the operands: what depends on one alone is computed once a residue."""
         if self.n_layers == 1:
-            return self._factorised(weights, pairs)
+            return self._factorised(weights, inputs)
         activations: dict[str, Tensor] = {}
 
         def keep(value: Tensor, hook: HookPoint) -> None:
@@ -213,29 +220,29 @@ class Transformer(Architecture):
 
         read: list[Any] = [(name, keep) for name in self._module.hook_names if "hook_resid" in name or ".mlp." in name]
         with self._module.hooks(fwd_hooks=read):
-            logits = torch.func.functional_call(self._module, dict(weights), (self.tokens(pairs),))
+            logits = torch.func.functional_call(self._module, dict(weights), (self.tokens(inputs),))
         return activations | {"logits": logits[:, -1]}
 
     @functools.cached_property
     def _module(self) -> HookedTransformer:
         return self.hooked({name: torch.empty(shape) for name, shape in self.shapes.items()})
 
-    def logits(self, weights: Weights, pairs: Int[Tensor, "pair 2"]) -> Float[Tensor, "pair d_vocab_out"]:
-        """The logits alone, for training: `last_position`'s up to rounding, in the fewest operations.
+    def outputs(self, weights: Weights, inputs: Int[Tensor, "pair 2"]) -> Float[Tensor, "pair d_vocab_out"]:
+        """The logits alone, for training: those of `activations` up to rounding, in the fewest operations.
 
         Only the neurons stand between z and the logits, so the matrices on either side of them are multiplied
         first: z reaches the neurons by W_O·W_in, the logits by W_O·W_U, and the neurons the logits by W_out·W_U.
-        With ReLU differentiable once; `last_position` any number of times.
+        With ReLU differentiable once; `activations` any number of times.
         """
         if self.n_layers > 1:
-            return super().logits(weights, pairs)
+            return super().outputs(weights, inputs)
         W_in, W_out, W_U = weights["blocks.0.mlp.W_in"], weights["blocks.0.mlp.W_out"], weights["unembed.W_U"]
         b_in, b_out, b_U = (weights.get(name) for name in ("blocks.0.mlp.b_in", "blocks.0.mlp.b_out", "unembed.b_U"))
         W_O, b_O = weights["blocks.0.attn.W_O"].flatten(0, 1), weights.get("blocks.0.attn.b_O")
-        attended = self._attention(weights, pairs)
+        attended = self._attention(weights, inputs)
         resid_mid = plus(self._resid_pre(weights) + attended.z_constant @ W_O, b_O)  # but for what differs by pair in z
-        bias = _per_pair(plus(resid_mid @ W_in, b_in), pairs)
-        direct = torch.addmm(_per_pair(plus(plus(resid_mid, b_out) @ W_U, b_U), pairs), attended.z, W_O @ W_U)
+        bias = _per_pair(plus(resid_mid @ W_in, b_in), inputs)
+        direct = torch.addmm(_per_pair(plus(plus(resid_mid, b_out) @ W_U, b_U), inputs), attended.z, W_O @ W_U)
         if self.act_fn == "relu":
             return AddReLU.apply(direct, attended.z, W_O @ W_in, torch.atleast_2d(bias), W_out @ W_U)
         pre = torch.addmm(bias, attended.z, W_O @ W_in)
@@ -260,19 +267,19 @@ class Transformer(Architecture):
             "logits": affine(resid_post, weights["unembed.W_U"], weights.get("unembed.b_U")),
         }
 
-    def _attention(self, weights: Weights, pairs: Int[Tensor, "pair 2"]) -> _attention.Attended:
+    def _attention(self, weights: Weights, pairs: Int[Tensor, "pair 2"]) -> attention.Attended:
         operands = self._operands(weights)
         if self.equals_sign:
-            return _attention.from_equals(operands, self._resid_pre(weights), weights, pairs, self.attention_rate)
-        return _attention.from_b(operands, weights, pairs, self.attention_rate)
+            return attention.from_equals(operands, self._resid_pre(weights), weights, pairs, self.attention_rate)
+        return attention.from_b(operands, weights, pairs, self.attention_rate)
 
     def attention_scores(self, weights: Weights) -> Float[Tensor, "a b head pos"]:
         """The first layer's scores at the last position, before the softmax, for every pair of residues."""
-        return _attention.scores(self._operands(weights), self._resid_pre(weights), weights, self.equals_sign)
+        return attention.scores(self._operands(weights), self._resid_pre(weights), weights, self.equals_sign)
 
     def attention_pattern(self, scores: Float[Tensor, "... pos"]) -> Float[Tensor, "... pos"]:
         """The pattern that acts: of the scores' softmax, at the attention rate."""
-        return _attention.mixed(scores.softmax(dim=-1), self.attention_rate)
+        return attention.mixed(scores.softmax(dim=-1), self.attention_rate)
 
     def operand_embeddings(self, weights: Weights) -> Float[Tensor, "operand p d_model"]:
         """W_E's rows for a and for b, without positions."""
@@ -293,12 +300,66 @@ class Transformer(Architecture):
         return self.operand_embeddings(weights) @ weights[f"blocks.{self.n_layers - 1}.mlp.W_in"]
 
     def neuron_logits(self, weights: Weights) -> Float[Tensor, "neuron p"]:
-        return weights[f"blocks.{self.n_layers - 1}.mlp.W_out"] @ weights["unembed.W_U"][:, : self.task.p]
+        return weights[f"{self._last_block}mlp.W_out"] @ weights["unembed.W_U"][:, : self.task.p]
+
+    @property
+    def one_query(self) -> bool:
+        return self.equals_sign
+
+    def with_embeddings(
+        self, weights: Weights, change: Callable[[Float[Tensor, "p d_model"]], Float[Tensor, "p d_model"]]
+    ) -> dict[str, Tensor]:
+        W_E, p = weights["embed.W_E"].clone(), self.task.p
+        for first in {0, self._first_token_of_b}:
+            W_E[first : first + p] = change(W_E[first : first + p])
+        return {**weights, "embed.W_E": W_E}
+
+    @property
+    def _last_block(self) -> str:
+        return f"blocks.{self.n_layers - 1}."
+
+    def resid_mid(self, activations: Mapping[str, Float[Tensor, "pair ..."]]) -> Float[Tensor, "pair d_model"]:
+        return activations[f"{self._last_block}hook_resid_mid"]
+
+    def attn_out(
+        self, weights: Weights, activations: Mapping[str, Float[Tensor, "pair ..."]]
+    ) -> Float[Tensor, "pair d_model"]:
+        block = self._last_block
+        if f"{block}hook_resid_pre" in activations:
+            return activations[f"{block}hook_resid_mid"] - activations[f"{block}hook_resid_pre"]
+        z = activations[f"{block}attn.hook_z"].flatten(1)  # [pair, head * d_head]
+        return affine(z, weights[f"{block}attn.W_O"].flatten(0, 1), weights.get(f"{block}attn.b_O"))
+
+    def outputs_from_resid_mid(
+        self, weights: Weights, resid_mid: Float[Tensor, "pair d_model"]
+    ) -> Float[Tensor, "pair d_vocab_out"]:
+        mlp = f"{self._last_block}mlp."
+        pre = affine(resid_mid, weights[f"{mlp}W_in"], weights.get(f"{mlp}b_in"))
+        return self._unembedded(weights, ACTIVATIONS[self.act_fn](pre), resid_mid)
+
+    def outputs_from_neurons(
+        self,
+        weights: Weights,
+        post: Float[Tensor, "#pair neuron"],
+        activations: Mapping[str, Float[Tensor, "pair ..."]],
+    ) -> Float[Tensor, "#pair d_vocab_out"]:
+        return self._unembedded(weights, post, self.resid_mid(activations))
+
+    def _unembedded(
+        self, weights: Weights, post: Float[Tensor, "#pair neuron"], resid_mid: Float[Tensor, "pair d_model"]
+    ) -> Float[Tensor, "#pair d_vocab_out"]:
+        mlp = f"{self._last_block}mlp."
+        x = resid_mid + affine(post, weights[f"{mlp}W_out"], weights.get(f"{mlp}b_out"))
+        return affine(x, weights["unembed.W_U"], weights.get("unembed.b_U"))
+
+    def readout(self, weights: Weights) -> Float[Tensor, "neuron d_vocab_out"]:
+        return weights[f"{self._last_block}mlp.W_out"] @ weights["unembed.W_U"]
 
     def hooked(self, weights: Weights) -> HookedTransformer:
-        from interp.models._hooked_transformer import HookedTransformer
+        from interp.models.shared.hooked_transformer import HookedTransformer, Options
 
-        return HookedTransformer(self, weights)
+        options = Options(self.n_layers, self.act_fn, self.causal, self.attention_rate)
+        return HookedTransformer(options, weights)
 
 
 def _per_pair(x: Float[Tensor, " n"] | Float[Tensor, "p n"], pairs: Int[Tensor, "pair 2"]) -> Float[Tensor, "..."]:

@@ -6,7 +6,7 @@ import torch
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat
 from torch import Tensor
 
-from interp.optimisers._optimiser import Optimiser
+from interp.contracts.optimiser import Optimiser
 
 
 def adamw(

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import xarray as xr
 
-from interp import results, schema, storage
 from interp.checkpoints import Run
 from interp.errors import NoNumbersError
-from interp.report import build, render
-from interp.report.page import Page
-from interp.results import Ask
-from interp.steps import Steps
+from interp.files.writing import write_text
+from interp.recipes.step_choice import Steps
+from interp.report import from_results, html
+from interp.report.content import Page
+from interp.results import over_steps, schema
+from interp.results.over_steps import Ask
 
 Progress = Callable[[str, int, int], None]
 
@@ -42,7 +43,7 @@ def report(
     for run in runs if per_run else ():
         own = keep / run.name if keep else None
         try:
-            tree = results.over_steps(per_run, run, steps, own, jobs, _named(progress, run.name))
+            tree = over_steps.over_steps(per_run, run, steps, own, jobs, _named(progress, run.name))
         except NoNumbersError as error:
             without.append(error)
         else:
@@ -51,9 +52,9 @@ def report(
         raise without[0]
     for error in without:
         warnings.warn(f"{error}; it is left out", stacklevel=2)
-    across = {ask.label: results.of_runs(ask, runs, keep) for ask in asks if ask not in per_run}
-    page = build.page(title, source, text, asks, found, across, runs)
-    storage.write_text(path, render.render(page))
+    across = {ask.label: over_steps.of_runs(ask, runs, keep) for ask in asks if ask not in per_run}
+    page = from_results.page(title, source, text, asks, found, across, runs)
+    write_text(path, html.render(page))
     return page
 
 

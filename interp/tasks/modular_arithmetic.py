@@ -11,7 +11,8 @@ from jaxtyping import Bool, Int
 from pydantic import NonNegativeInt
 from torch import Tensor
 
-from interp.tasks._task import Task
+from interp.contracts.task import TwoOperands
+from interp.maths.cyclic_group import CyclicGroup
 
 Operation = Literal[
     "x+y",
@@ -36,7 +37,7 @@ def modular_arithmetic(
     frac_train: float = 0.3,
     seed: NonNegativeInt = 0,
     split: Split = "progress_measures",
-) -> Task:
+) -> TwoOperands:
     """Arithmetic on pairs of residues modulo p, trained on a random part of the table.
 
     `seed` draws the split and, for operation "random", the labels. `split` names the rule by which the
@@ -65,13 +66,16 @@ def modular_arithmetic(
     if operation == "x/y":
         pairs = pairs[pairs[:, 1] != 0]
     answers = _answers(operation, pairs, p, seed)
-    return Task(
-        p=p,
+    elements = _elements(operation, p)
+    return TwoOperands(
         description=f"{operation} mod {p}" if operation != "random" else f"random labels mod {p}",
-        pairs=pairs,
-        answers=answers,
+        inputs=pairs,
+        targets=answers,
+        n_outputs=p,
         train=_train_mask(split, pairs, answers, operation, frac_train, seed),
-        fourier_axis=_fourier_axis(operation, p),
+        p=p,
+        structure=None if elements is None else CyclicGroup(len(elements)),
+        elements=elements,
     )
 
 
@@ -139,7 +143,8 @@ def _train_mask(
     return mask
 
 
-def _fourier_axis(operation: Operation, p: int) -> Int[Tensor, " cyclic"] | None:
+def _elements(operation: Operation, p: int) -> Int[Tensor, " element"] | None:
+    """The residues in the order in which the operation is cyclic; None where there is no such order."""
     if operation in ("x+y", "x-y"):
         return torch.arange(p)
     if operation in ("x*y", "x/y") and _is_prime(p):

@@ -18,12 +18,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from interp import storage
+from interp.contracts.architecture import Architecture
+from interp.contracts.optimiser import Optimiser
+from interp.contracts.task import Task
 from interp.errors import AlreadyDoneError, InterpError
-from interp.models._architecture import Architecture
-from interp.optimisers._optimiser import Optimiser
-from interp.tasks._task import Task
-from interp.training._training import (
+from interp.files.arrays import arrays_digest, read_arrays
+from interp.files.checkpoint_blocks import CheckpointBlocks
+from interp.recipes.save_schedule import window_steps
+from interp.training.state import (
     SPLIT,
     STATE,
     WEIGHTS,
@@ -36,7 +38,6 @@ from interp.training._training import (
     silent,
     use_threads,
 )
-from interp.training.schedule import window_steps
 
 PLACE = ".dense"
 
@@ -56,7 +57,7 @@ def plan(folder: Path, steps: int, windows: Sequence[str]) -> Plan:
         wanted = {step for window in windows for step in window_steps(window, steps)}
     except ValueError as error:
         raise InterpError(f"{folder}: {error}") from None
-    stored = storage.Checkpoints(folder / WEIGHTS).steps
+    stored = CheckpointBlocks(folder / WEIGHTS).steps
     if steps not in stored:
         raise InterpError(
             f"{folder} is not finished: it has no checkpoint at {steps}, its last step; "
@@ -88,7 +89,7 @@ def add(
     of this training differ from the run's: then what was verified before stays, and nothing else is added.
     """
     with exactly(folder, "adding checkpoints", task, architecture, batch_size) as interrupted:
-        stored, place = storage.Checkpoints(folder / WEIGHTS), folder / PLACE
+        stored, place = CheckpointBlocks(folder / WEIGHTS), folder / PLACE
         planned = plan(folder, steps, windows)
         if not planned.missing:
             _finish(stored, place)
@@ -115,7 +116,7 @@ class _Retraining:
     """A second training of a run, whose checkpoints wait for the run's own."""
 
     training: Training
-    stored: storage.Checkpoints
+    stored: CheckpointBlocks
     kept: set[int]
     agreed: int | None = None
     """The last checkpoint of the run that was compared and is the same."""
@@ -129,7 +130,7 @@ class _Retraining:
 
     def _compare(self) -> None:
         step = self.training.step
-        if storage.digest(self.stored.load(step)) == storage.digest(self.training.arrays):
+        if arrays_digest(self.stored.load(step)) == arrays_digest(self.training.arrays):
             self.agreed = step
             return
         _finish(self.stored, self.training.state.parent)
@@ -166,11 +167,11 @@ def _check_split(training: Training) -> None:
     path = training.folder / WEIGHTS / SPLIT
     if not path.exists():
         return
-    split, _ = storage.read_arrays(path)
+    split, _ = read_arrays(path)
     if not np.array_equal(split.get("train", ()), training.train.numpy()):
         raise InterpError(f"{path} is another split than the one of the recipe: training again cannot give this run")
 
 
-def _finish(stored: storage.Checkpoints, place: Path) -> None:
+def _finish(stored: CheckpointBlocks, place: Path) -> None:
     shutil.rmtree(place, ignore_errors=True)
     stored.stack()

@@ -12,12 +12,12 @@ from pathlib import Path
 
 from torch import Tensor
 
-from interp import storage
+from interp.contracts.architecture import Architecture
+from interp.contracts.optimiser import Optimiser
+from interp.contracts.task import Task
 from interp.errors import AlreadyDoneError, InterpError
-from interp.models._architecture import Architecture
-from interp.optimisers._optimiser import Optimiser
-from interp.tasks._task import Task
-from interp.training._training import SPLIT, STATE, Meter, Progress, Training, advance, exactly, silent
+from interp.files.arrays import write_arrays
+from interp.training.state import SPLIT, STATE, Meter, Progress, Training, advance, exactly, silent
 
 
 def train(
@@ -78,6 +78,6 @@ def _begin(
             f"or delete {checkpoints.folder} to start afresh"
         )
     else:
-        storage.write_arrays(checkpoints.folder / SPLIT, {"train": training.train.numpy()})
+        write_arrays(checkpoints.folder / SPLIT, {"train": training.train.numpy()})
         training.save_state()
     return training

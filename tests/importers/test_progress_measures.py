@@ -56,10 +56,10 @@ def memorising(rows: list[int]) -> dict[str, np.ndarray]:
     architecture = transformer(modular_arithmetic(p=P), d_model=8, n_heads=2, d_mlp=32)
     weights = {name: weight.requires_grad_() for name, weight in architecture.initial(0).items()}
     optimiser = torch.optim.Adam(weights.values(), lr=1e-2)
-    pairs, answers = architecture.task.pairs[rows], architecture.task.answers[rows]
+    pairs, answers = architecture.task.pairs[rows], architecture.task.targets[rows]
     for _ in range(80):
         optimiser.zero_grad()
-        torch.nn.functional.cross_entropy(architecture.logits(weights, pairs), answers).backward()
+        torch.nn.functional.cross_entropy(architecture.outputs(weights, pairs), answers).backward()
         optimiser.step()
     arrays = {name: weight.detach().numpy() for name, weight in weights.items()}
     turned = {name: arrays[name].T for name in ("embed.W_E", "blocks.0.mlp.W_in", "blocks.0.mlp.W_out")}

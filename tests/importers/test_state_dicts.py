@@ -266,7 +266,7 @@ def test_biases_that_were_trained_belong_to_the_model(tmp_path: Path):
     model = {"transformer": {"d_model": 8, "n_heads": 2, "d_mlp": 16, "biases": "all"}}
     run = open_run(write_run(tmp_path, task=ADDITION, model=model, importer="state_dicts"))
     exact = {name: value.double() for name, value in weights.items()}
-    expected = architecture.last_position(exact, architecture.task.pairs)["logits"]
+    expected = architecture.activations(exact, architecture.task.pairs)["logits"]
     torch.testing.assert_close(run.final.logits, expected)
 
 

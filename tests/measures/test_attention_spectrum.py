@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from interp.results import summary
+from interp.results.over_steps import summary
 
 P = 11
 
@@ -27,7 +27,7 @@ def network(make_run):
         model = {"transformer": {"d_model": 6, "n_heads": 1, "d_mlp": 6} | options}
         architecture = make_run({}, task, model, f"{name}-empty").architecture
         weights = {key: torch.zeros(shape, dtype=torch.float64) for key, shape in architecture.shapes.items()}
-        axis = architecture.task.fourier_axis
+        axis = architecture.task.elements
         axis = torch.arange(P) if axis is None else axis
         weights["embed.W_E"][axis, :4] = torch.cat([circle(len(axis), 2), circle(len(axis), 5)], dim=1)
         weights["pos_embed.W_pos"][-1, 4] = 1

@@ -8,8 +8,8 @@ import torch
 
 from interp.checkpoints import open_run
 from interp.errors import InterpError
-from interp.measures._visits import around_grokking
-from interp.results import summary
+from interp.measures.shared.around_grokking import around_grokking
+from interp.results.over_steps import summary
 from tests import planted
 
 P, KEYS = 7, [1, 3]
@@ -122,7 +122,7 @@ def test_an_ablation_is_the_replacement_of_an_activation_through_the_hooks(untra
         assert found.all_accuracy[place].isnan()
         assert found.share[place[0]].isnan()
         return
-    logits, answers, train = through_hooks(checkpoint, stage, ablation), checkpoint.task.answers, checkpoint.task.train
+    logits, answers, train = through_hooks(checkpoint, stage, ablation), checkpoint.task.targets, checkpoint.task.train
     for name, chosen in (("all", slice(None)), ("train", train), ("test", ~train)):
         expected = torch.nn.functional.cross_entropy(logits[chosen], answers[chosen])
         assert float(getattr(found, f"{name}_loss")[place]) == pytest.approx(float(expected), rel=1e-9)
@@ -134,11 +134,11 @@ def test_an_ablation_is_the_replacement_of_an_activation_through_the_hooks(untra
 def test_the_logits_are_ablated_along_cos_and_sin_of_the_answer(untrained, kind):
     checkpoint = untrained(kind)
     found = checkpoint.measure("circuit", keys=KEYS)
-    columns = torch.cat(list(waves(P, KEYS).values()), dim=1)[checkpoint.task.answers]
+    columns = torch.cat(list(waves(P, KEYS).values()), dim=1)[checkpoint.task.targets]
     logits = checkpoint.logits.clone()
     for place, ablation in enumerate(found.ablation):
         logits[:, :P] = ablated(checkpoint.logits[:, :P], columns, ablation)
-        expected = torch.nn.functional.cross_entropy(logits, checkpoint.task.answers)
+        expected = torch.nn.functional.cross_entropy(logits, checkpoint.task.targets)
         assert float(found.all_loss[-1, place]) == pytest.approx(float(expected), rel=1e-9)
 
 
@@ -151,7 +151,7 @@ def test_the_share_is_that_of_the_projection_s_variance(untrained):
         (checkpoint.embedding, residues),
         (attn_out, of_pairs(P, KEYS)),
         (checkpoint.neurons, of_pairs(P, KEYS)),
-        (checkpoint.logits[:, :P], residues[checkpoint.task.answers]),
+        (checkpoint.logits[:, :P], residues[checkpoint.task.targets]),
     ]
     for stage, (x, columns) in enumerate(expected):
         share = projected(x, columns).square().sum() / (x - x.mean(0)).square().sum()

@@ -10,7 +10,7 @@ import xarray as xr
 
 from interp.maths.description_length import TAUS
 from interp.models.transformer import transformer
-from interp.results import panels, summary
+from interp.results.over_steps import panels, summary
 from interp.tasks.modular_arithmetic import modular_arithmetic
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -34,7 +34,7 @@ def a_table(known):
     pairs = modular_arithmetic(p=P)
     one_hot = torch.eye(P)
     right = torch.zeros(P * P, P)
-    right[torch.arange(P * P), pairs.answers] = 20.0
+    right[torch.arange(P * P), pairs.targets] = 20.0
     right[int(known * P * P) :] = 0
     return {
         "embed.W_E": one_hot,

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from interp.checkpoints import open_run
-from interp.results import summary
+from interp.results.over_steps import summary
 from interp.tasks.modular_arithmetic import modular_arithmetic
 
 
@@ -35,7 +35,7 @@ def of_tables(make_run):
         task = modular_arithmetic(p=p, operation=operation)
         wrong = correct - 1 if wrong is None else wrong
         logits = torch.full((p, p, p), -100.0, dtype=torch.float64)
-        answers = task.table(task.answers.double()).long()[..., None]
+        answers = task.table(task.targets.double()).long()[..., None]
         logits.scatter_(2, (answers + 1) % p, wrong[..., None])
         logits.scatter_(2, answers, correct[..., None])
         model = {"mlp": {"d_model": p, "d_mlp": p * p, "biases": "hidden"}}

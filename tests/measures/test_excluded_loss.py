@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from interp.results import panels, summary
+from interp.results.over_steps import panels, summary
 from tests.planted import clock_logits, of_logits
 from tests.tables import losses, noise, onto_waves
 
@@ -70,7 +70,7 @@ def test_a_lookup_table_does_without_waves(checkpoint_of):
     empty = checkpoint_of(torch.zeros(p, p, p).double(), "empty").task
     table = noise(p)
     pairs = empty.pairs[empty.train]
-    table[pairs[:, 0], pairs[:, 1], empty.answers[empty.train]] += 30
+    table[pairs[:, 0], pairs[:, 1], empty.targets[empty.train]] += 30
     found = checkpoint_of(table).measure("excluded_loss", keys=[3])
     assert float(found.network_train_loss) < 1e-6
     assert float(found.train_loss) < 1e-6

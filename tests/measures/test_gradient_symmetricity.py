@@ -10,7 +10,7 @@ import torch
 
 from interp.checkpoints import open_run
 from interp.measures.gradient_symmetricity import _first_shuffled
-from interp.results import summary
+from interp.results.over_steps import summary
 
 TASK = {"modular_arithmetic": {"p": 7}}
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from interp.errors import InterpError
-from interp.results import summary
+from interp.results.over_steps import summary
 
 
 def wave(n, freq, phase=0.0):

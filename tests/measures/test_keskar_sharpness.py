@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from interp.errors import InterpError
-from interp.results import panels, summary
+from interp.results.over_steps import panels, summary
 from interp.tasks.modular_arithmetic import modular_arithmetic
 from tests.small_networks import TASK, a_run, fresh
 
@@ -20,7 +20,7 @@ def numpy_loss(weights, vector):
     for name, value in weights.items():
         parts[name] = vector[place : place + value.numel()].reshape(value.shape)
         place += value.numel()
-    (a, b), c = task.pairs[task.train].numpy().T, task.answers[task.train].numpy()
+    (a, b), c = task.pairs[task.train].numpy().T, task.targets[task.train].numpy()
     hidden = np.maximum(np.concatenate([parts["embed_a.W_E"][a], parts["embed_b.W_E"][b]], 1) @ parts["mlp.W_in"], 0)
     logits = hidden @ parts["unembed.W_U"]
     top = logits.max(1)
@@ -63,7 +63,7 @@ def test_it_sees_a_loss_of_1e_9_rise(make_run):
     """A table with a neuron for each pair and logits of 25: gradients of 1e-10, below an optimiser's tolerances."""
     pairs = modular_arithmetic(p=7)
     one_hot, right = torch.eye(7).double(), torch.zeros(49, 7).double()
-    right[torch.arange(49), pairs.answers] = 25.0
+    right[torch.arange(49), pairs.targets] = 25.0
     weights = {
         "embed.W_E": one_hot,
         "mlp.W_in": torch.cat([one_hot[pairs.pairs[:, 0]].T, one_hot[pairs.pairs[:, 1]].T]),

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from interp.results import summary
+from interp.results.over_steps import summary
 
 
 def network(tables):

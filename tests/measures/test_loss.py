@@ -36,7 +36,7 @@ def clock_logits(p, freqs, strength=1.0):
 
 def knows_only(task, known, strength=30.0):
     """Logits that are sure of the answer where `known` (a mask over pairs), and of the next residue elsewhere."""
-    said = torch.where(known, task.answers, (task.answers + 1) % task.p)
+    said = torch.where(known, task.targets, (task.targets + 1) % task.p)
     return strength * torch.nn.functional.one_hot(said, task.p).float().reshape(task.p, task.p, task.p)
 
 
@@ -64,7 +64,7 @@ def test_a_sum_of_waves_has_the_cross_entropy_of_its_one_distinct_row(make_run):
 def test_a_network_that_knows_its_training_set_and_the_mirrors_answers_no_novel_pair(make_run, operation):
     options = {"p": 11, "operation": operation, "frac_train": 0.4}
     task = modular_arithmetic(**options)
-    answer = dict(zip(map(tuple, task.pairs.tolist()), task.answers.tolist(), strict=True))
+    answer = dict(zip(map(tuple, task.pairs.tolist()), task.targets.tolist(), strict=True))
     trained = {pair for pair, of_train in zip(answer, task.train.tolist(), strict=True) if of_train}
     known = torch.tensor(
         [
@@ -171,7 +171,7 @@ def test_the_summary_names_the_steps_at_which_the_training_set_and_the_task_were
     run = make_run(
         {step: weights for step, (weights, _) in networks.items()}, {"modular_arithmetic": options}, networks[0][1]
     )
-    from interp.results import summary
+    from interp.results.over_steps import summary
 
     told = summary("loss", run.measure("loss"))
     assert (told.values["memorised_step"], told.values["generalised_step"]) == (10, 30)
@@ -186,7 +186,7 @@ def test_the_summary_names_the_steps_at_which_the_training_set_and_the_task_were
 def test_a_run_trained_on_every_pair_is_not_said_to_have_failed_to_generalise(make_run):
     weights, model = table_network(clock_logits(5, (1,), 30.0))
     run = make_run({0: weights}, {"modular_arithmetic": {"p": 5, "frac_train": 1.0}}, model)
-    from interp.results import summary
+    from interp.results.over_steps import summary
 
     assert "nan" not in summary("loss", run.measure("loss")).sentence
 

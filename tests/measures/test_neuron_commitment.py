@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from interp.results import summary
+from interp.results.over_steps import summary
 
 P = 11
 NONE = "mixes frequencies"

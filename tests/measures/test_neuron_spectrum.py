@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import interp
-from interp.results import summary
+from interp.results.over_steps import summary
 
 
 def waves(n, *freqs_and_phases):

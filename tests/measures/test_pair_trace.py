@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from interp.results import summary
+from interp.results.over_steps import summary
 
 P = 5
 

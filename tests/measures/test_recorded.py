@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from interp import lookup
-from interp.analysis import open_runs, read
+from interp.catalogue.names import known_names
 from interp.checkpoints import open_run
 from interp.errors import InterpError
-from interp.measures._recorded_metrics import METRICS, find
-from interp.results import over_steps, panels, summary
+from interp.measures.shared.recorded_metrics import METRICS, find
+from interp.recipes.analysis_recipe import open_runs, read
+from interp.results.over_steps import over_steps, panels, summary
 
 TASK = {"modular_arithmetic": {"p": 5}}
 MODEL = {"mlp": {"d_model": 3, "d_mlp": 4, "shared_embedding": True}}
@@ -152,7 +152,7 @@ def test_every_published_network_has_the_numbers_of_its_release(release, referen
     1e-4 + 5e-8 of the recorded one where that is reproduced."""
     networks = networks_of(release, reference)
     assert networks
-    measures = lookup.names("measures")
+    measures = known_names("measures")
     for path, gold in networks:
         metrics = json.loads(gold.read_text())["metrics"]
         found = over_steps("recorded", open_run(path, release))

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from interp.results import panels, summary
+from interp.results.over_steps import panels, summary
 from tests.small_networks import MODELS, a_run, fresh
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 def test_it_is_a_step_of_plain_pytorch_on_the_hooked_model(make_run, kind, rho):
     checkpoint = a_run(make_run, {0: fresh(kind, scale=2.0)}, kind)[0]
     train = checkpoint.task.train
-    model, answers = checkpoint.model.double(), checkpoint.task.answers[train]
+    model, answers = checkpoint.model.double(), checkpoint.task.targets[train]
 
     def loss():
         logits = model(checkpoint.tokens[train])

@@ -9,11 +9,12 @@ import torch
 import xarray as xr
 
 import interp
-from interp import denormals, results
 from interp.errors import InterpError
+from interp.machine import denormals
 from interp.measures.sharpness import _shares, sharpness
 from interp.models.transformer import transformer
 from interp.optimisers.adamw import adamw
+from interp.results import over_steps
 from interp.tasks.modular_arithmetic import modular_arithmetic
 from interp.training.loop import train
 from tests.curvature_oracles import by_curvlinops, largest_by_hessian_eigenthings, largest_by_scipy
@@ -52,7 +53,7 @@ def whole_hessian(checkpoint):
         parts = flat.split([shape.numel() for shape in shapes])
         weights = {name: part.view(shape) for name, part, shape in zip(names, parts, shapes, strict=True)}
         logits = torch.func.functional_call(model, weights, (checkpoint.tokens[task.train],))
-        return torch.nn.functional.cross_entropy(logits[:, -1], task.answers[task.train])
+        return torch.nn.functional.cross_entropy(logits[:, -1], task.targets[task.train])
 
     flat = torch.cat([checkpoint.weights[name].double().flatten() for name in names])
     return torch.autograd.functional.hessian(loss, flat), torch.autograd.functional.jacobian(loss, flat)
@@ -115,7 +116,7 @@ def test_weights_whose_products_overflow_have_no_numbers_and_a_warning(make_run)
         result = run.measure("sharpness")
     assert result.largest.sel(step=0).notnull().all()
     assert result.largest.sel(step=5).isnull().all()
-    assert "is at" in results.summary("sharpness", result).sentence
+    assert "is at" in over_steps.summary("sharpness", result).sentence
 
 
 def test_weights_too_large_for_float32_alone_are_measured_in_float64(make_run):
@@ -232,4 +233,4 @@ def test_without_a_known_split_there_are_no_numbers(make_run, task):
     result = run.measure("sharpness")
     assert result.trace.isnull().all()
     assert result.largest.isnull().all()
-    assert "unknown" in results.summary("sharpness", result).sentence
+    assert "unknown" in over_steps.summary("sharpness", result).sentence

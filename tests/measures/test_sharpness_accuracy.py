@@ -9,11 +9,11 @@ import scipy.stats
 import torch
 
 import interp
-from interp import results
-from interp.analysis import open_runs, read
 from interp.measures.keskar_sharpness import keskar_sharpness
 from interp.measures.sharpness_accuracy import sharpness_accuracy
 from interp.models.mlp import mlp
+from interp.recipes.analysis_recipe import open_runs, read
+from interp.results import over_steps
 from interp.tasks.modular_arithmetic import modular_arithmetic
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -31,7 +31,7 @@ def knowing(make_run):
         options = {"p": P, "frac_train": 0.5, **task}
         pairs = modular_arithmetic(p=P, frac_train=0.5)
         right = torch.zeros(P * P, P).double()
-        right[torch.arange(P * P), pairs.answers] = size
+        right[torch.arange(P * P), pairs.targets] = size
         test = (~pairs.train).nonzero()[:, 0]
         right[test[round(known * len(test)) :]] *= -1
         one_hot = torch.eye(P).double()
@@ -47,8 +47,8 @@ def knowing(make_run):
 
 
 def answer(runs, **options):
-    (ask,) = results.asks([{"sharpness_accuracy": {"draws": 3, **options}}])
-    return results.of_runs(ask, runs, None)
+    (ask,) = over_steps.asks([{"sharpness_accuracy": {"draws": 3, **options}}])
+    return over_steps.of_runs(ask, runs, None)
 
 
 def rho(found, predictor, name="spearman"):
@@ -57,7 +57,7 @@ def rho(found, predictor, name="spearman"):
 
 
 def said(result):
-    return results.summary("sharpness_accuracy", result)
+    return over_steps.summary("sharpness_accuracy", result)
 
 
 def test_networks_that_are_the_surer_the_more_they_know_are_in_perfect_order(knowing):
@@ -116,7 +116,7 @@ def test_runs_of_other_recipes_and_steps_are_told(knowing, make_run):
 
 def test_the_panels_have_a_point_for_each_run(knowing):
     found = answer([knowing(f"run{n}", known=n / 5) for n in range(5)])
-    *scatters, table = results.panels("sharpness_accuracy", found)
+    *scatters, table = over_steps.panels("sharpness_accuracy", found)
     assert len(scatters) == len(found.predictor)
     for panel in scatters:
         assert len(panel.draw().figure["data"][0]["x"]) == 5

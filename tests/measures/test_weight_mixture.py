@@ -13,7 +13,7 @@ from interp.maths import fourier
 from interp.maths.mixtures import Mixture
 from interp.measures.loss import GENERALISED
 from interp.measures.weight_mixture import figure
-from interp.results import over_steps, summary
+from interp.results.over_steps import over_steps, summary
 
 ROOT = Path(interp.__file__).parent.parent
 P = 11
@@ -174,11 +174,11 @@ def test_few_values_are_left_out_and_equal_ones_have_no_numbers(measured, shapes
 
 
 def shapes_of(model):
-    from interp import lookup
+    from interp.catalogue.names import find
     from interp.tasks.modular_arithmetic import modular_arithmetic
 
     ((name, options),) = model.items()
-    return lookup.find("models", name)(modular_arithmetic(P), **options).shapes
+    return find("models", name)(modular_arithmetic(P), **options).shapes
 
 
 def test_a_slight_mixture_is_a_matter_of_the_least_margin(measured, shapes):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from interp import lookup
+from interp.catalogue.options import checked_options
 from interp.errors import InterpError
 from interp.maths.cross_entropy import cross_entropy
 from interp.models.mlp import mlp
@@ -24,7 +24,7 @@ def test_an_mlp_is_these_lines_of_numpy(random_weights):
     a, b = architecture.task.pairs.numpy().T
     x = np.concatenate([w["embed_a.W_E"][a], w["embed_b.W_E"][b]], axis=1)
     logits = np.maximum(x @ w["mlp.W_in"] + w["mlp.b_in"], 0) @ w["unembed.W_U"] + w["unembed.b_U"]
-    found = architecture.last_position(weights, architecture.task.pairs)["logits"].numpy()
+    found = architecture.activations(weights, architecture.task.pairs)["logits"].numpy()
     np.testing.assert_allclose(found, logits, rtol=1e-12, atol=1e-12)
 
 
@@ -36,7 +36,7 @@ def test_a_second_hidden_layer_goes_between_the_first_and_the_logits(random_weig
     x = w["embed.W_E"][a] + w["embed.W_E"][b]
     first = np.maximum(x @ w["mlp.W_in"] + w["mlp.b_in"], 0)
     second = np.maximum(first @ w["mlp2.W_in"] + w["mlp2.b_in"], 0)
-    found = architecture.last_position(weights, architecture.task.pairs)
+    found = architecture.activations(weights, architecture.task.pairs)
     np.testing.assert_allclose(found[architecture.neurons].numpy(), second, rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(found["logits"].numpy(), second @ w["unembed.W_U"], rtol=1e-12, atol=1e-12)
 
@@ -47,12 +47,12 @@ def test_added_operands_are_concatenated_ones_that_meet_the_same_weights(random_
     weights = random_weights(added)
     twice = weights | {"mlp.W_in": weights["mlp.W_in"].repeat(2, 1)}
     pairs = added.task.pairs
-    torch.testing.assert_close(added.logits(weights, pairs), concatenated.logits(twice, pairs))
+    torch.testing.assert_close(added.outputs(weights, pairs), concatenated.outputs(twice, pairs))
 
 
 def test_gelu_is_the_exact_one(random_weights):
     architecture = mlp(modular_arithmetic(5), 4, 6, act_fn="gelu")
-    activations = architecture.last_position(random_weights(architecture), architecture.task.pairs)
+    activations = architecture.activations(random_weights(architecture), architecture.task.pairs)
     pre = activations["mlp.hook_pre"]
     expected = pre * (1 + torch.erf(pre / math.sqrt(2))) / 2
     torch.testing.assert_close(activations["mlp.hook_post"], expected)
@@ -100,7 +100,7 @@ def test_the_description_says_what_differs_from_the_default():
 )
 def test_other_words_are_refused_with_the_words_there_are(options, said):
     with pytest.raises(InterpError, match=said):
-        lookup.options("models", "mlp", options)
+        checked_options("models", "mlp", options)
 
 
 def test_a_fresh_mlp_has_the_standard_deviations_it_states():
@@ -126,7 +126,7 @@ def test_published_perceptrons_have_their_published_losses(reference: Path, name
     weights = {names[key]: value.double() for key, value in tensors.items()}
     config = gold["config"]
     task = modular_arithmetic(gold["order"], seed=config["seed"], frac_train=config["frac_train"], split="rep_theory")
-    losses = cross_entropy(mlp(task).last_position(weights, task.pairs)["logits"], task.answers)
+    losses = cross_entropy(mlp(task).activations(weights, task.pairs)["logits"], task.targets)
     for metric, chosen in {"train_loss": task.train, "test_loss": ~task.train}.items():
         assert float(losses[chosen].mean()) == pytest.approx(gold["metrics"][metric][1], rel=1e-6, abs=0)
     assert float(losses.mean()) == pytest.approx(gold["metrics"]["all_loss"][1], rel=1e-6, abs=0)
@@ -148,8 +148,8 @@ def test_zhong_s_linear_models_have_their_published_losses(reference: Path, name
     task = modular_arithmetic(59, split="unknown")
     architecture = mlp(task, d_mlp=256, shared_embedding=True, biases="hidden", **options)
     assert {key: tuple(value.shape) for key, value in weights.items()} == architecture.shapes
-    logits = architecture.last_position(weights, task.pairs)["logits"]
-    assert float(cross_entropy(logits, task.answers).mean()) == pytest.approx(
+    logits = architecture.activations(weights, task.pairs)["logits"]
+    assert float(cross_entropy(logits, task.targets).mean()) == pytest.approx(
         gold["metrics"]["all_loss"][1], rel=1e-6, abs=0
     )
-    assert float((logits.argmax(-1) == task.answers).double().mean()) == gold["metrics"]["acc"][1]
+    assert float((logits.argmax(-1) == task.targets).double().mean()) == gold["metrics"]["acc"][1]

@@ -29,7 +29,7 @@ def relative(found, expected):
 def assert_fast_is_hooked(architecture, weights):
     """Every activation of the fast path, by hook name, at the last position of the hooked path."""
     pairs = architecture.task.pairs
-    fast = architecture.last_position(weights, pairs)
+    fast = architecture.activations(weights, pairs)
     logits, cache = architecture.hooked(weights).run_with_cache(architecture.tokens(pairs))
     assert relative(fast["logits"], logits if logits.ndim == 2 else logits[:, -1]) <= 1e-10
     assert architecture.neurons in fast
@@ -102,15 +102,15 @@ def test_the_fast_path_gives_the_hooked_path_s_activations(random_weights, archi
 def test_the_logits_alone_and_all_gradients_are_the_same_by_every_path(random_weights, architecture, seed):
     weights = {name: value.requires_grad_() for name, value in random_weights(architecture, seed).items()}
     task = architecture.task
-    pairs, answers = task.pairs[task.train], task.answers[task.train]
+    pairs, answers = task.pairs[task.train], task.targets[task.train]
     paths = {
         "hooked": hooked_logits(architecture, weights, pairs),
-        "last_position": architecture.last_position(weights, pairs)["logits"],
-        "logits": architecture.logits(weights, pairs),
+        "activations": architecture.activations(weights, pairs)["logits"],
+        "logits": architecture.outputs(weights, pairs),
     }
     losses = {name: cross_entropy(logits, answers).mean() for name, logits in paths.items()}
     gradients = {name: torch.autograd.grad(loss, list(weights.values())) for name, loss in losses.items()}
-    for path in ("last_position", "logits"):
+    for path in ("activations", "logits"):
         assert relative(paths[path], paths["hooked"]) <= 1e-10
         for name, found, expected in zip(weights, gradients[path], gradients["hooked"], strict=True):
             torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-11, msg=f"{path}: {name}")
@@ -123,7 +123,7 @@ def test_the_logits_of_the_operands_own_embeddings_are_the_logits(random_weights
     pairs = architecture.task.pairs
     operands = architecture.operands(weights, pairs)
     logits = architecture.logits_of_operands(weights, operands)
-    assert relative(logits, architecture.last_position(weights, pairs)["logits"]) <= 1e-10
+    assert relative(logits, architecture.activations(weights, pairs)["logits"]) <= 1e-10
     swapped = architecture.logits_of_operands(weights, operands.flip(0))
     assert relative(swapped, logits.flip(0)) <= 1e-10  # each pair has embeddings of its own
 
@@ -144,8 +144,8 @@ each_variant = pytest.mark.parametrize("architecture", VARIANTS, ids=lambda one:
 def test_the_fast_path_takes_any_pairs_in_any_order(random_weights, architecture):
     weights = random_weights(architecture)
     chosen = torch.tensor([40, 3, 3, 17])
-    everything = architecture.last_position(weights, architecture.task.pairs)["logits"]
-    some = architecture.last_position(weights, architecture.task.pairs[chosen])["logits"]
+    everything = architecture.activations(weights, architecture.task.pairs)["logits"]
+    some = architecture.activations(weights, architecture.task.pairs[chosen])["logits"]
     torch.testing.assert_close(some, everything[chosen])
 
 
@@ -153,7 +153,7 @@ def test_the_fast_path_takes_any_pairs_in_any_order(random_weights, architecture
 def test_the_fast_path_is_differentiable_again_and_again(random_weights, architecture):
     """The third derivative of the loss along one direction, against the hooked path's."""
     weights = random_weights(architecture)
-    pairs, answers = architecture.task.pairs, architecture.task.answers
+    pairs, answers = architecture.task.pairs, architecture.task.targets
     direction = random_weights(architecture, seed=1)
 
     def third(logits):
@@ -163,7 +163,7 @@ def test_the_fast_path_is_differentiable_again_and_again(random_weights, archite
             (slope,) = torch.autograd.grad(slope, at, create_graph=True)
         return slope
 
-    found = third(lambda moved: architecture.last_position(moved, pairs)["logits"])
+    found = third(lambda moved: architecture.activations(moved, pairs)["logits"])
     torch.testing.assert_close(found, third(lambda moved: hooked_logits(architecture, moved, pairs)))
     assert float(found.detach()) != 0
 
@@ -173,10 +173,10 @@ def test_the_fast_path_is_a_function_that_torch_func_can_transform(random_weight
     """Hessian–vector products for two networks at once, against double backward through the hooked path."""
     networks = [random_weights(architecture, seed) for seed in (0, 1)]
     v = random_weights(architecture, seed=2)
-    pairs, answers = architecture.task.pairs, architecture.task.answers
+    pairs, answers = architecture.task.pairs, architecture.task.targets
 
     def loss(weights):
-        return cross_entropy(architecture.last_position(weights, pairs)["logits"], answers).mean()
+        return cross_entropy(architecture.activations(weights, pairs)["logits"], answers).mean()
 
     def product(weights):
         return torch.func.jvp(torch.func.grad(loss), (weights,), (v,))[1]

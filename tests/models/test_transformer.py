@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from interp import lookup
+from interp.catalogue.options import checked_options
 from interp.errors import InterpError
 from interp.maths.cross_entropy import cross_entropy
 from interp.models.transformer import transformer
@@ -69,8 +69,8 @@ def test_a_one_layer_transformer_is_its_formulas(
     assert architecture.tokens(pairs).tolist() == [tokens(a, b) for a, b in pairs.tolist()]
     assert architecture.d_vocab == architecture.d_vocab_out == d_vocab
     weights = random_weights(architecture)
-    found = architecture.last_position(weights, pairs)["logits"].numpy()
-    trained = architecture.logits(weights, pairs).numpy()
+    found = architecture.activations(weights, pairs)["logits"].numpy()
+    trained = architecture.outputs(weights, pairs).numpy()
     for row, (a, b) in enumerate(pairs.tolist()):
         logits = by_numpy(weights, tokens(a, b), 1, 3, act_fn, True, attention_rate)
         np.testing.assert_allclose(found[row], logits, rtol=1e-11, atol=1e-11)
@@ -81,7 +81,7 @@ def test_a_one_layer_transformer_is_its_formulas(
 def test_two_layers_are_their_formulas(random_weights, causal):
     architecture = transformer(modular_arithmetic(5), 2, 6, 2, 4, causal=causal, attention_rate=0.4, biases="all")
     weights = random_weights(architecture)
-    found = architecture.last_position(weights, architecture.task.pairs)["logits"].numpy()
+    found = architecture.activations(weights, architecture.task.pairs)["logits"].numpy()
     for row, (a, b) in enumerate(architecture.task.pairs.tolist()):
         logits = by_numpy(weights, [a, b, 5], 2, 3, causal=causal, attention_rate=0.4)
         np.testing.assert_allclose(found[row], logits, rtol=1e-11, atol=1e-11)
@@ -99,7 +99,7 @@ def test_causality_matters_at_the_last_position_from_the_second_layer_on(random_
     for n_layers in (1, 2):
         causal, both_ways = (transformer(modular_arithmetic(5), n_layers, 6, 2, 4, causal=one) for one in (True, False))
         weights = random_weights(causal)
-        there, here = (one.last_position(weights, one.task.pairs)["logits"] for one in (causal, both_ways))
+        there, here = (one.activations(weights, one.task.pairs)["logits"] for one in (causal, both_ways))
         assert torch.allclose(there, here) == (n_layers == 1)
 
 
@@ -140,7 +140,7 @@ def test_key_biases_move_no_logit(random_weights):
         architecture = transformer(modular_arithmetic(5), 1, 6, 2, 4, equals_sign=equals_sign, biases="all")
         weights = random_weights(architecture)
         moved = weights | {"blocks.0.attn.b_K": weights["blocks.0.attn.b_K"] + 3}
-        before, after = (architecture.last_position(one, architecture.task.pairs)["logits"] for one in (weights, moved))
+        before, after = (architecture.activations(one, architecture.task.pairs)["logits"] for one in (weights, moved))
         torch.testing.assert_close(before, after)
 
 
@@ -158,10 +158,10 @@ def test_fewer_logits_than_tokens_are_an_unembedding_of_fewer_columns(random_wei
     cut = weights | {"unembed.W_U": weights["unembed.W_U"][:, :5]}
     assert {name: tuple(value.shape) for name, value in cut.items()} == residues.shapes
     for logits in (
-        residues.logits(cut, residues.task.pairs),
-        residues.last_position(cut, residues.task.pairs)["logits"],
+        residues.outputs(cut, residues.task.pairs),
+        residues.activations(cut, residues.task.pairs)["logits"],
     ):
-        torch.testing.assert_close(logits, all_tokens.logits(weights, all_tokens.task.pairs)[:, :5])
+        torch.testing.assert_close(logits, all_tokens.outputs(weights, all_tokens.task.pairs)[:, :5])
 
 
 def test_the_description_says_what_differs_from_the_default():
@@ -186,7 +186,7 @@ def test_the_description_says_what_differs_from_the_default():
 )
 def test_other_words_and_sizes_are_refused(options, said):
     with pytest.raises(InterpError, match=said):
-        lookup.options("models", "transformer", options)
+        checked_options("models", "transformer", options)
 
 
 def test_heads_that_do_not_divide_the_model_are_rounded_down():
@@ -353,13 +353,13 @@ def test_published_transformers_have_their_published_losses(reference: Path, nam
     task = modular_arithmetic(seed=gold["split"]["seed"], frac_train=gold["split"]["frac"])
     architecture = transformer(task)
     assert {key: tuple(value.shape) for key, value in weights.items()} == architecture.shapes
-    logits = architecture.last_position(weights, task.pairs)["logits"]
-    losses = cross_entropy(logits, task.answers)
+    logits = architecture.activations(weights, task.pairs)["logits"]
+    losses = cross_entropy(logits, task.targets)
     found = {
         "train_loss": losses[task.train].mean(),
         "test_loss": losses[~task.train].mean(),
         "all_loss": losses.mean(),
-        "accuracy": (logits.argmax(-1) == task.answers).double().mean(),
+        "accuracy": (logits.argmax(-1) == task.targets).double().mean(),
     }
     for metric, value in found.items():
         assert float(value) == pytest.approx(gold["metrics"][metric][1], rel=1e-6, abs=0), metric
@@ -376,8 +376,8 @@ def test_chughtai_s_transformers_have_their_published_losses(reference: Path, na
     architecture = transformer(task, biases="all", d_vocab_out=p)
     weights = {key: tensors[key].double() for key in architecture.shapes}
     assert {key: tuple(value.shape) for key, value in weights.items()} == architecture.shapes
-    logits = architecture.last_position(weights, task.pairs)["logits"]
-    losses = cross_entropy(logits, task.answers)
+    logits = architecture.activations(weights, task.pairs)["logits"]
+    losses = cross_entropy(logits, task.targets)
     for metric, chosen in {"train_loss": task.train, "test_loss": ~task.train}.items():
         assert float(losses[chosen].mean()) == pytest.approx(gold["metrics"][metric][1], rel=1e-6, abs=0)
 
@@ -404,10 +404,10 @@ def test_zhong_s_transformers_have_their_published_losses(reference: Path, name)
         shared_vocab=not config["diff_vocab"],
     )
     assert {key: tuple(value.shape) for key, value in weights.items()} == architecture.shapes
-    logits = architecture.last_position(weights, task.pairs)["logits"]
+    logits = architecture.activations(weights, task.pairs)["logits"]
     found = {
-        "all_loss": cross_entropy(logits, task.answers).mean(),
-        "acc": (logits.argmax(-1) == task.answers).double().mean(),
+        "all_loss": cross_entropy(logits, task.targets).mean(),
+        "acc": (logits.argmax(-1) == task.targets).double().mean(),
     }
     for metric, value in found.items():
         assert float(value) == pytest.approx(gold["metrics"][metric][1], rel=1e-6, abs=0), metric

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from interp.optimisers._optimiser import Optimiser
+from interp.contracts.optimiser import Optimiser
 from interp.optimisers.adamw import adamw
 
 

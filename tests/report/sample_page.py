@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from interp.drawing import Drawing, Moving
-from interp.report.page import Finding, Page, Panel, Phase, RunPage, Section, Variable
-from interp.report.render import render
+from interp.figures.drawing import Drawing, Moving
+from interp.report.content import Finding, Page, Panel, Phase, RunPage, Section, Variable
+from interp.report.html import render
 
 P = 59
 FREQS = np.arange(1, P // 2 + 1)

@@ -15,10 +15,10 @@ import xarray as xr
 from opened_report import DESKTOP, Report
 from sample_page import CIRCLES, STEPS, across_page, circles, losses, many_runs_page, sample_page, spectrum, weights
 
-from interp.drawing import Drawing, Moving
 from interp.figures import Density, Table
-from interp.report.page import Panel, RunPage, Section
-from interp.report.render import render
+from interp.figures.drawing import Drawing, Moving
+from interp.report.content import Panel, RunPage, Section
+from interp.report.html import render
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

@@ -27,7 +27,7 @@ DIVISIONS = ("x/y", "x/y if y odd else x-y")
 def equations(**options):
     """(x, y, c) of every pair, as plain integers."""
     task = modular_arithmetic(**options)
-    return [(x, y, c) for (x, y), c in zip(task.pairs.tolist(), task.answers.tolist(), strict=True)]
+    return [(x, y, c) for (x, y), c in zip(task.pairs.tolist(), task.targets.tolist(), strict=True)]
 
 
 def sha256_of_sorted(rows) -> str:
@@ -80,7 +80,7 @@ def test_the_description_is_what_a_reader_would_say():
 
 def test_a_table_has_its_pairs_in_place_and_nan_where_a_pair_is_not_valid():
     task = modular_arithmetic(p=5, operation="x/y")
-    table = task.table(task.answers.double())
+    table = task.table(task.targets.double())
     assert table[:, 0].isnan().all()
     assert not table[:, 1:].isnan().any()
     assert table[3, 2] == 3 * 3 % 5  # 2 * 3 = 1 mod 5
@@ -93,31 +93,31 @@ def test_a_table_has_its_pairs_in_place_and_nan_where_a_pair_is_not_valid():
 @pytest.mark.parametrize("operation", ["x+y", "x-y"])
 @pytest.mark.parametrize("p", [8, 11])
 def test_sums_are_cyclic_in_their_own_order(operation, p):
-    assert modular_arithmetic(p=p, operation=operation).fourier_axis.tolist() == list(range(p))
+    assert modular_arithmetic(p=p, operation=operation).elements.tolist() == list(range(p))
 
 
 @pytest.mark.parametrize(("operation", "sign"), [("x*y", 1), ("x/y", -1)])
 @pytest.mark.parametrize("p", [7, 11, 13, 113])
 def test_in_the_order_of_discrete_logarithms_products_are_sums_and_quotients_differences(operation, sign, p):
     task = modular_arithmetic(p=p, operation=operation)
-    axis = task.fourier_axis
+    axis = task.elements
     assert sorted(axis.tolist()) == list(range(1, p))
     place = torch.zeros(p, dtype=torch.int64)
     place[axis] = torch.arange(p - 1)
     nonzero = (task.pairs != 0).all(dim=1)
     i, j = place[task.pairs[nonzero]].unbind(1)
-    assert torch.equal(place[task.answers[nonzero]], (i + sign * j) % (p - 1))
+    assert torch.equal(place[task.targets[nonzero]], (i + sign * j) % (p - 1))
 
 
 @pytest.mark.parametrize(
     "operation", [name for name in (*POLYNOMIALS, *DIVISIONS, "random") if name not in ("x+y", "x-y", "x*y", "x/y")]
 )
 def test_other_operations_have_no_cyclic_order(operation):
-    assert modular_arithmetic(p=11, operation=operation).fourier_axis is None
+    assert modular_arithmetic(p=11, operation=operation).elements is None
 
 
 def test_products_modulo_a_composite_have_no_cyclic_order():
-    assert modular_arithmetic(p=8, operation="x*y").fourier_axis is None
+    assert modular_arithmetic(p=8, operation="x*y").elements is None
 
 
 # Which pairs are trained on.
@@ -206,7 +206,7 @@ def test_the_split_is_that_of_the_published_rep_theory_runs(reference: Path, nam
 
 
 def test_random_labels_are_residues_drawn_by_the_seed_alone():
-    first, again, other = (modular_arithmetic(p=59, operation="random", seed=seed).answers for seed in (1, 1, 2))
+    first, again, other = (modular_arithmetic(p=59, operation="random", seed=seed).targets for seed in (1, 1, 2))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
     counts = torch.bincount(first, minlength=59)

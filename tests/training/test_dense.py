@@ -14,13 +14,15 @@ import numpy as np
 import pytest
 import torch
 
-from interp import storage
 from interp.errors import AlreadyDoneError, InterpError
+from interp.files import checkpoint_blocks
+from interp.files.arrays import read_arrays, write_arrays
+from interp.files.checkpoint_blocks import INDEX, CheckpointBlocks
 from interp.models.transformer import transformer
 from interp.optimisers.adamw import adamw
 from interp.tasks.modular_arithmetic import modular_arithmetic
 from interp.training import dense, loop
-from interp.training._training import STATE
+from interp.training.state import STATE
 from tests.training.test_loop import digests, stop_after
 
 STEPS = 40
@@ -45,13 +47,13 @@ def content(folder: Path) -> dict[str, bytes]:
 
 def files(folder: Path) -> dict[str, list[int]]:
     """The index: file -> steps."""
-    return json.loads((folder / "weights" / storage.INDEX).read_text())["files"]
+    return json.loads((folder / "weights" / INDEX).read_text())["files"]
 
 
 def assert_tidy(folder: Path) -> None:
     """Nothing is there that the index does not name."""
     named = files(folder)
-    assert {p.name for p in (folder / "weights").iterdir()} == {*named, storage.INDEX, "split.safetensors"}
+    assert {p.name for p in (folder / "weights").iterdir()} == {*named, INDEX, "split.safetensors"}
     assert {p.name for p in folder.iterdir()} <= {"weights", STATE, ".lock", "run.yaml"}
 
 
@@ -59,7 +61,7 @@ def assert_tidy(folder: Path) -> None:
 def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    monkeypatch.setattr("interp.training._training.SECONDS_BETWEEN_REPORTS", 0.0)
+    monkeypatch.setattr("interp.training.state.SECONDS_BETWEEN_REPORTS", 0.0)
     monkeypatch.setattr(os, "fsync", lambda _: None)  # it guards against the machine's failing, not the process's
     yield
     torch.set_num_threads(threads)
@@ -100,7 +102,7 @@ def test_batches_are_drawn_again_in_the_same_order(tmp_path: Path) -> None:
 def test_added_checkpoints_are_stacked_into_blocks(
     run: Path, every_step: dict[int, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(storage, "CHECKPOINTS_PER_BLOCK", 4)
+    monkeypatch.setattr(checkpoint_blocks, "CHECKPOINTS_PER_BLOCK", 4)
     add(run, "1:39:1")
     assert digests(run) == every_step
     assert [len(steps) for steps in files(run).values()].count(4) == 9
@@ -111,7 +113,7 @@ def test_a_new_checkpoint_is_not_in_the_index_before_the_next_of_the_run_has_agr
     seen = {}
 
     def look(step: int, *_: float) -> None:
-        seen[step] = storage.Checkpoints(run / "weights").steps
+        seen[step] = CheckpointBlocks(run / "weights").steps
 
     add(run, "11:12:1", progress=look)
     assert seen[12] == [0, 10, 20, 30, 40]
@@ -151,9 +153,9 @@ def test_where_the_weights_differ_it_ends_and_the_run_is_left_as_it_was(run: Pat
 def test_what_was_verified_before_a_difference_stays(run: Path, every_step: dict[int, str]) -> None:
     """The last bit of one number at step 20 is another."""
     (name,) = files(run)
-    arrays, steps = storage.read_arrays(run / "weights" / name)
+    arrays, steps = read_arrays(run / "weights" / name)
     arrays["unembed.W_U"][steps.index(20), 0, 0] = np.nextafter(arrays["unembed.W_U"][steps.index(20), 0, 0], 9)
-    storage.write_arrays(run / "weights" / name, arrays, steps)
+    write_arrays(run / "weights" / name, arrays, steps)
     before = digests(run)
     with pytest.raises(InterpError, match=r"at step 20 are not those of the run.*Nothing was added after step 10$"):
         add(run, "3:4:1", "15:15:1")
@@ -176,7 +178,7 @@ def test_without_a_state_it_trains_with_the_present_threads(run: Path, every_ste
 
 
 def test_with_a_state_it_trains_with_the_threads_it_tells(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("interp.training._process.WORTH_A_THREAD", 0)
+    monkeypatch.setattr("interp.machine.process.WORTH_A_THREAD", 0)
     torch.set_num_threads(2)
     with pytest.warns(UserWarning, match="training with 1 threads, as this run was begun, not 2"):
         add(run, "1:3:1")
@@ -198,7 +200,7 @@ def _unfinished(run: Path) -> None:
 
 
 def _other_split(run: Path) -> None:
-    storage.write_arrays(run / "weights" / "split.safetensors", {"train": ~modular_arithmetic(p=11).train.numpy()})
+    write_arrays(run / "weights" / "split.safetensors", {"train": ~modular_arithmetic(p=11).train.numpy()})
 
 
 @pytest.mark.parametrize(

@@ -141,15 +141,15 @@ if __name__ == "__main__":
 
     import torch
 
-    from interp import storage
+    from interp.files import checkpoint_blocks
 
     torch.set_flush_denormal(True)
     torch.set_num_threads(1)
-    storage.CHECKPOINTS_PER_BLOCK = 3
+    checkpoint_blocks.CHECKPOINTS_PER_BLOCK = 3
     _network()  # its modules, once for all children, as those below
-    from interp.training import _process
+    from interp.machine import process
 
-    with _process.deterministic():
+    with process.deterministic():
         pass
     place, what = Path(sys.argv[1]), sys.argv[2]
     finished = place / "finished"

@@ -18,14 +18,16 @@ import numpy as np
 import pytest
 import torch
 
-from interp import storage
 from interp.errors import InterpError
+from interp.files.arrays import arrays_digest, read_about, read_arrays
+from interp.files.checkpoint_blocks import INDEX, CheckpointBlocks
+from interp.files.lock import locked
 from interp.models.mlp import mlp
 from interp.models.transformer import transformer
 from interp.optimisers.adamw import adamw
+from interp.recipes.save_schedule import schedule
 from interp.tasks.modular_arithmetic import modular_arithmetic
 from interp.training.loop import STATE, train
-from interp.training.schedule import schedule
 
 ROOT = Path(__file__).parents[2]
 KILLED_STEPS = 300
@@ -38,8 +40,8 @@ def train_tiny(folder: Path, steps: int = 40, every: int = 10, lr: float = 1e-3,
 
 
 def digests(folder: Path) -> dict[int, str]:
-    checkpoints = storage.Checkpoints(folder / "weights")
-    return {step: storage.digest(checkpoints.load(step)) for step in checkpoints.steps}
+    checkpoints = CheckpointBlocks(folder / "weights")
+    return {step: arrays_digest(checkpoints.load(step)) for step in checkpoints.steps}
 
 
 def stop_after(step: int) -> Any:
@@ -56,7 +58,7 @@ def stop_after(step: int) -> Any:
 def one_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    monkeypatch.setattr("interp.training._training.SECONDS_BETWEEN_REPORTS", 0.0)
+    monkeypatch.setattr("interp.training.state.SECONDS_BETWEEN_REPORTS", 0.0)
     yield
     torch.set_num_threads(threads)
     torch.set_flush_denormal(False)
@@ -64,8 +66,8 @@ def one_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def test_keeps_the_scheduled_steps_and_the_split(tmp_path: Path) -> None:
     train_tiny(tmp_path)
-    assert storage.Checkpoints(tmp_path / "weights").steps == [0, 10, 20, 30, 40]
-    split, _ = storage.read_arrays(tmp_path / "weights" / "split.safetensors")
+    assert CheckpointBlocks(tmp_path / "weights").steps == [0, 10, 20, 30, 40]
+    split, _ = read_arrays(tmp_path / "weights" / "split.safetensors")
     np.testing.assert_array_equal(split["train"], modular_arithmetic(p=11).train)
 
 
@@ -103,7 +105,7 @@ def test_killed_at_any_moment_and_resumed_is_bit_identical(
     """The process runs this file. Where it was quicker than the kill, the comparison still holds."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen([sys.executable, __file__, str(tmp_path)], env=environment)
-    while not (tmp_path / "weights" / storage.INDEX).exists() and process.poll() is None:
+    while not (tmp_path / "weights" / INDEX).exists() and process.poll() is None:
         time.sleep(0.01)
     time.sleep(random.uniform(0, 0.4 * (attempt + 1)))
     process.send_signal(signal.SIGKILL)
@@ -117,7 +119,7 @@ def test_killed_at_any_moment_and_resumed_is_bit_identical(
 
 def test_a_second_training_is_told_who_holds_the_run(tmp_path: Path) -> None:
     with (
-        storage.locked(tmp_path, "training"),
+        locked(tmp_path, "training"),
         pytest.raises(InterpError, match=rf"in use by training \(process {os.getpid()}\)"),
     ):
         train_tiny(tmp_path)
@@ -159,7 +161,7 @@ def test_another_network_than_the_stored_is_refused(tmp_path: Path) -> None:
 
 
 def test_another_number_of_threads_is_set_back_with_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("interp.training._process.WORTH_A_THREAD", 0)
+    monkeypatch.setattr("interp.machine.process.WORTH_A_THREAD", 0)
     with pytest.raises(InterpError, match="stopped"):
         train_tiny(tmp_path, progress=stop_after(20))
     torch.set_num_threads(2)
@@ -171,13 +173,13 @@ def test_another_number_of_threads_is_set_back_with_a_warning(tmp_path: Path, mo
 def test_a_small_network_is_trained_on_one_thread(tmp_path: Path) -> None:
     torch.set_num_threads(2)
     train_tiny(tmp_path)
-    assert storage.read_about(tmp_path / STATE)["threads"] == 1
+    assert read_about(tmp_path / STATE)["threads"] == 1
 
 
 def test_a_loss_that_is_not_finite_stops_it_and_keeps_what_is_saved(tmp_path: Path) -> None:
     with pytest.raises(InterpError, match=r"the loss is (nan|inf) at step \d+"):
         train_tiny(tmp_path, every=1, lr=1e30)
-    assert storage.Checkpoints(tmp_path / "weights").steps[:2] == [0, 1]
+    assert CheckpointBlocks(tmp_path / "weights").steps[:2] == [0, 1]
 
 
 def test_an_unknown_split_is_refused(tmp_path: Path) -> None:

@@ -1,0 +1,74 @@
+"""What a network is to learn: examples, their targets, and which of them it is trained on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from jaxtyping import Bool, Float, Int, Shaped
+from torch import Tensor
+
+from interp.contracts.group import Group
+from interp.errors import NothingToSay
+
+
+@dataclass(frozen=True)
+class Task:
+    """A function to be learnt, given by examples: all there are (a table of pairs), or those at hand (a sample)."""
+
+    description: str
+    """In words, for the report: "x+y mod 113"."""
+    inputs: Shaped[Tensor, "example ..."]
+    targets: Shaped[Tensor, "example ..."]
+    """The number of the right class, or, where it is no classification, the values to be met."""
+    n_outputs: int
+    """How many numbers a network answers with: one for each class, or a single one for two classes."""
+    train: Bool[Tensor, " example"] | None
+    """True where the example is trained on; None where nobody knows."""
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def correct(self, outputs: Float[Tensor, "example output"]) -> Bool[Tensor, " example"]:
+        """Whether each example is answered right: by its largest output, or by the sign of the only one.
+
+        Raises NothingToSay where the targets are not classes.
+        """
+        if self.targets.is_floating_point():
+            raise NothingToSay("the task asks for values, not for classes, so no answer is right or wrong")
+        targets = self.targets.to(outputs.device)
+        if self.n_outputs == 1:
+            return (outputs[:, 0] > 0) == (targets > 0)
+        return outputs.argmax(dim=-1) == targets
+
+
+@dataclass(frozen=True)
+class TwoOperands(Task):
+    """A function of two operands in 0…p-1, given by its whole table: an input is a pair (a, b), row-major."""
+
+    p: int
+    """The number of residues, which are operands and answers alike."""
+    structure: Group | None
+    """The group in which the answer is a·b or a·b⁻¹; None where there is none."""
+    elements: Int[Tensor, " element"] | None
+    """The residue that stands for each element of the group, by the element's number; None without a group.
+
+    For sums modulo p the residues as they are, for products the powers of a primitive root.
+    """
+
+    @property
+    def pairs(self) -> Int[Tensor, "pair 2"]:
+        """The valid operands (a, b), row-major."""
+        return self.inputs
+
+    def table(self, values: Shaped[Tensor, "pair ..."]) -> Shaped[Tensor, "a b ..."]:
+        """`values`, one per pair, as a table over (a, b); NaN where a pair is not valid."""
+        table = values.new_full((self.p, self.p, *values.shape[1:]), float("nan"))
+        table[self.pairs[:, 0], self.pairs[:, 1]] = values
+        return table
+
+
+def two_operands(task: Task) -> TwoOperands:
+    """`task`, which is one of two operands. Raises NothingToSay where it is not."""
+    if isinstance(task, TwoOperands):
+        return task
+    raise NothingToSay("the task is not one of two operands")

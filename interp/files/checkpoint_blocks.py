@@ -1,0 +1,165 @@
+"""The weights of one run on disk: safetensors in blocks, and an index of which step lies where."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from interp.errors import DamagedError, InterpError, shown
+from interp.files.arrays import Arrays, _about, _opened, file_state, write_arrays
+from interp.files.writing import write_text
+from interp.recipes.step_choice import listed
+
+CHECKPOINTS_PER_BLOCK = 50
+INDEX = "index.json"
+
+
+class CheckpointBlocks:
+    """The weights of one run: a folder of safetensors files and an index of which step lies where.
+
+    A new checkpoint is a file of its own; every 50 of them are stacked, [checkpoint, ...], into one
+    block. The index is replaced after the files it names are whole, and files are removed after the
+    index no longer names them.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._files: dict[str, list[int]] = {}
+        self._place: dict[int, tuple[str, int]] = {}
+        self._headers: dict[str, tuple[Any, dict[str, tuple[int, ...]]]] = {}
+        self.refresh()
+
+    @property
+    def steps(self) -> list[int]:
+        """In ascending order."""
+        return sorted(self._place)
+
+    def refresh(self) -> None:
+        """Read the index again: another process may have added checkpoints."""
+        path = self.folder / INDEX
+        if not path.exists():
+            self._files = {}
+        else:
+            try:
+                self._files = _index(path)
+            except (ValueError, TypeError, AttributeError, KeyError, RecursionError, OSError) as error:
+                raise InterpError(f"{path} is not an index of checkpoints ({shown(error)}); restore it") from error
+        self._place = {step: (name, row) for name, steps in self._files.items() for row, step in enumerate(steps)}
+
+    def load(self, step: int) -> Arrays:
+        """The weights at `step`. Raises KeyError where it is not stored, DamagedError where its file is damaged."""
+        return self._found(step, self._read)
+
+    def shapes(self, step: int) -> dict[str, tuple[int, ...]]:
+        """Of the weights at `step`, from the header of their file alone. Raises as `load` does.
+
+        A file that is cut short does not pass: its header tells its length.
+        """
+        return self._found(step, self._shapes)
+
+    def state(self, step: int) -> Any:
+        """What changes when the weights at `step` are replaced; None where there is no file."""
+        if step in self._place:
+            name, row = self._place[step]
+            state = file_state(self.folder / name)
+            return state and (*state, row)
+        return None
+
+    def _found(self, step: int, read: Callable[[str, int], Any]) -> Any:
+        """`read(file name, row)` where the index says `step` is, or now says: it may have been stacked meanwhile."""
+        name, row = self._place[step]
+        for _ in range(3):
+            try:
+                return read(name, row)
+            except FileNotFoundError:
+                self.refresh()
+            if step not in self._place:
+                raise DamagedError(f"{self.folder / INDEX} names {listed([step])} no more; restore it")
+            name, row = self._place[step]
+        path, steps = self.folder / name, self._files[name]
+        raise DamagedError(f"{path}, which holds {listed(steps)}, is missing; restore it")
+
+    def _read(self, name: str, row: int) -> Arrays:
+        path = self.folder / name
+        with _opened(path) as file:
+            self._check(name, _about(path, file))
+            return {key: np.asarray(file.get_slice(key)[row]) for key in file.keys()}  # noqa: SIM118
+
+    def _shapes(self, name: str, row: int) -> dict[str, tuple[int, ...]]:  # noqa: ARG002
+        path = self.folder / name
+        state = file_state(path)
+        known, shapes = self._headers.get(name, (None, {}))
+        if known is None or known != state:
+            with _opened(path) as file:
+                self._check(name, _about(path, file))
+                shapes = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
+            if any(shape[:1] != (len(self._files[name]),) for shape in shapes.values()):
+                raise DamagedError(f"{path} does not hold one row for each of its steps; restore it")
+            self._headers[name] = state, shapes
+        return {key: shape[1:] for key, shape in shapes.items()}
+
+    def _check(self, name: str, stored: Any) -> None:
+        if stored != self._files.get(name):
+            raise DamagedError(f"{self.folder / name} holds other checkpoints than the index says; restore it")
+
+    def save(self, step: int, weights: Mapping[str, np.ndarray]) -> None:
+        """Add one checkpoint. Saving a step again replaces nothing."""
+        if step in self._place:
+            return
+        name = f"step-{step:09d}.safetensors"
+        self._write(name, [step], {key: np.asarray(value)[None] for key, value in weights.items()})
+        self._set_index({**self._files, name: [step]})
+        single = sorted((steps[0], name) for name, steps in self._files.items() if len(steps) == 1)
+        while len(single) >= CHECKPOINTS_PER_BLOCK:
+            full, single = single[:CHECKPOINTS_PER_BLOCK], single[CHECKPOINTS_PER_BLOCK:]
+            self._stack([step for step, _ in full], [name for _, name in full])
+
+    def stack(self) -> None:
+        """Stack the checkpoints that are files of their own: a finished run needs no more room for new ones."""
+        single = sorted((steps[0], name) for name, steps in self._files.items() if len(steps) == 1)
+        if len(single) > 1:
+            self._stack([step for step, _ in single], [name for _, name in single])
+        for path in self.folder.glob("step*-*.safetensors"):  # left by a process killed before or after an index
+            if path.name not in self._files:
+                path.unlink(missing_ok=True)
+
+    def clear(self) -> None:
+        """Remove all of them: the index first, so that it never names a file that is gone."""
+        (self.folder / INDEX).unlink(missing_ok=True)
+        self.refresh()
+        self.stack()
+
+    def _stack(self, steps: list[int], names: list[str]) -> None:
+        rows = [self.load(step) for step in steps]
+        block = f"steps-{steps[0]:09d}-{steps[-1]:09d}.safetensors"
+        self._write(block, steps, {key: np.stack([row[key] for row in rows]) for key in rows[0]})
+        self._set_index({name: steps for name, steps in self._files.items() if name not in names} | {block: steps})
+        for name in names:
+            (self.folder / name).unlink(missing_ok=True)
+
+    def _write(self, name: str, steps: list[int], arrays: Mapping[str, np.ndarray]) -> None:
+        write_arrays(self.folder / name, arrays, steps)
+
+    def _set_index(self, files: dict[str, list[int]]) -> None:
+        ordered = dict(sorted(files.items(), key=lambda item: item[1]))
+        lines = ",\n".join(f"  {json.dumps(name)}: {json.dumps(steps)}" for name, steps in ordered.items())
+        write_text(self.folder / INDEX, f'{{"format": 1, "files": {{\n{lines}\n}}}}\n')
+        self.refresh()
+
+
+def _index(path: Path) -> dict[str, list[int]]:
+    content = json.loads(path.read_text(encoding="utf-8"))
+    if content.get("format") != 1:
+        raise ValueError(f"format {content.get('format')!r}, expected 1")
+    files: dict[str, list[int]] = content["files"]
+    for name, steps in files.items():
+        if not re.fullmatch(r"\w[\w.-]*\.safetensors", name):  # files are removed by the names in the index
+            raise ValueError(f"{name!r} is not the name of a file of checkpoints")
+        if type(steps) is not list or not all(type(step) is int and 0 <= step < 2**63 for step in steps):
+            raise ValueError(f"the steps of {name} are not whole numbers")
+    return files

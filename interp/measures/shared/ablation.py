@@ -1,0 +1,78 @@
+"""The forward pass taken up again from an activation that was replaced: what follows it is computed anew.
+
+The same numbers as replacing the activation through the hooks of `checkpoint.model`, without what comes before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from interp.checkpoints import Checkpoint
+from interp.contracts.architecture import HasAttention, has_neurons, reads_two_operands
+from interp.machine import devices
+
+
+def after_embedding(
+    checkpoint: Checkpoint, change: Callable[[Float[Tensor, "p d_model"]], Float[Tensor, "p d_model"]]
+) -> Float[Tensor, "pair logit"]:
+    """The logits when each embedding of the residues is changed: hook_embed at both operands."""
+    architecture = checkpoint.run.architecture
+    weights = reads_two_operands(architecture).with_embeddings(_weights(checkpoint), change)
+    with torch.no_grad():
+        return architecture.outputs(weights, checkpoint.task.inputs.to(next(iter(weights.values())).device)).cpu()
+
+
+def after_attention(
+    checkpoint: Checkpoint, architecture: HasAttention, resid_mid: Float[Tensor, "pair d_model"]
+) -> Float[Tensor, "pair logit"]:
+    """The logits when the residual stream before the last MLP is `resid_mid` at the last position."""
+    weights = _weights(checkpoint)
+    return architecture.outputs_from_resid_mid(weights, resid_mid.to(weights["unembed.W_U"])).cpu()
+
+
+def after_neurons(
+    checkpoint: Checkpoint, post: Float[Tensor, "#pair neuron"], pairs: Int[Tensor, " pair"]
+) -> Float[Tensor, "#pair logit"]:
+    """The logits of these pairs, given by number, when the last hidden layer's activations are `post`.
+
+    `post` has one row for each of the pairs, or one for all of them.
+    """
+    weights = _weights(checkpoint)
+    beside = _Rows(checkpoint.activations, pairs)
+    post = post.to(next(iter(weights.values())))
+    return has_neurons(checkpoint.run.architecture).outputs_from_neurons(weights, post, beside).cpu()
+
+
+def readout(checkpoint: Checkpoint) -> Float[Tensor, "neuron logit"]:
+    """The linear map from the last hidden layer's activations to the logits."""
+    return has_neurons(checkpoint.run.architecture).readout(_weights(checkpoint)).cpu()
+
+
+def attn_out(checkpoint: Checkpoint, architecture: HasAttention) -> Float[Tensor, "pair d_model"]:
+    """The last attention's output at the last position."""
+    return architecture.attn_out(_weights(checkpoint), checkpoint.activations)
+
+
+class _Rows(Mapping[str, Tensor]):
+    """Some rows of every activation, each taken when it is asked for."""
+
+    def __init__(self, activations: Mapping[str, Tensor], rows: Int[Tensor, " row"]) -> None:
+        self._activations, self._rows = activations, rows
+
+    def __getitem__(self, name: str) -> Tensor:
+        values = self._activations[name]
+        return values[self._rows.to(values.device)]
+
+    def __iter__(self):
+        return iter(self._activations)
+
+    def __len__(self) -> int:
+        return len(self._activations)
+
+
+def _weights(checkpoint: Checkpoint) -> dict[str, Tensor]:
+    return {name: devices.float64(value) for name, value in checkpoint.weights.items()}

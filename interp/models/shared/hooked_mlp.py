@@ -1,0 +1,79 @@
+"""The multilayer perceptron as a hooked module."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from interp.contracts.architecture import Weights
+from interp.contracts.hooked_model import HookedModel, HookedPart, HookPoint, register_weights
+from interp.models.shared.activations import ACTIVATIONS
+from interp.models.shared.operations import plus
+
+
+class Embed(HookedPart):
+    W_E: Float[Tensor, "p d_model"]
+
+    def forward(self, operand: Int[Tensor, " batch"]) -> Float[Tensor, "batch d_model"]:
+        return self.W_E[operand]
+
+
+class Hidden(HookedPart):
+    hook_pre: HookPoint
+    hook_post: HookPoint
+    W_in: Float[Tensor, "d_in d_mlp"]
+    b_in: Float[Tensor, " d_mlp"] | None
+
+    def __init__(self, act_fn: str) -> None:
+        super().__init__()
+        self.act_fn = ACTIVATIONS[act_fn]
+
+    def forward(self, x: Float[Tensor, "batch d_in"]) -> Float[Tensor, "batch d_mlp"]:
+        pre = self.hook_pre(plus(x @ self.W_in, self.b_in))
+        return self.hook_post(self.act_fn(pre))
+
+
+class Unembed(HookedPart):
+    W_U: Float[Tensor, "d_mlp p"]
+    b_U: Float[Tensor, " p"] | None
+
+    def forward(self, x: Float[Tensor, "batch d_mlp"]) -> Float[Tensor, "batch p"]:
+        return plus(x @ self.W_U, self.b_U)
+
+
+class HookedMLP(HookedModel):
+    """Operands [batch, 2] -> logits [batch, p]. Parameters keep the names of the weights."""
+
+    def __init__(
+        self,
+        embeddings: Sequence[str],
+        hidden_layers: Sequence[str],
+        combine: Literal["concatenated", "added"],
+        act_fn: str,
+        weights: Weights,
+    ) -> None:
+        """`embeddings`: the parameters that embed a and b; `hidden_layers`: the modules' names, from below."""
+        super().__init__()
+        self.tables = [name.removesuffix(".W_E") for name in embeddings]
+        self.combine = combine
+        self.hidden = hidden_layers
+        for table in dict.fromkeys(self.tables):
+            self.add_module(table, Embed())
+        self.hook_embed = HookPoint()
+        for layer in self.hidden:
+            self.add_module(layer, Hidden(act_fn))
+        self.unembed = Unembed()
+        register_weights(self, weights)
+        self.setup()
+
+    def forward(self, pairs: Int[Tensor, "batch 2"]) -> Float[Tensor, "batch p"]:
+        embedded = [self.get_submodule(table)(operand) for table, operand in zip(self.tables, pairs.T, strict=True)]
+        operands = self.hook_embed(torch.stack(embedded, dim=1))  # [batch, operand, d_model]
+        x = operands.sum(dim=1) if self.combine == "added" else operands.flatten(1)
+        for layer in self.hidden:
+            x = self.get_submodule(layer)(x)
+        return self.unembed(x)

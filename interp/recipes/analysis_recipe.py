@@ -1,0 +1,115 @@
+"""An analysis, `analyses/<name>.yaml`: a question, the runs it is asked of, the measures that answer it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from interp.checkpoints import Run, open_run
+from interp.errors import InterpError, near_misses
+from interp.recipes import step_choice
+from interp.recipes.call import checked_call
+from interp.recipes.document import Document, Key, parse_value, read_document
+from interp.recipes.run_paths import Source, sources
+from interp.results.over_steps import Ask
+
+KEYS = ("title", "text", "runs", "steps", "measures")
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """An analysis file, checked."""
+
+    path: Path
+    title: str
+    text: str
+    sources: tuple[Source, ...]
+    steps: step_choice.Steps
+    asks: tuple[Ask, ...]
+
+
+def read(path: Path, overrides: tuple[str, ...] = (), source: Source | None = None) -> Analysis:
+    """The analysis at `path`; `source` in the place of its runs, "measure.option=value" over its options.
+
+    Raises InterpError with every mistake at once, each with its line.
+    """
+    document = read_document(path)
+    content = document.content
+    for key in content:
+        if key not in KEYS:
+            document.problem((key,), f"an analysis has no {key!r}{near_misses(key, KEYS)}")
+    if not isinstance(content.get("measures"), list) or not content["measures"]:
+        document.problem(("measures",), "an analysis needs 'measures', a list of names")
+        asks = []
+    else:
+        asks = _asks(document, overrides)
+    chosen = content.get("steps", "all")
+    try:
+        step_choice.check(chosen)
+    except InterpError as error:
+        document.problem(("steps",), str(error))
+    where = (source,) if source else sources(document)
+    document.settle()
+    title = str(content.get("title", path.stem))
+    return Analysis(path, title, str(content.get("text") or ""), where, chosen, tuple(asks))
+
+
+def _asks(document: Document, overrides: tuple[str, ...]) -> list[Ask]:
+    given: dict[str, tuple[Key, dict[str, Any]]] = {}
+    for place, item in enumerate(document.content["measures"]):
+        key = ("measures", place)
+        if isinstance(item, str):
+            item = {item: {}}
+        if not isinstance(item, dict):
+            document.problem(key, f"{item!r} is not a measure; expected a name, or {{name: {{option: value}}}}")
+            continue
+        for label, options in item.items():
+            if not isinstance(options or {}, dict):
+                document.problem((*key, str(label)), f"the options of {label!r} should be names and values")
+            elif not re.fullmatch(r"\w[\w. =+-]*", str(label)):
+                document.problem(
+                    (*key, str(label)), f"{label!r} cannot be the name of a file; use letters, digits, _ and -"
+                )
+            elif label in given:
+                document.problem(
+                    (*key, str(label)),
+                    f"{label!r} stands twice; give one a label: {{own_name: {{measure: {label}}}}}",
+                )
+            else:
+                given[str(label)] = ((*key, str(label)), dict(options or {}))
+    for assignment in overrides:
+        dotted, equals, value = assignment.partition("=")
+        label, dot, option = dotted.partition(".")
+        if not equals or not dot:
+            raise InterpError(f"--set {assignment} is not of the form measure.option=value")
+        if label not in given:
+            raise InterpError(f"--set {assignment}: the analysis has no measure {label!r}{near_misses(label, given)}")
+        given[label][1][option] = parse_value(value)
+    asks = [_ask(document, key, label, options) for label, (key, options) in given.items()]
+    return [ask for ask in asks if ask is not None]
+
+
+def _ask(document: Document, key: Key, label: str, given: dict[str, Any]) -> Ask | None:
+    own_steps = given.pop("steps", None)
+    if own_steps is not None:
+        try:
+            step_choice.check(own_steps)
+        except InterpError as error:
+            document.problem((*key, "steps"), str(error))
+    call = checked_call(document, key, "measures", given.pop("measure", label), given)
+    return Ask(label, call.name, call.options, own_steps) if call else None
+
+
+def open_runs(analysis: Analysis, device: str) -> list[Run]:
+    """Open its runs. Raises InterpError where two have one name: their results would share a folder."""
+    runs = [open_run(source.path, source.importer, device, **source.options) for source in analysis.sources]
+    names = [run.name for run in runs]
+    for name in names:
+        if names.count(name) > 1:
+            paths = " and ".join(str(run.path) for run in runs if run.name == name)
+            raise InterpError(
+                f"{analysis.path}: two runs are called {name!r}: {paths}; move one, or analyse them apart"
+            )
+    return runs

@@ -1,0 +1,53 @@
+"""A name and its options, as they stand in YAML: checked, then called."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from interp.catalogue.names import find
+from interp.catalogue.options import OptionError, checked_options
+from interp.errors import InterpError
+from interp.recipes.document import Document, Key
+
+
+@dataclass(frozen=True)
+class Call:
+    """A name and its options: `{adamw: {lr: 1e-3}}` in YAML."""
+
+    kind: str
+    name: str
+    options: dict[str, Any]
+
+    def __call__(self, *ours: Any, **by_name: Any) -> Any:
+        """Call the function with our arguments."""
+        return find(self.kind, self.name)(*ours, **by_name, **self.options)
+
+
+def call_at(document: Document, key: Key, value: Any, kind: str) -> Call | None:
+    """Read `name` or `{name: {option: value}}`; mistakes are noted in `document`."""
+    if isinstance(value, str):
+        name, given = value, {}
+    elif isinstance(value, dict) and len(value) == 1:
+        name, given = next(iter(value.items()))
+        given = {} if given is None else given
+        key = (*key, name) if isinstance(name, str) else key
+    else:
+        document.problem(key, f"{key[-1]} should be one name with options, such as {{name: {{option: value}}}}")
+        return None
+    return checked_call(document, key, kind, name, given)
+
+
+def checked_call(document: Document, key: Key, kind: str, name: Any, given: Any) -> Call | None:
+    """A call whose name exists and whose options fit; mistakes are noted in `document` at `key`."""
+    if not isinstance(name, str) or not isinstance(given, dict):
+        document.problem(key, f"the options of {name!r} should be names and values")
+        return None
+    try:
+        return Call(kind, name, checked_options(kind, name, {str(option): value for option, value in given.items()}))
+    except OptionError as error:
+        for where, message in error.problems:
+            document.problem((*key, *where), message)
+    except InterpError as error:
+        document.problem(key, str(error))
+    return None

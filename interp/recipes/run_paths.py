@@ -1,0 +1,110 @@
+"""Where the runs of an analysis lie: paths and globs of its YAML, expanded. Loads nothing."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from interp.catalogue.names import check_name
+from interp.errors import InterpError, near_misses
+from interp.recipes.document import Document, read_document
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where one run lies: a path, and the importer that reads it where it is not one of ours."""
+
+    path: Path
+    importer: str | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+    """The importer's."""
+
+    @property
+    def made_from(self) -> tuple[Path, ...]:
+        """Every file and folder that opening it may read; a configuration may lie beside an importer's file."""
+        places = [self.path, _importer_path(self.path / "run.yaml")]
+        return tuple(part for place in places if place for part in ([place.parent] if place.is_file() else [place]))
+
+
+def source(path: Path, importer: Any) -> Source:
+    """A run read by `importer`: None, a name, or {name: {option: value}}. Raises InterpError."""
+    if importer is None:
+        return Source(path)
+    options: Any = {}
+    if isinstance(importer, dict) and len(importer) == 1:
+        importer, options = next(iter(importer.items()))
+    if not isinstance(importer, str) or not isinstance(options or {}, dict):
+        raise InterpError(f"{importer!r} is not an importer; expected a name, or {{name: {{option: value}}}}")
+    check_name("importers", importer)
+    if "path" in (options or {}):
+        raise InterpError(
+            "path is where the run is: --run on the command line, 'path' beside 'importer' in an analysis"
+        )
+    return Source(path, importer, dict(options or {}))
+
+
+def _importer_path(recipe: Path) -> Path | None:
+    """The path of a recipe's importer, read without checking it."""
+    try:
+        importer = read_document(recipe).content.get("importer")
+    except InterpError:
+        return None
+    options = next(iter(importer.values()), None) if isinstance(importer, dict) else None
+    path = options.get("path") if isinstance(options, dict) else None
+    return recipe.parent / os.path.expandvars(path) if isinstance(path, str) else None
+
+
+def sources(document: Document) -> tuple[Source, ...]:
+    """The runs an analysis names, in its order; mistakes are noted in `document`."""
+    runs = document.content.get("runs")
+    if not isinstance(runs, list) or not runs:
+        document.problem(("runs",), "an analysis needs 'runs', a list of folders (or give --run PATH)")
+        return ()
+    found: list[Source] = []
+    told: set[str] = set()
+    for place, item in enumerate(runs):
+        path, importer = (item.get("path"), item.get("importer")) if isinstance(item, dict) else (item, None)
+        for key in item if isinstance(item, dict) else ():
+            if key not in ("path", "importer"):
+                known = ("path", "importer")
+                document.problem(("runs", place, str(key)), f"a run here has no {key!r}{near_misses(str(key), known)}")
+        try:
+            read_by = source(Path(), importer)
+        except InterpError as error:
+            document.problem(("runs", place, "importer"), str(error))
+            continue
+        if not isinstance(path, str):
+            document.problem(("runs", place), f"{item!r} is not a run; expected a path, or {{path: …, importer: …}}")
+            continue
+        unset = re.findall(r"\$\{?(\w+)\}?", os.path.expandvars(path))
+        if unset:
+            if unset[0] not in told:  # one missing variable is one mistake, however many runs it leads to
+                document.problem(("runs", place), f"{path}: the variable {unset[0]} is not set")
+            told.add(unset[0])
+            continue
+        matches = _expanded(path)
+        if not matches:
+            document.problem(("runs", place), f"no run matches {path}")
+        found += [replace(read_by, path=match) for match in matches]
+    return tuple(found)
+
+
+def _expanded(pattern: str) -> list[Path]:
+    """Variables and globs expanded, in order; a pattern without wildcards is itself."""
+    pattern = os.path.expandvars(pattern)
+    if not glob.has_magic(pattern):
+        return [Path(pattern)]
+    return [Path(match) for match in sorted(glob.glob(pattern))]
+
+
+def run_name(path: Path) -> str:
+    """The path below `checkpoints/`, "/" written as "."; else the last part without suffix."""
+    parts = path.resolve().parts
+    if "checkpoints" in parts[:-1]:
+        below = len(parts) - 1 - parts[::-1].index("checkpoints")
+        return ".".join(parts[below + 1 :])
+    return path.resolve().stem if path.is_file() else path.resolve().name

@@ -1,0 +1,84 @@
+"""A report -> one machine-readable dictionary; large arrays stand beside it as blocks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from interp.report.blocks import ArrayStore
+from interp.report.content import Finding, Page, RunPage, Section, Variable
+from interp.report.json_values import plain
+from interp.report.markup import unmarked
+
+INLINE_ELEMENTS = 2000  # larger arrays that are not just a series over training become blocks
+BLOCK_BYTES = 700_000  # and still larger ones stay out of the page
+PAGE_BYTES = 20_000_000  # for the blocks of all variables together
+ELSEWHERE = "too large for the page: see the result's .nc file"
+
+
+def report_data(page: Page, store: ArrayStore) -> dict[str, Any]:
+    """The whole report for programs: texts, findings with their values, and every variable of every measure."""
+    sections = [section for run in page.runs for section in run.sections] + list(page.across)
+    large = sum(not _is_inline(variable) for section in sections for variable in section.variables)
+    budget = min(BLOCK_BYTES, PAGE_BYTES // max(large, 1))
+    return {
+        "title": page.title,
+        "source": page.source,
+        "text": page.text,
+        "versions": page.versions,
+        "runs": [_run(run, store, budget) for run in page.runs],
+        "facts": [" ".join(fact).strip() for fact in page.facts],
+        "findings": _findings(page.findings),
+        "across": _measures(page.across, store, budget),
+    }
+
+
+def _run(run: RunPage, store: ArrayStore, budget: int) -> dict[str, Any]:
+    return {
+        "name": run.name,
+        "facts": [" ".join(fact).strip() for fact in run.facts],
+        "findings": _findings(run.findings),
+        "phases": [{"name": p.name, "start": int(p.start), "end": int(p.end)} for p in run.phases],
+        "steps": plain(run.steps),
+        "measures": _measures(run.sections, store, budget),
+    }
+
+
+def _findings(findings: tuple[Finding, ...]) -> list[dict[str, Any]]:
+    return [{"label": f.label, "sentence": unmarked(f.sentence), "values": plain(f.values)} for f in findings]
+
+
+def _measures(sections: tuple[Section, ...], store: ArrayStore, budget: int) -> dict[str, Any]:
+    return {
+        section.label: {
+            "heading": section.heading,
+            "claim": section.claim,
+            "caption": section.caption,
+            "formulas": list(section.formulas),
+            "paper": section.paper,
+            "note": section.note,
+            "variables": {v.name: _variable(v, store, budget) for v in section.variables},
+        }
+        for section in sections
+    }
+
+
+def _variable(variable: Variable, store: ArrayStore, budget: int) -> dict[str, Any]:
+    values = np.asarray(variable.values)
+    described = {
+        "dims": list(variable.dims),
+        "shape": list(values.shape),
+        "units": variable.units,
+        "long_name": variable.long_name,
+        "coords": {name: plain(np.asarray(labels)) for name, labels in variable.coords.items()},
+    }
+    if _is_inline(variable):
+        return {**described, "values": plain(values)}
+    if values.size * min(values.dtype.itemsize, 4) <= budget:
+        return {**described, "block": store.add(values)}
+    return {**described, "elsewhere": ELSEWHERE}
+
+
+def _is_inline(variable: Variable) -> bool:
+    return variable.dims == ("step",) or np.size(variable.values) <= INLINE_ELEMENTS

@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from interp.errors import InterpError
+from interp.recipes import run_recipe
+
+GOOD = """\
+task: {modular_arithmetic: {p: 7, frac_train: 0.5}}
+model: {mlp: {d_mlp: 16}}
+training: {steps: 1_000, optimiser: {adamw: {lr: 1e-3, betas: [0.9, 0.98]}}, save: {every: 100}}
+text: A sentence.
+"""
+
+
+@pytest.fixture
+def read(tmp_path):
+    def make(text, *overrides):
+        path = tmp_path / "run.yaml"
+        path.write_text(text)
+        return run_recipe.read(path, overrides)
+
+    return make
+
+
+@pytest.fixture
+def mistakes(read):
+    """line -> what is said of it"""
+
+    def make(text, *overrides):
+        with pytest.raises(InterpError) as refused:
+            read(text, *overrides)
+        told = {}
+        for line in str(refused.value).split("\n"):
+            place, _, message = line.partition("run.yaml:")[2].partition(": ")
+            told.setdefault(int(place), []).append(message)
+        return told
+
+    return make
+
+
+def test_a_recipe_is_read_with_its_defaults_filled_in(read):
+    found = read(GOOD)
+    assert (found.task.name, found.task.options["p"], found.task.options["operation"]) == (
+        "modular_arithmetic",
+        7,
+        "x+y",
+    )
+    assert (found.model.name, found.model.options["d_mlp"]) == ("mlp", 16)
+    training = found.training
+    assert (training.steps, training.seed, training.batch_size, training.save) == (1000, 0, None, {"every": 100})
+    assert training.optimiser.options["lr"] == 1e-3
+    assert training.optimiser.options["betas"] == (0.9, 0.98)
+    assert found.importer is None
+    assert found.text == "A sentence."
+
+
+def test_training_needs_nothing_but_its_steps(read):
+    training = read("task: modular_arithmetic\nmodel: mlp\ntraining: {steps: 5}\n").training
+    assert training.optimiser.name == "adamw"
+    assert training.seed == 0
+
+
+def test_every_mistake_is_told_at_once_with_its_line(mistakes):
+    found = mistakes(
+        "task:\n"
+        "  modular_arithmetic:\n"
+        "    p: seven\n"
+        "    frac_trian: 0.5\n"
+        "model: {mpl: {}}\n"
+        "trainnig: {}\n"
+        "training:\n"
+        "  stepz: 100\n"
+        "  optimiser:\n"
+        "    adamw: {lr: fast,\n"
+        "            weight_decai: 1}\n"
+    )
+    assert set(found) == {3, 4, 5, 6, 7, 8, 10, 11}
+    assert "'seven'" in found[3][0]
+    assert "did you mean 'frac_train'" in found[4][0]
+    assert "no model 'mpl'; did you mean 'mlp'" in found[5][0]
+    assert "a run has no 'trainnig'; did you mean 'training'" in found[6][0]
+    assert "training needs 'steps'" in found[7][0]
+    assert "did you mean 'steps'" in found[8][0]
+    assert "'fast'" in found[10][0]
+    assert "did you mean 'weight_decay'" in found[11][0]
+
+
+@pytest.mark.parametrize("key", ["task", "model"])
+def test_a_run_needs_a_task_and_a_model(mistakes, key):
+    text = "\n".join(line for line in GOOD.split("\n") if not line.startswith(key))
+    assert mistakes(text) == {1: [f"a run needs '{key}'"]}
+
+
+@pytest.mark.parametrize(
+    ("training", "word"),
+    [
+        ("{steps: 0}", "steps"),
+        ("{steps: 1e3}", "steps"),
+        ("{steps: true}", "steps"),
+        ("{steps: 5, seed: one}", "seed"),
+        ("{steps: 5, seed: true}", "seed"),
+        ("{steps: 5, batch_size: 0}", "batch_size"),
+        ("{steps: 5, save: 100}", "save"),
+        ("{steps: 5, save: {evry: 100}}", "save"),
+        ("{steps: 5, save: {every: 0}}", "every"),
+        ("{steps: 5, save: {every: often}}", "every"),
+        ("{steps: 5, save: {dense: ['1:2']}}", "dense"),
+        ("{steps: 5, optimiser: {adamv: {}}}", "adamw"),
+        ("5", "training"),
+        ("", "training"),
+    ],
+)
+def test_what_is_wrong_with_a_training_is_said_on_its_line(mistakes, training, word):
+    found = mistakes(f"task: modular_arithmetic\nmodel: mlp\ntraining: {training}\n")
+    assert set(found) == {3}
+    assert word in found[3][0]
+
+
+def test_a_run_is_trained_here_or_imported_not_both(mistakes):
+    (message,) = mistakes(GOOD + "importer: no_such_importer\n")[5][-1:]
+    assert "no importer" in message or "not both" in message
+
+
+def test_overrides_change_the_recipe_and_their_mistakes_are_told(read, mistakes):
+    found = read(GOOD, "training.seed=3", "task.modular_arithmetic.p=11")
+    assert found.training.seed == 3
+    assert found.task.options["p"] == 11
+    told = mistakes(GOOD, "training.sede=3", "model.mlp.d_mlp=big")
+    assert "did you mean 'seed'" in told[3][0]
+    assert "'big'" in told[2][0]
+
+
+def test_an_empty_text_is_empty(read):
+    assert read(GOOD.replace("text: A sentence.", "text:")).text == ""
+
+
+def test_the_canonical_text_is_the_same_for_the_same_recipe_in_another_layout(read):
+    other = """\
+model:
+  mlp: {d_mlp: 16, d_model: 256}
+text: Other words about it.
+training:
+  save: {every: 100}
+  optimiser:
+    adamw:
+      betas:
+        - 0.9
+        - 0.98
+      lr: 0.001
+  steps: 1000
+  seed: 0
+task: {modular_arithmetic: {frac_train: 0.5, p: 7}}
+"""
+    assert read(GOOD).canonical == read(other).canonical
+    assert json.loads(read(GOOD).canonical)["task"]["modular_arithmetic"]["p"] == 7
+
+
+@pytest.mark.parametrize(
+    "assignment", ["training.seed=1", "training.steps=2000", "model.mlp.biases=hidden", "training.save.every=50"]
+)
+def test_the_canonical_text_is_another_for_another_recipe(read, assignment):
+    assert read(GOOD).canonical != read(GOOD, assignment).canonical

@@ -1,0 +1,233 @@
+"""What stands in the file, read without a browser."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from sample_page import (
+    FREQS,
+    HIDDEN,
+    HOSTILE,
+    STEPS,
+    P,
+    across_page,
+    many_runs_page,
+    sample_page,
+    sample_run,
+    spectrum,
+)
+
+from interp.figures.drawing import Drawing, Moving
+from interp.report.blocks import ArrayStore, decode
+from interp.report.content import Page, Panel, RunPage, Section, Variable
+from interp.report.html import render
+from interp.report.mathml import formula
+from interp.report.panel_specs import page_drawing
+from interp.report.plain_text import report_text
+
+LINKING = ("src", "href", "srcset", "action", "data", "poster", "background")
+
+
+class Reader(HTMLParser):
+    """Collects elements, addresses, and the texts of scripts by their id."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.elements: list[str] = []
+        self.links: list[str] = []
+        self.ids: list[str] = []
+        self.scripts: dict[str, str] = {}
+        self._script: str | None = None
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        attributes = dict(attrs)
+        self.elements.append(tag)
+        self.links += [value for name, value in attrs if name in LINKING and value]
+        self.ids += [attributes["id"]] if attributes.get("id") else []
+        self._script = attributes.get("id") if tag == "script" else None
+
+    def handle_data(self, data: str) -> None:
+        if self._script:
+            self.scripts[self._script] = self.scripts.get(self._script, "") + data
+
+    def json(self, name: str) -> dict:
+        return json.loads(self.scripts[name])
+
+
+@pytest.fixture(scope="module")
+def page() -> Reader:
+    return Reader(render(sample_page()))
+
+
+@pytest.fixture(scope="module")
+def many() -> Reader:
+    return Reader(render(many_runs_page()))
+
+
+def test_nothing_is_loaded_from_elsewhere(page: Reader, many: Reader) -> None:
+    for link in page.links + many.links:
+        assert link.startswith("#") or link == "data:,"
+
+
+def test_identifiers_are_unique_and_links_have_targets(many: Reader) -> None:
+    assert len(set(many.ids)) == len(many.ids)
+    assert {link[1:] for link in many.links if link.startswith("#")} <= set(many.ids)
+
+
+def test_a_hostile_name_is_only_text(many: Reader) -> None:
+    assert "img" not in many.elements
+    assert many.json("interp-data")["runs"][1]["name"] == HOSTILE
+
+
+def test_every_text_of_a_page_is_escaped() -> None:
+    run = sample_run()
+    first = replace(
+        run.sections[0],
+        heading=HOSTILE,
+        claim=HOSTILE,
+        caption=f"{HOSTILE}\n\n`{HOSTILE}`",
+        formulas=(rf"\text{{{HOSTILE}}}",),
+        paper=HOSTILE,
+        note=HOSTILE,
+        panels=(Panel(replace(run.sections[0].panels[0].drawing, title=HOSTILE), HOSTILE),),
+    )
+    findings = (replace(run.findings[0], sentence=f"{HOSTILE} **{HOSTILE}**"),)
+    hostile = replace(run, facts=((HOSTILE, HOSTILE),), findings=findings, sections=(first,))
+    page = Page(HOSTILE, HOSTILE, HOSTILE, (hostile,), versions={HOSTILE: HOSTILE})
+    assert "img" not in Reader(render(page)).elements
+
+
+def test_equal_names_get_different_addresses() -> None:
+    reader = Reader(render(sample_page(sample_run("a/b"), sample_run("a b"))))
+    assert {"a-b", "a-b~2", "a-b-loss", "a-b~2-loss"} <= set(reader.ids)
+
+
+def test_all_json_parses(many: Reader) -> None:
+    assert {
+        "interp-data",
+        "interp-palette",
+        "interp-group-0",
+        "interp-group-2",
+        "interp-group-across",
+    } <= set(many.scripts)
+    for text in many.scripts.values():
+        json.loads(text)
+
+
+def test_the_data_has_findings_and_numbers(page: Reader) -> None:
+    run = page.json("interp-data")["runs"][0]
+    measure = run["measures"]["embedding_dft"]
+    assert run["findings"][1]["values"] == {"key_freqs": [4, 11, 23], "share": 0.2}
+    assert run["steps"] == STEPS.tolist()
+    assert measure["claim"].startswith("The share of")
+    assert measure["variables"]["key"]["coords"]["freq"] == FREQS.tolist()
+    np.testing.assert_array_equal(run["measures"]["loss"]["variables"]["train"]["values"], sample_train())
+
+
+def sample_train() -> np.ndarray:
+    return sample_run().sections[0].variables[0].values
+
+
+def test_large_variables_stand_in_a_block_or_elsewhere(page: Reader) -> None:
+    measures = page.json("interp-data")["runs"][0]["measures"]
+    block = page.json(measures["embedding_dft"]["variables"]["power"]["block"])
+    np.testing.assert_array_equal(decode(block), spectrum(0).astype(np.float32))
+    weights = measures["input_weights"]["variables"]["W_in"]
+    assert weights["shape"] == [len(STEPS), P, HIDDEN]
+    assert ".nc file" in weights["elsewhere"]
+
+
+def test_one_bundle_and_little_else() -> None:
+    html = render(sample_page())
+    assert len(re.findall(r"plotly\.js v\d", html)) == 1
+    assert len(html) < 7_000_000
+
+
+def test_findings_link_to_their_sections() -> None:
+    html = render(sample_page())
+    assert '<a href="#sample_59-loss">step 14,600</a>' in html
+    assert '<section id="sample_59-loss"' in html
+
+
+def test_the_text_ends_with_final_values() -> None:
+    html = render(sample_page())
+    assert re.search(r"test: [\d.e-]+ nats at step 20,000", html)
+
+
+def test_too_many_frames_are_thinned_and_the_panel_says_so() -> None:
+    values = np.random.default_rng(0).random((100, 50))
+    drawing = Drawing("Many", {"data": [{"y": values[-1]}]}, np.arange(100), (Moving(0, "y", values),))
+    on_page = page_drawing(drawing, store := ArrayStore(), budget=2000)
+    assert on_page.note == "frames every 3rd checkpoint"
+    assert on_page.spec["steps"] == [*range(0, 100, 3)]
+    block = json.loads(store.blocks()[on_page.spec["moving"][0]["array"]])
+    np.testing.assert_allclose(decode(block), values[::3], atol=0.5 / 254)
+
+
+def test_on_a_logarithmic_axis_values_keep_more_than_two_decades() -> None:
+    values = np.geomspace(1e-4, 1, 300).reshape(3, 100)
+    figure = {"data": [{"type": "scatter", "y": values[-1]}], "layout": {"yaxis": {"type": "log"}}}
+    drawing = Drawing("Log", figure, np.arange(3), (Moving(0, "y", values),))
+    on_page = page_drawing(drawing, store := ArrayStore(), budget=400)
+    shown = decode(json.loads(store.blocks()[on_page.spec["moving"][0]["array"]]))
+    np.testing.assert_allclose(shown, values[::2], rtol=0.1)
+    assert on_page.note == "frames every 2nd checkpoint"
+
+
+def test_a_heatmap_keeps_its_colours_over_all_steps() -> None:
+    values = np.array([[[0.1, 0.2]], [[0.5, -2.0]]])
+    figure = {"data": [{"type": "heatmap", "z": values[-1], "colorscale": "role:diverging"}]}
+    drawing = Drawing("Weights", figure, np.array([0, 1]), (Moving(0, "z", values),))
+    trace = page_drawing(drawing, ArrayStore()).spec["figure"]["data"][0]
+    assert (trace["zmin"], trace["zmax"]) == (-2, 2)
+
+
+def test_nan_in_a_figure_is_a_gap() -> None:
+    figure = {"data": [{"type": "scatter", "y": np.array([1.0, np.nan, np.inf])}]}
+    spec = page_drawing(Drawing("Gap", figure, np.arange(0)), ArrayStore()).spec
+    assert spec["figure"]["data"][0]["y"] == [1.0, None, None]
+
+
+def test_formulas_become_mathml() -> None:
+    assert formula(r"\frac{1}{2}").startswith("<math")
+    assert "<mtable" in formula(r"\begin{aligned}a&=b\\c&=d\end{aligned}")
+
+
+@pytest.mark.parametrize("latex", [r"\frac{a", r"\unknown{x}", "a & b", r"\href{javascript:x}{y}", r"\text{<b>}"])
+def test_other_latex_stays_text(latex: str) -> None:
+    assert formula(latex).startswith("<code>")
+
+
+def test_a_text_over_training_is_told_as_text():
+    values = np.array(["up", "down"], dtype=object)
+    verdict = Variable("verdict", ("step",), values, {"step": [0, 100]})
+    section = Section("own", "Own", "A claim", "", (), "", (), (verdict,))
+    run = RunPage("run", (), (), (), np.array([0, 100]), (section,))
+    assert "verdict: down at step 100" in render(Page("A question?", "a.yaml", "", (run,)))
+
+
+def test_a_page_of_all_runs_together_says_what_they_share_and_what_was_found() -> None:
+    html = render(across_page())
+    reader = Reader(html)
+    assert "<strong>24 runs</strong> seeds.seed=…" in html
+    assert '<p class="findings">Over <a href="#across-all_losses">24</a> runs the loss is low.</p>' in html
+    assert "across-all_losses" in reader.ids
+    assert 'class="overview"' not in html
+    assert "article" not in reader.elements
+    data = reader.json("interp-data")
+    assert data["runs"] == []
+    assert data["findings"] == [
+        {"label": "all_losses", "sentence": "Over 24 runs the loss is low.", "values": {"runs": 24}}
+    ]
+
+
+def test_its_text_says_the_same() -> None:
+    text = report_text(across_page())
+    assert "24 runs seeds.seed=…; x+y mod 31 55% of 961 pairs" in text
+    assert "Over 24 runs the loss is low." in text
