@@ -11,6 +11,7 @@ import typer
 
 from interp import terminal
 from interp.catalogue.listing import listings
+from interp.catalogue.names import KINDS
 from interp.errors import InterpError
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def main(
         int, typer.Option(min=1, help="Worker processes; the numbers do not depend on it.")
     ] = os.cpu_count() or 1,
     device: Annotated[str, typer.Option(help="Where tensors live: cpu, cuda, mps.")] = "cpu",
-    list_: Annotated[bool, typer.Option("--list", help="Every measure, task, model and importer.")] = False,
+    list_: Annotated[bool, typer.Option("--list", help="Every name there is, by kind, with its options.")] = False,
 ) -> None:
     """Compute an analysis over its runs and write the report, reports/<analysis>.html.
 
@@ -109,7 +110,7 @@ def _compute(
 
 
 def _print_names() -> None:
-    for kind in ("measures", "tasks", "models", "optimisers", "importers"):
+    for kind in KINDS:
         print(kind)
         found = list(listings(kind))
         if not found:

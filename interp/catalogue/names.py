@@ -1,18 +1,21 @@
-"""A name in YAML -> the function of that name in the file of that name.
+"""A name in YAML is the function of that name, in the file or folder of that name.
 
-`embedding_dft` among the measures is the function `embedding_dft` in `interp/measures/embedding_dft.py`.
-Other packages add names through entry points: group "interp.measures", and so on.
+`embedding_dft` among the measures is the function `embedding_dft` in `interp/measures/embedding_dft.py`, and a long
+one, `weight_mixture`, that in `interp/measures/weight_mixture/__init__.py`. A folder holds names of one kind where
+its `__init__.py` says GIVEN, the parameters that are ours and therefore no options. Other packages add names through
+entry points: group "interp.measures", and so on.
 """
 
 from __future__ import annotations
 
+import ast
 import functools
 import importlib
 import importlib.metadata
 import importlib.util
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,19 +23,29 @@ from interp import provenance
 from interp.catalogue.source_code import PACKAGE, source_digest
 from interp.errors import InterpError, near_misses
 
-KINDS = {
-    "tasks": (),
-    "models": ("task",),
-    "optimisers": ("parameters",),
-    "importers": ("path", "task", "model"),
-    "measures": ("checkpoint", "run", "runs", "previous"),
-}
+
+def _given() -> Iterator[tuple[str, tuple[str, ...]]]:
+    """The folders of names, and the GIVEN of each, read from the source."""
+    for file in sorted(PACKAGE.glob("*/__init__.py")):
+        for node in ast.parse(file.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.Assign) and ast.unparse(node).startswith("GIVEN = "):
+                yield file.parent.name, ast.literal_eval(node.value)
+
+
+KINDS = dict(_given())
 """Each kind's folder, and the parameters that are ours: not options."""
+
+
+def singular(kind: str) -> str:
+    """One of a kind, in a word: "loss" of "losses", "task" of "tasks"."""
+    return kind.removesuffix("es" if kind.endswith("sses") else "s")
 
 
 def known_names(kind: str) -> dict[str, Path]:
     """Every name of a kind and the file that defines it, without importing anything."""
-    found = {path.stem: path for path in sorted((PACKAGE / kind).glob("[!_]*.py")) if _defines(path, path.stem)}
+    files = {path.stem: path for path in (PACKAGE / kind).glob("[!_]*.py")}
+    folders = {path.parent.name: path for path in (PACKAGE / kind).glob("[!_]*/__init__.py")}
+    found = {name: path for name, path in sorted((folders | files).items()) if _defines(path, name)}
     for entry in _entry_points(kind):
         try:
             spec = importlib.util.find_spec(entry.module)
@@ -56,7 +69,7 @@ def check_name(kind: str, name: str) -> None:
     """Raises InterpError with the near misses where there is no such name."""
     known = known_names(kind)
     if name not in known:
-        raise InterpError(f"no {kind.removesuffix('s')} {name!r}{near_misses(name, known)}")
+        raise InterpError(f"no {singular(kind)} {name!r}{near_misses(name, known)}")
 
 
 def find(kind: str, name: str) -> Callable[..., Any]:
@@ -75,7 +88,7 @@ def current_digest(kind: str, name: str) -> str:
 @functools.cache
 def _load(kind: str, name: str) -> Callable[..., Any]:
     for entry in _entry_points(kind):
-        if entry.name == name and not (PACKAGE / kind / f"{name}.py").exists():
+        if entry.name == name and not known_names(kind)[name].is_relative_to(PACKAGE):
             return entry.load()
     return getattr(importlib.import_module(f"interp.{kind}.{name}"), name)
 

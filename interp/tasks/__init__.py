@@ -1,0 +1,4 @@
+"""What a network is to learn: a name in YAML is a file here."""
+
+GIVEN = ()
+"""Parameters that are ours: there are none, each is an option."""

@@ -1,14 +1,16 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import inspect
 from pathlib import Path
 
 import pytest
 
 from interp import provenance
+from interp.catalogue import names
 from interp.catalogue.listing import listings
-from interp.catalogue.names import KINDS, PACKAGE, current_digest, find, known_names, module_of
+from interp.catalogue.names import KINDS, PACKAGE, current_digest, find, known_names, module_of, singular
 from interp.catalogue.options import OptionError, checked_options, default_options
 from interp.catalogue.source_code import _closure, source_digest
 from interp.errors import InterpError
@@ -33,7 +35,7 @@ def {name}(checkpoint, power: float = 2.0):
 def test_every_name_is_a_function_in_the_file_of_that_name(kind):
     for name, path in known_names(kind).items():
         function = find(kind, name)
-        assert path.stem == name == function.__name__
+        assert (path.parent.name if path.stem == "__init__" else path.stem) == name == function.__name__
         assert Path(inspect.getsourcefile(inspect.unwrap(function))) == path
 
 
@@ -45,11 +47,35 @@ def test_the_first_parameter_of_every_function_is_ours(kind):
         assert not {"measure", "steps"} & set(rest)  # reserved in an analysis
 
 
+def test_the_kinds_are_the_folders_that_say_what_is_given_to_their_functions():
+    folders = {"measures", "models", "tasks", "optimisers", "losses", "interventions", "importers", "executors"}
+    assert set(KINDS) == folders
+    for kind, ours in KINDS.items():
+        assert ours == importlib.import_module(f"interp.{kind}").GIVEN
+
+
 def test_helpers_and_files_without_their_function_are_not_names():
     assert "loss" in known_names("measures")
     for kind in KINDS:
-        assert not [name for name in known_names(kind) if name.startswith("_")]
+        assert not [name for name in known_names(kind) if name.startswith("_") or name == "shared"]
     assert "schedule" not in known_names("tasks")
+
+
+def test_a_name_may_be_a_folder_whose_init_file_defines_its_function(tmp_path, monkeypatch):
+    sources = {
+        "long/__init__.py": "from interp.measures.long.fits import fit\ndef long(checkpoint):\n    pass\n",
+        "long/fits.py": "def fits(x):\n    pass\n",
+        "shared/__init__.py": "",
+        "shared/shared.py": "def shared(x):\n    pass\n",
+        "other/__init__.py": "def another(checkpoint):\n    pass\n",
+        "short.py": "def short(checkpoint):\n    pass\n",
+    }
+    for name, source in sources.items():
+        (tmp_path / "measures" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "measures" / name).write_text(source)
+    monkeypatch.setattr(names, "PACKAGE", tmp_path)
+    folder = tmp_path / "measures"
+    assert known_names("measures") == {"long": folder / "long" / "__init__.py", "short": folder / "short.py"}
 
 
 @pytest.mark.parametrize(
@@ -61,8 +87,12 @@ def test_helpers_and_files_without_their_function_are_not_names():
     ],
 )
 def test_an_unknown_name_is_refused_with_the_near_misses(kind, wrong, meant):
-    with pytest.raises(InterpError, match=f"no {kind[:-1]} '{wrong}'; did you mean '{meant}'"):
+    with pytest.raises(InterpError, match=f"no {singular(kind)} '{wrong}'; did you mean '{meant}'"):
         find(kind, wrong)
+
+
+def test_one_of_a_kind_in_a_word():
+    assert [singular(kind) for kind in ("losses", "measures", "tasks")] == ["loss", "measure", "task"]
 
 
 def test_a_name_like_no_other_is_refused_with_the_names_there_are():
