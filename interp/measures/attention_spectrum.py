@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from interp.checkpoints import Checkpoint
-from interp.contracts.architecture import HasAttention
+from interp.contracts.architecture import HasAttention, has_attention
 from interp.figures import Bars, Heatmap
 from interp.machine import devices
 from interp.maths import fourier
@@ -57,25 +57,19 @@ def attention_spectrum(checkpoint: Checkpoint) -> AttentionSpectrum:
 
     Paper: Nanda et al. 2023, arXiv 2301.05217
     """
-    architecture, found = checkpoint.run.architecture, cyclic(checkpoint.task)
-    if found is None or not isinstance(architecture, HasAttention):
-        n = checkpoint.task.p if found is None else found.n
-        heads = architecture.n_heads if isinstance(architecture, HasAttention) else 1
-        curve = torch.full((heads, n), torch.nan)
-        share = torch.full((heads, n // 2 + 1), torch.nan, dtype=torch.float64)
-        return AttentionSpectrum(torch.arange(n // 2 + 1), *[curve] * 4, *[share] * 4)
+    architecture, order = has_attention(checkpoint.run.architecture), cyclic(checkpoint)
     weights = {name: devices.float64(weight).cpu() for name, weight in checkpoint.weights.items()}
-    scores = architecture.attention_scores(weights)[found.axis][:, found.axis]  # [a, b, head, pos]
+    scores = architecture.attention_scores(weights)[order.axis][:, order.axis]  # [a, b, head, pos]
     pattern = architecture.attention_pattern(scores)
     score, attended = _curves(scores), _curves(pattern)
     score_share = _share(score, scores)
     return AttentionSpectrum(
-        torch.arange(found.n_freqs),
+        torch.arange(order.n_freqs),
         *(curve.T.float() for curve in (*score, *attended)),
         score_share=score_share,
         pattern_share=_share(attended, pattern),
-        qk_share=score_share if architecture.one_query else _qk_share(architecture, weights, found),
-        ov_share=_ov_share(architecture, weights, found),
+        qk_share=score_share if architecture.one_query else _qk_share(architecture, weights, order),
+        ov_share=_ov_share(architecture, weights, order),
     )
 
 
@@ -92,17 +86,17 @@ def _share(curves: Float[Tensor, "operand n head"], table: Float[Tensor, "a b he
     return (power / total.where(total > 1e-20 * table.square().mean(dim=(0, 1, 3)), torch.nan)).T
 
 
-def _qk_share(architecture: HasAttention, weights: dict[str, Tensor], found: Cyclic) -> Float[Tensor, "head freq"]:
+def _qk_share(architecture: HasAttention, weights: dict[str, Tensor], order: Cyclic) -> Float[Tensor, "head freq"]:
     """Of the table of every residue as a key for every residue as a query."""
-    of_a, of_b = architecture.operand_embeddings(weights)[:, None, found.axis]
+    of_a, of_b = architecture.operand_embeddings(weights)[:, None, order.axis]
     keys, queries = of_a @ weights["blocks.0.attn.W_K"], of_b @ weights["blocks.0.attn.W_Q"]  # [head, n, d_head]
     return fourier.variance_explained(torch.einsum("had,hbd->abh", keys, queries))[0].T
 
 
-def _ov_share(architecture: HasAttention, weights: dict[str, Tensor], found: Cyclic) -> Float[Tensor, "head freq"]:
+def _ov_share(architecture: HasAttention, weights: dict[str, Tensor], order: Cyclic) -> Float[Tensor, "head freq"]:
     W_V, W_O = weights["blocks.0.attn.W_V"], weights["blocks.0.attn.W_O"]
-    moved = architecture.operand_embeddings(weights)[:, None, found.axis] @ W_V @ W_O @ weights["blocks.0.mlp.W_in"]
-    power = fourier.by_freq((fourier.basis(found.n) @ moved).square().sum(dim=(0, 3)).T)[1:]  # [freq, head]
+    moved = architecture.operand_embeddings(weights)[:, None, order.axis] @ W_V @ W_O @ weights["blocks.0.mlp.W_in"]
+    power = fourier.by_freq((fourier.basis(order.n) @ moved).square().sum(dim=(0, 3)).T)[1:]  # [freq, head]
     share = power / power.sum(dim=0)
     return torch.nn.functional.pad(share.T, (1, 0))
 
@@ -120,8 +114,6 @@ def figure(result: xr.Dataset) -> list[Heatmap | Bars]:
 
 
 def summary(result: xr.Dataset) -> Summary:
-    if not result.ov_share.notnull().any():
-        return Summary("There is no attention here, or the task has no cyclic order of its operands.")
     last = result.isel(step=-1)
     values = {name: _largest(last[name]) for name in ("pattern_share", "qk_share", "ov_share")}
     heads = range(result.sizes["head"])

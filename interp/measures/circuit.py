@@ -67,7 +67,7 @@ def circuit(
 
     Paper: Nanda et al. 2023, arXiv 2301.05217
     """
-    found = cyclic(checkpoint.task)
+    found = cyclic(checkpoint)
     if found is None:
         nothing = torch.full((len(STAGES), len(ABLATIONS)), torch.nan, dtype=torch.float64)
         return Circuit(STAGES, ABLATIONS, nothing[:, 0], *[nothing] * 6)

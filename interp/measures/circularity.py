@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from interp.checkpoints import Checkpoint
+from interp.errors import NothingToSay
 from interp.figures import Curves
 from interp.machine import devices
 from interp.measures.shared.cyclic import cyclic
@@ -42,16 +43,14 @@ def circularity(checkpoint: Checkpoint, rows: Literal["residues", "all"] = "resi
 
     Paper: Zhong et al. 2023, arXiv 2306.17844
     """
-    order = cyclic(checkpoint.task)
-    if order is None:
-        return Circularity(torch.tensor(torch.nan, dtype=torch.float64))
+    order = cyclic(checkpoint)
     axis = order.axis.to(checkpoint.embedding.device)
     if rows == "all" and "embed.W_E" in checkpoint.weights:
         components = _components(devices.float64(checkpoint.weights["embed.W_E"]))[axis]
     else:
         components = _components(checkpoint.embedding[axis])
     if not components.numel():
-        return Circularity(torch.tensor(torch.nan, dtype=torch.float64))
+        raise NothingToSay("the embedding is the same for all residues, so it has no principal components")
     power = torch.fft.rfft(components, dim=0)[1:].abs().square() * 2 / order.n  # [freq, component]
     if order.n % 2 == 0:
         power[-1] /= 2  # the wave (-1)^t has one direction, not two
@@ -70,8 +69,5 @@ def figure(result: xr.Dataset) -> list[Curves]:
 
 
 def summary(result: xr.Dataset) -> Summary:
-    found = result.circularity.dropna("step")
-    if not found.size:
-        return Summary("The embedding has no circles: it is constant, or the task has no cyclic order of its operands.")
-    values = {"first": float(found[0]), "final": float(found[-1])}
+    values = {"first": float(result.circularity[0]), "final": float(result.circularity[-1])}
     return Summary(f"The circularity of the embedding ends at **{values['final']:.3f}**.", values)

@@ -14,7 +14,6 @@ from interp.checkpoints import Checkpoint
 from interp.figures import Bars, Curves, Heatmap
 from interp.maths import projections
 from interp.measures.shared.cyclic import cyclic
-from interp.measures.shared.no_order import no_order
 from interp.summaries import Summary
 
 
@@ -63,9 +62,7 @@ def cosine_fit(checkpoint: Checkpoint) -> CosineFit:
 
     Paper: Chughtai et al. 2023, arXiv 2302.03025; Zhong et al. 2023, arXiv 2306.17844
     """
-    order = cyclic(checkpoint.task)
-    if order is None:
-        return no_order(CosineFit, checkpoint.task)
+    order = cyclic(checkpoint)
     n = order.n
     logits = order.by_answer(order.logits(checkpoint))  # [answer, a, c]
     size = (logits - logits.mean(2, keepdim=True)).norm()
@@ -130,10 +127,6 @@ def _sorted_along_c(result: xr.Dataset) -> Bars:
 
 
 def summary(result: xr.Dataset) -> Summary:
-    if not result.explained.notnull().any():
-        return Summary(
-            "The task has no cyclic order of its operands, so its logits are no cosines of the answer less c."
-        )
     last = result.isel(step=-1)
     strong = [int(freq) for freq in last.freq.values[last.explained_by_freq.values >= 0.01]]
     values = {

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from interp.checkpoints import Checkpoint
+from interp.errors import NothingToSay
 from interp.figures import Curves
 from interp.measures.shared.cyclic import Cyclic, cyclic
 from interp.summaries import Summary
@@ -38,13 +39,12 @@ def distance_irrelevance(checkpoint: Checkpoint) -> DistanceIrrelevance:
 
     Paper: Zhong et al. 2023, arXiv 2306.17844
     """
-    order = cyclic(checkpoint.task)
-    if order is None:
-        nothing = torch.tensor(torch.nan, dtype=torch.float64)
-        return DistanceIrrelevance(nothing, nothing)
+    order = cyclic(checkpoint)
     logits = order.table(checkpoint.logits)  # [a, b, logit]
     answers = order.axis[order.answer][..., None]
     correct = logits.gather(2, answers)[..., 0]
+    if not correct.std(correction=0):
+        raise NothingToSay("the correct logit is the same on all pairs, so distance has nothing to explain")
     best_wrong = logits.scatter(2, answers, -torch.inf).amax(dim=2)
     return DistanceIrrelevance(_irrelevance(correct, order), _irrelevance(best_wrong, order))
 
@@ -61,10 +61,7 @@ def figure(result: xr.Dataset) -> list[Curves]:
 
 
 def summary(result: xr.Dataset) -> Summary:
-    found = result.correct_logit.dropna("step")
-    if not found.size:
-        return Summary("The task has no cyclic order of its operands, so they have no distance.")
-    values = {"correct_logit": float(found[-1]), "best_wrong_logit": float(result.best_wrong_logit.dropna("step")[-1])}
+    values = {name: float(result[name][-1]) for name in ("correct_logit", "best_wrong_logit")}
     return Summary(
         f"The distance irrelevance ends at **{values['correct_logit']:.2f}** "
         f"({values['best_wrong_logit']:.2f} for the largest wrong logit).",

@@ -12,6 +12,7 @@ from torch import Tensor
 from interp.checkpoints import Checkpoint
 from interp.errors import InterpError
 from interp.figures import Curves, Points
+from interp.measures.shared.cyclic import residues
 
 
 @dataclass(frozen=True)
@@ -41,31 +42,26 @@ def embedding_circle(checkpoint: Checkpoint, count: int = 4, freqs: list[int] | 
 
     Paper: Nanda et al. 2023, arXiv 2301.05217; Zhong et al. 2023, arXiv 2306.17844
     """
-    axis = checkpoint.task.elements
-    order = torch.arange(checkpoint.task.p) if axis is None else axis
+    axis = residues(checkpoint.task)
     last = checkpoint.run.final.measure("embedding_dft")
     top = len(last.power) - 1
     if count < 1:
         raise InterpError(f"embedding_circle: count is {count}; at least 1 circle can be shown")
     if wrong := [freq for freq in freqs or [] if not 1 <= freq <= top]:
         raise InterpError(f"embedding_circle: freqs has {wrong[0]}; the frequencies here are 1 to {top}")
-    shown = freqs
-    if shown is None:
-        shown = (last.power[1:].nan_to_num().topk(min(count, len(last.power) - 1)).indices + 1).tolist()
+    shown = freqs or (last.power[1:].topk(min(count, top)).indices + 1).tolist()
     spectrum = checkpoint.measure("embedding_dft").coefficient.double()
-    rows = checkpoint.embedding[order]
+    rows = checkpoint.embedding[axis]
     planes = []
     for freq in shown:
-        direction = spectrum[2 * freq - 1 : 2 * freq + 1]
-        plane = (
-            torch.linalg.qr(direction.T).Q if direction.isfinite().all() else torch.full_like(direction.T, torch.nan)
-        )
+        direction = spectrum[2 * freq - 1 : 2 * freq + 1]  # [cos or sin, d_model]
+        plane = torch.linalg.qr(direction.T).Q  # [d_model, cos or sin]
         turned = plane * torch.sign((plane * direction.T).sum(0))
         planes.append(torch.nn.functional.pad(rows @ turned, (0, 2 - turned.shape[1])))
     points = torch.stack(planes)  # [freq, token, 2]
     radius = points.norm(dim=-1)
     return EmbeddingCircle(
-        torch.tensor(shown), order, points[..., 0], points[..., 1], radius.std(dim=1, correction=0) / radius.mean(dim=1)
+        torch.tensor(shown), axis, points[..., 0], points[..., 1], radius.std(dim=1, correction=0) / radius.mean(dim=1)
     )
 
 

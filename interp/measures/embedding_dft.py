@@ -11,9 +11,11 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from interp.checkpoints import Checkpoint
+from interp.errors import NothingToSay
 from interp.figures import Bars, Curves, Heatmap
 from interp.maths import fourier
 from interp.maths.concentration import gini
+from interp.measures.shared.cyclic import residues
 from interp.summaries import Summary
 
 
@@ -44,12 +46,12 @@ def embedding_dft(checkpoint: Checkpoint) -> EmbeddingDFT:
 
     Paper: Nanda et al. 2023, arXiv 2301.05217
     """
-    axis = checkpoint.task.elements
-    embedding = checkpoint.embedding
-    n = checkpoint.task.p if axis is None else len(axis)
-    rows = torch.full_like(embedding, torch.nan) if axis is None else embedding[axis]
-    coefficient = fourier.basis(n).to(rows) @ rows
-    squares = coefficient.square().sum(dim=1)
+    rows = checkpoint.embedding[residues(checkpoint.task)]
+    n = len(rows)
+    coefficient = fourier.basis(n).to(rows) @ rows  # [basis, d_model]
+    squares = coefficient.square().sum(dim=1)  # [basis]
+    if not squares.any():
+        raise NothingToSay("the embedding is zero, so it has no spectrum")
     return EmbeddingDFT(
         freq=torch.arange(n // 2 + 1),
         basis=tuple(_direction(row) for row in range(n)),
@@ -78,9 +80,7 @@ class Winners:
 
 
 def over_run(result: xr.Dataset) -> Winners:
-    finite = result.dropna("step", subset=["gini"])
-    if not finite.sizes["step"]:
-        finite = result.fillna(0)
+    finite = result.dropna("step", subset=["power"])
     power = finite.power.values  # [step, freq]
     varying = power[:, 1:].sum(axis=1, keepdims=True)
     above = power > 3 * varying / (power.shape[1] - 1)
@@ -110,8 +110,6 @@ def figure(result: xr.Dataset) -> list[Heatmap | Bars | Curves]:
 
 
 def summary(result: xr.Dataset) -> Summary | None:
-    if not result.power.notnull().any():
-        return Summary("The task has no cyclic order of its operands, so the embedding has no spectrum.")
     strong = [int(freq) for freq in result.freq.values[result.stands_out.values]]
     values = {
         "stands_out": strong,

@@ -19,7 +19,6 @@ from interp.measures.shared.frequency_losses import (
     with_keys_together,
 )
 from interp.measures.shared.key_frequencies import key_mask
-from interp.measures.shared.no_order import no_order
 from interp.summaries import Summary
 
 
@@ -46,9 +45,7 @@ def excluded_loss(
 
     Paper: Nanda et al. 2023, arXiv 2301.05217
     """
-    order = cyclic(checkpoint.task)
-    if order is None:
-        return no_order(FreqLosses, checkpoint.task)
+    order = cyclic(checkpoint)
     key = key_mask(checkpoint, order, keys)
     logits = order.by_answer(order.logits(checkpoint))
     removed = with_keys_together(projections.onto_answer_waves(logits.mean(1)), key)

@@ -12,6 +12,7 @@ from pydantic import Field
 from torch import Tensor
 
 from interp.checkpoints import Checkpoint
+from interp.contracts.architecture import reads_two_operands
 from interp.figures import Curves, Heatmap
 from interp.machine import devices
 from interp.maths import fourier
@@ -47,13 +48,13 @@ def inverse_participation(checkpoint: Checkpoint, r: Annotated[float, Field(gt=1
 
     Paper: Gromov 2023, arXiv 2301.02679
     """
+    order, architecture = cyclic(checkpoint), reads_two_operands(checkpoint.run.architecture)
     weights = {name: devices.float64(weight) for name, weight in checkpoint.weights.items()}
-    architecture, found = checkpoint.run.architecture, cyclic(checkpoint.task)
     logits = architecture.neuron_logits(weights).T[None]
     inputs = architecture.neuron_inputs(weights)
     inputs = torch.full_like(logits, torch.nan).expand(2, -1, -1) if inputs is None else inputs
-    rows = torch.cat([inputs, logits]).cpu()  # [side, residue, neuron]
-    ipr = torch.full_like(rows[:, 0], torch.nan) if found is None else _ratio(rows[:, found.axis], r)
+    rows = torch.cat([inputs, logits]).cpu()[:, order.axis]  # [side, residue, neuron]
+    ipr = _ratio(rows, r)
     return InverseParticipation(("a", "b", "c"), ipr, ipr.nanmean(dim=1), ipr.nanmean())
 
 
@@ -74,8 +75,6 @@ def figure(result: xr.Dataset) -> list[Curves | Heatmap]:
 
 
 def summary(result: xr.Dataset) -> Summary:
-    if not result.overall.notnull().any():
-        return Summary("The task has no cyclic order, so the weights have no frequencies.")
     values = {"first": float(result.overall[0]), "final": float(result.overall[-1])} | {
         f"final_{side}": float(result.mean_ipr[-1].sel(side=side)) for side in result.side.values
     }

@@ -44,9 +44,6 @@ def key_freqs(checkpoint: Checkpoint) -> KeyFreqs:
     Paper: Nanda et al. 2023, arXiv 2301.05217
     """
     spectrum = checkpoint.measure("neuron_spectrum")
-    if spectrum.cluster_size.isnan().all():
-        unknown = spectrum.cluster_size
-        return KeyFreqs(spectrum.freq, torch.zeros(len(unknown), dtype=torch.bool), unknown, unknown, unknown[0])
     own = spectrum.own_freq[spectrum.own_freq > 0]
     neurons = torch.bincount(own, minlength=len(spectrum.freq)).double()
     return KeyFreqs(spectrum.freq, neurons > 0, neurons, spectrum.cluster_size, spectrum.clear_share)
@@ -64,8 +61,6 @@ class GivenUp:
 
 def over_run(result: xr.Dataset) -> GivenUp:
     finite = result.dropna("step", subset=["clear_share"])
-    if not finite.sizes["step"]:
-        finite = result.fillna(0)
     clear, width = finite.clear_neurons.values, finite.neurons.values.sum(axis=1).max()  # [step, freq]
     most = clear.max(axis=0)
     return GivenUp(
@@ -90,8 +85,6 @@ def figure(result: xr.Dataset) -> list[Heatmap | Bars | Curves]:
 
 
 def summary(result: xr.Dataset) -> Summary:
-    if not result.neurons.notnull().any():
-        return Summary("The task has no cyclic order of its operands, so its neurons have no frequencies.")
     keys = [int(freq) for freq in result.freq.values[result.key[-1].values]]
     gone = [int(freq) for freq in result.freq.values[result.given_up.values]]
     values = {"key_freqs": keys, "given_up": gone, "clear_share": float(result.clear_share[-1])}

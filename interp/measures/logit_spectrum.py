@@ -13,7 +13,6 @@ from interp.checkpoints import Checkpoint
 from interp.figures import Bars, Curves, Heatmap
 from interp.maths import projections
 from interp.measures.shared.cyclic import cyclic
-from interp.measures.shared.no_order import no_order
 from interp.summaries import Summary
 
 
@@ -50,9 +49,7 @@ def logit_spectrum(checkpoint: Checkpoint) -> LogitSpectrum:
 
     Paper: Nanda et al. 2023, arXiv 2301.05217
     """
-    order = cyclic(checkpoint.task)
-    if order is None:
-        return no_order(LogitSpectrum, checkpoint.task)
+    order = cyclic(checkpoint)
     logits = order.logits(checkpoint)  # [a, b, c]
     place = torch.arange(order.n)
     pairs_of_difference = logits[place, order.sign * (place - place[:, None]) % order.n]  # [difference, a, c]
@@ -95,8 +92,6 @@ def figure(result: xr.Dataset) -> list[Curves | Heatmap | Bars]:
 
 
 def summary(result: xr.Dataset) -> Summary:
-    if not result.answer_share.notnull().any():
-        return Summary("The task has no cyclic order of its operands, so its logits have no spectrum.")
     first, last = (float(result.answer_share[place]) for place in (0, -1))
     power = result.answer_power[-1]
     strong = [int(freq) for freq in result.freq.values[power.values > 0.01]]

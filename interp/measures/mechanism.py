@@ -112,7 +112,7 @@ def mechanism(checkpoint: Checkpoint, circles: int = 6) -> Mechanism:
     """
     if circles < 1:
         raise InterpError(f"mechanism: circles is {circles}; at least 1 circle is looked at")
-    found, loss = cyclic(checkpoint.task), checkpoint.measure("loss")
+    found, loss = cyclic(checkpoint), checkpoint.measure("loss")
     share = checkpoint.measure("circuit").share
     if found is None:
         return _no_verdict(checkpoint, loss, share)

@@ -12,7 +12,7 @@ from pydantic import PositiveInt
 from torch import Tensor
 
 from interp.checkpoints import Checkpoint
-from interp.errors import InterpError
+from interp.errors import InterpError, NothingToSay
 from interp.figures import Heatmap
 from interp.measures.neuron_spectrum import NeuronSpectrum
 from interp.measures.shared.cyclic import cyclic
@@ -48,13 +48,11 @@ def neuron_activation(
     width = checkpoint.neurons.shape[1]
     if wrong := [neuron for neuron in neurons or [] if not 0 <= neuron < width]:
         raise InterpError(f"neuron_activation: neurons has {wrong[0]}; the neurons here are 0 to {width - 1}")
-    found = cyclic(checkpoint.task)
     shown = neurons or _clearest(checkpoint.run.final.measure("neuron_spectrum"), count)
-    if found is None or not shown:
-        blank = torch.full((1, checkpoint.task.p, checkpoint.task.p), torch.nan)
-        return NeuronActivation(torch.tensor([-1]), torch.tensor([-1]), blank[:, 0, 0], blank)
+    if not shown:
+        raise NothingToSay("no neuron varies at the last checkpoint, so none has a frequency")
     spectrum = checkpoint.measure("neuron_spectrum")
-    table = found.table(checkpoint.neurons[:, shown])
+    table = cyclic(checkpoint).table(checkpoint.neurons[:, shown])  # [a, b, example]
     return NeuronActivation(
         torch.tensor(shown), spectrum.own_freq[shown], spectrum.own_share[shown], table.movedim(-1, 0).float()
     )
@@ -78,6 +76,4 @@ def figure(result: xr.Dataset) -> list[Heatmap]:
 
 
 def _title(neuron: int, freq: int) -> str:
-    if neuron < 0:
-        return "No neuron has a frequency"
     return f"Neuron {neuron}: frequency {freq}" if freq > 0 else f"Neuron {neuron}: never varies"

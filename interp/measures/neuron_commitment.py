@@ -75,8 +75,6 @@ class Commitments:
 
 def over_run(result: xr.Dataset) -> Commitments:
     finite = result.dropna("step", subset=["committed_share"])
-    if not finite.sizes["step"]:
-        finite = result.isel(step=[-1]).assign(committed_to=result.committed_to.isel(step=[-1]) * 0 - 1)
     steps, committed, active = finite.step.values, finite.committed_to.values, finite.active.values[-1]
     freqs = result.freq.values
     neurons = (committed[:, :, None] == freqs).sum(axis=1)  # [step, freq]
@@ -142,8 +140,6 @@ def figure(result: xr.Dataset) -> list[Heatmap | Bars | Curves]:
 
 
 def summary(result: xr.Dataset) -> Summary:
-    if not result.committed_share.notnull().any():
-        return Summary("The task has no cyclic order of its operands, so its neurons commit to no frequency.")
     settled = result.settled_step.values[result.settled_step.values >= 0]
     fallen = result.isel(freq=result.rose_and_fell.values).sortby("peak_neurons", ascending=False)
     values = {

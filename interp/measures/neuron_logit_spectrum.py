@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from interp.checkpoints import Checkpoint
+from interp.contracts.architecture import reads_two_operands
 from interp.errors import InterpError
 from interp.figures import Bars, Curves, Heatmap
 from interp.machine import devices
@@ -50,23 +51,15 @@ def neuron_logit_spectrum(checkpoint: Checkpoint, freqs: list[int] | None = None
 
     Paper: Nanda et al. 2023, arXiv 2301.05217
     """
-    weights = {name: devices.float64(weight) for name, weight in checkpoint.weights.items()}
-    W_L = checkpoint.run.architecture.neuron_logits(weights).cpu()
-    found = cyclic(checkpoint.task)
-    n_freqs = checkpoint.task.p // 2 + 1 if found is None else found.n_freqs
+    order, architecture = cyclic(checkpoint), reads_two_operands(checkpoint.run.architecture)
+    n_freqs = order.n_freqs
     if wrong := [freq for freq in freqs or [] if not 1 <= freq < n_freqs]:
         raise InterpError(f"neuron_logit_spectrum: freqs has {wrong[0]}; the frequencies here are 1 to {n_freqs - 1}")
     freq = torch.arange(n_freqs)
-    if found is None:
-        unknown = torch.full((len(W_L), n_freqs), torch.nan, dtype=torch.float64)
-        no_freq = torch.full((len(W_L),), -1)
-        nothing = torch.zeros(n_freqs, dtype=torch.bool)
-        return NeuronLogitSpectrum(
-            freq, nothing, unknown[0], unknown[0, 0], unknown.float(), no_freq, unknown[:, 0], unknown[0]
-        )
     key = torch.isin(freq, torch.tensor(freqs)) if freqs else checkpoint.run.final.measure("key_freqs").key
-    rows = W_L[:, found.axis].T  # [c, neuron]
-    power = fourier.by_freq((fourier.basis(found.n) @ rows).square())
+    weights = {name: devices.float64(weight) for name, weight in checkpoint.weights.items()}
+    rows = architecture.neuron_logits(weights).cpu()[:, order.axis].T  # [c, neuron]
+    power = fourier.by_freq((fourier.basis(order.n) @ rows).square())  # [freq, neuron]
     explained, variance = fourier.row_variance_explained(rows)
     share, own = explained.nan_to_num(-1).max(dim=0)
     own = own.where(variance > 0, -1)
@@ -99,8 +92,6 @@ def figure(result: xr.Dataset) -> list[Heatmap | Bars | Curves]:
 
 
 def summary(result: xr.Dataset) -> Summary:
-    if not result.residual.notnull().any():
-        return Summary("The task has no cyclic order of its answers, so W_L has no spectrum.")
     keys = [int(freq) for freq in result.freq.values[result.key[-1].values]]
     residual = float(result.residual[-1])
     listed = ", ".join(map(str, keys)) if len(keys) <= 8 else f"({len(keys)} of {result.sizes['freq'] - 1})"

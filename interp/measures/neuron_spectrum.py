@@ -55,40 +55,22 @@ def neuron_spectrum(checkpoint: Checkpoint) -> NeuronSpectrum:
 
     Paper: Nanda et al. 2023, arXiv 2301.05217
     """
-    found = cyclic(checkpoint.task)
-    if found is None:
-        return _nothing(checkpoint.task.p, checkpoint.neurons.shape[1])
-    explained, variance = fourier.variance_explained(found.table(checkpoint.neurons))
+    order = cyclic(checkpoint)
+    explained, variance = fourier.variance_explained(order.table(checkpoint.neurons))  # [freq, neuron], [neuron]
     share, own = explained.nan_to_num(-1).max(dim=0)
     own = own.where(variance > 0, -1)
     share = share.where(variance > 0, torch.nan)
     clear = share > CLEAR
     everything = variance.sum()
     return NeuronSpectrum(
-        freq=torch.arange(found.n_freqs),
+        freq=torch.arange(order.n_freqs),
         variance_explained=explained.T.float(),
         own_freq=own,
         own_share=share,
-        cluster_size=torch.bincount(own[clear], minlength=found.n_freqs).double(),
+        cluster_size=torch.bincount(own[clear], minlength=order.n_freqs).double(),
         clear_share=clear.double().mean(),
         clear_variance=variance[clear].sum() / everything,
         own_variance=(share * variance).nansum() / everything,
-    )
-
-
-def _nothing(p: int, n_neurons: int) -> NeuronSpectrum:
-    freq = torch.arange(p // 2 + 1)
-    unknown = torch.full((n_neurons, len(freq)), torch.nan, dtype=torch.float64)
-    number = unknown[0, 0]
-    return NeuronSpectrum(
-        freq,
-        unknown.float(),
-        torch.full((n_neurons,), -1),
-        unknown[:, 0],
-        unknown[0],
-        number,
-        number,
-        number,
     )
 
 
@@ -100,7 +82,7 @@ class Order:
 
 def over_run(result: xr.Dataset) -> Order:
     finite = result.dropna("step", subset=["clear_share"])
-    last = (finite if finite.sizes["step"] else result).isel(step=-1)
+    last = finite.isel(step=-1)
     return Order(np.lexsort((-last.own_share.fillna(0).values, last.own_freq.values)))
 
 
@@ -130,7 +112,7 @@ def figure(result: xr.Dataset) -> list[Heatmap | Bars | Curves]:
 
 def summary(result: xr.Dataset) -> Summary:
     if not result.own_share.notnull().any():
-        return Summary("No neuron has a frequency: the task has no cyclic order of its operands, or none ever varies.")
+        return Summary("No neuron has a frequency, since none ever varies.")
     last = result.isel(step=-1)
     sizes = {int(freq): int(size) for freq, size in zip(last.freq, last.cluster_size, strict=True) if size > 0}
     values = {

@@ -13,6 +13,7 @@ from pydantic import PositiveInt
 from torch import Tensor
 
 from interp.checkpoints import Checkpoint
+from interp.contracts.architecture import has_neurons, reads_two_operands
 from interp.figures import Bars, Curves, Points
 from interp.machine import devices
 from interp.measures.neuron_spectrum import CLEAR
@@ -64,21 +65,17 @@ def phase_alignment(checkpoint: Checkpoint, bins: PositiveInt = 36) -> PhaseAlig
 
     Paper: Gromov 2023, arXiv 2301.02679
     """
-    found = cyclic(checkpoint.task)
-    angles = torch.full((2, checkpoint.neurons.shape[1]), torch.nan, dtype=torch.float64)
-    clear = torch.zeros(angles.shape[1], dtype=torch.bool)
-    cluster, vote = torch.zeros(angles.shape[1], dtype=torch.long), torch.full_like(angles[0], torch.nan)
-    if found is not None:
-        spectrum = checkpoint.measure("neuron_spectrum")
-        own, clear = spectrum.own_freq, spectrum.own_share > CLEAR
-        weights = {name: devices.float64(weight) for name, weight in checkpoint.weights.items()}
-        phi_c = _phases(checkpoint.run.architecture.neuron_logits(weights).T.cpu()[found.axis], own)
-        cluster, vote = own.long() * clear, phi_c
-        inputs = checkpoint.run.architecture.neuron_inputs(weights)
-        by_path = [None if inputs is None else inputs.cpu()[:, found.axis], _mean_inputs(checkpoint, found)]
-        for path, rows in enumerate(by_path):
-            if rows is not None:
-                angles[path] = _wrapped(_phases(rows[0], own) + found.sign * _phases(rows[1], own) - phi_c)
+    order, architecture = cyclic(checkpoint), reads_two_operands(checkpoint.run.architecture)
+    spectrum = checkpoint.measure("neuron_spectrum")
+    own, clear = spectrum.own_freq, spectrum.own_share > CLEAR
+    weights = {name: devices.float64(weight) for name, weight in checkpoint.weights.items()}
+    phi_c = _phases(architecture.neuron_logits(weights).T.cpu()[order.axis], own)
+    inputs = architecture.neuron_inputs(weights)
+    by_path = [None if inputs is None else inputs.cpu()[:, order.axis], _mean_inputs(checkpoint, order)]
+    angles = torch.full((2, len(own)), torch.nan, dtype=torch.float64)  # [path, neuron]
+    for path, rows in enumerate(by_path):
+        if rows is not None:
+            angles[path] = _wrapped(_phases(rows[0], own) + order.sign * _phases(rows[1], own) - phi_c)
     width = 2 * math.pi / bins
     places = torch.arange(bins) - bins // 2
     counts = [
@@ -96,8 +93,8 @@ def phase_alignment(checkpoint: Checkpoint, bins: PositiveInt = 36) -> PhaseAlig
         concentration=concentration,
         clear_mean_alignment=clear_mean_alignment,
         clear_concentration=clear_concentration,
-        cluster=cluster,
-        vote=vote.float(),
+        cluster=own.long() * clear,
+        vote=phi_c.float(),
     )
 
 
@@ -108,10 +105,10 @@ def _circular_mean(angles: Float[Tensor, "path neuron"]) -> tuple[Float[Tensor, 
     return vector.angle(), vector.abs()
 
 
-def _mean_inputs(checkpoint: Checkpoint, found: Cyclic) -> Float[Tensor, "operand n neuron"]:
+def _mean_inputs(checkpoint: Checkpoint, order: Cyclic) -> Float[Tensor, "operand n neuron"]:
     """The pre-activations as functions of a, averaged over b, and of b, averaged over a."""
-    hook = checkpoint.run.architecture.neurons.replace("hook_post", "hook_pre")
-    table = found.table(checkpoint.activations[hook])
+    hook = has_neurons(checkpoint.run.architecture).neurons.replace("hook_post", "hook_pre")
+    table = order.table(checkpoint.activations[hook])  # [a, b, neuron]
     return torch.stack([table.mean(dim=1), table.mean(dim=0)])
 
 
@@ -168,7 +165,7 @@ def _told(result: xr.Dataset) -> list[str]:
 
 def summary(result: xr.Dataset) -> Summary:
     if not result.concentration[-1].notnull().any():
-        return Summary("The neurons have no phases: the task has no cyclic order, or none ever varies.")
+        return Summary("The neurons have no phases, since none ever varies.")
     paths = [path for path in _told(result) if bool(result.concentration.sel(path=path)[-1].notnull())]
     values = {
         path: {

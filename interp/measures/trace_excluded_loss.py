@@ -19,7 +19,6 @@ from interp.measures.shared.frequency_losses import (
     with_keys_together,
 )
 from interp.measures.shared.key_frequencies import key_mask
-from interp.measures.shared.no_order import no_order
 from interp.summaries import Summary
 
 
@@ -44,9 +43,7 @@ def trace_excluded_loss(
 
     Paper: Chughtai et al. 2023, arXiv 2302.03025; Nanda et al. 2023, arXiv 2301.05217
     """
-    order = cyclic(checkpoint.task)
-    if order is None:
-        return no_order(FreqLosses, checkpoint.task)
+    order = cyclic(checkpoint)
     key = key_mask(checkpoint, order, keys)
     coefficient = checkpoint.measure("cosine_fit").coefficient
     removed = with_keys_together(projections.cosine_logits(coefficient, order.n), key)

@@ -129,14 +129,3 @@ def test_the_summary_names_the_frequency_of_each_head(network):
 def test_an_attention_that_does_not_vary_is_told(network):
     told = summary("attention_spectrum", network(0.5, attention_rate=0.0).measure("attention_spectrum"))
     assert "does not depend on the operands" in told.sentence
-
-
-def test_of_mlps_and_without_a_cyclic_order_nothing_is_said(network, planted_mlp):
-    column = torch.ones(5, 1)
-    for run in (
-        planted_mlp({0: (column, column, column.T)}, {"p": 5}, "mlp"),
-        network(0.5, task={"operation": "x^2+y^2"}),
-    ):
-        result = run.measure("attention_spectrum")
-        assert all(result[name].isnull().all() for name in result.data_vars)
-        assert "no attention" in summary("attention_spectrum", result).sentence

@@ -75,11 +75,6 @@ def test_products_have_circles_in_the_order_of_logarithms(of_embedding):
     assert of_embedding(columns, "x*y") == pytest.approx(1, abs=1e-12)  # the powers of 2 modulo 5 are 1 2 4 3
 
 
-def test_a_constant_embedding_and_a_task_without_order_have_none(of_embedding):
-    assert math.isnan(of_embedding([torch.ones(7).double()], name="constant"))
-    assert math.isnan(of_embedding(waves(7, 1), "x^2+y^2", name="unordered"))
-
-
 def test_a_second_vocabulary_counts_only_where_it_is_asked_for(make_run):
     """b's tokens lie where a's do: each component then has half its length among the residues."""
     circles = torch.stack([3 * wave for wave in waves(7, 1)] + waves(7, 3), dim=1)

@@ -96,14 +96,6 @@ def test_what_is_random_is_not_explained(fit_of):
     assert float(fit_of(noise(13)).explained) < 0.05
 
 
-def test_a_task_without_a_cyclic_order_has_no_fit(make_run):
-    network = of_logits(noise(5), operation="x^2+y^2")
-    run = make_run({0: network.weights}, network.task, network.model)
-    result = run.measure("cosine_fit")
-    assert result.coefficient.isnull().all()
-    assert "no cyclic order" in summary("cosine_fit", result).sentence
-
-
 def test_its_summary_names_the_frequencies(make_run):
     network = of_logits(clock_logits(11, {2: 9.0, 5: 7.0}))
     result = make_run({0: network.weights}, network.task, network.model).measure("cosine_fit")

@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from interp.checkpoints import open_run
-from interp.results.over_steps import summary
 from interp.tasks.modular_arithmetic import modular_arithmetic
 
 
@@ -97,13 +96,6 @@ def test_scale_and_offset_of_the_logits_change_nothing(of_tables):
     table = F[(a - b) % P] + G[a]
     before, after = of_tables(table, name="before"), of_tables(3 * table + 7, name="after")
     assert float(after.correct_logit) == pytest.approx(float(before.correct_logit), rel=1e-12)
-
-
-def test_without_a_cyclic_order_there_is_no_distance(of_tables):
-    found = of_tables(F[grid(P)[0]], operation="x^2+y^2")
-    assert found.correct_logit.isnull()
-    assert found.best_wrong_logit.isnull()
-    assert "no cyclic order" in summary("distance_irrelevance", found.expand_dims("step")).sentence
 
 
 def test_the_published_values(reference: Path):

@@ -87,12 +87,6 @@ def test_the_last_frequency_of_even_p_lies_on_a_line(embedded):
     assert (found.y == 0).all()
 
 
-def test_a_task_without_a_cyclic_order_has_no_circle(embedded):
-    found = embedded({0: circles(7, {1: 1.0})}, p=7, operation="x^2+y^2")[0].measure("embedding_circle")
-    assert found.x.isnan().all()
-    assert found.y.isnan().all()
-
-
 @pytest.mark.parametrize("freq", [-1, 0, 6])
 def test_a_frequency_out_of_range_is_refused(embedded, freq):
     checkpoint = embedded({0: circles(11, {2: 3.0})}, p=11)[0]

@@ -92,14 +92,6 @@ def test_for_products_the_waves_run_over_discrete_logarithms_and_zero_is_left_ou
     assert found.power.tolist() == pytest.approx([0, 0, 0, 0.6, 0, 0.4], abs=1e-12)
 
 
-def test_a_task_without_a_cyclic_order_has_no_spectrum_and_says_so(embedded):
-    run = embedded(waves(7, {1: 1.0}), {"p": 7, "operation": "x^2+y^2"})
-    found = run[0].measure("embedding_dft")
-    assert found.power.isnan().all()
-    assert found.gini.isnan()
-    assert "no cyclic order" in summary("embedding_dft", run.measure("embedding_dft")).sentence
-
-
 @pytest.mark.parametrize("unit", [2, 3, 6])
 def test_naming_the_residues_anew_by_a_unit_moves_frequency_k_to_k_over_the_unit(embedded, unit):
     p = 13

@@ -155,16 +155,6 @@ def test_for_products_the_waves_run_over_discrete_logarithms(of_neurons):
     assert of_neurons([table], operation="x*y").clear_neurons.tolist() == [0, 0, 0, 1, 0, 0]
 
 
-def test_a_task_without_a_cyclic_order_has_no_key_frequencies(make_run):
-    weights, model = network(torch.stack([1 + wave(5, 1)], dim=-1))
-    run = make_run({0: weights}, {"modular_arithmetic": {"p": 5, "operation": "x^2+y^2"}}, model)
-    found = run[0].measure("key_freqs")
-    assert not found.key.any()
-    assert found.neurons.isnan().all()
-    assert found.clear_share.isnan()
-    assert "no cyclic order" in summary("key_freqs", run.measure("key_freqs")).sentence
-
-
 def test_the_order_of_the_neurons_does_not_matter(of_neurons):
     tables = [wave(11, freq, phase) for freq, phase in ((1, 0.2), (4, 1.0), (4, 2.0), (2, 0.5))]
     before, after = of_neurons(tables, "before"), of_neurons(tables[::-1], "after")

@@ -82,14 +82,6 @@ def test_naming_the_residues_anew_by_a_unit_moves_frequencies(spectrum_of, unit)
             assert float(getattr(after, name)[moved]) == pytest.approx(float(getattr(before, name)[freq]), rel=1e-10)
 
 
-def test_a_task_without_a_cyclic_order_has_no_spectrum(make_run):
-    network = of_logits(noise(5), operation="x^2+y^2")
-    run = make_run({0: network.weights}, network.task, network.model)
-    result = run.measure("logit_spectrum")
-    assert result.answer_power.isnull().all()
-    assert "no cyclic order" in summary("logit_spectrum", result).sentence
-
-
 def test_its_summary_names_the_frequencies(make_run):
     networks = {0: of_logits(noise(11)), 10: of_logits(clock_logits(11, {2: 9.0, 5: 7.0}))}
     weights = {step: network.weights for step, network in networks.items()}

@@ -58,11 +58,6 @@ def test_of_products_the_operands_are_in_the_order_of_their_discrete_logarithms(
     torch.testing.assert_close(found.activation[0], expected.float())
 
 
-def test_without_a_cyclic_order_nothing_is_shown(network):
-    found = network({0: [wave(7, 1)]}, operation="x^2+y^2")[0].measure("neuron_activation")
-    assert found.activation.isnan().all()
-
-
 @pytest.mark.parametrize("neuron", [-1, 2])
 def test_a_neuron_that_is_not_there_is_refused(network, neuron):
     run = network({0: [wave(7, 1), wave(7, 2)]})

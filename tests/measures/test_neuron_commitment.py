@@ -94,10 +94,3 @@ def test_steps_at_which_the_weights_are_broken_count_for_nothing(history):
     assert result.settled_step.values.tolist() == [0, 20]
     assert result.switches.values.tolist() == [0, 1]
     assert summary("neuron_commitment", result).values["committed_share"] == 1
-
-
-def test_without_a_cyclic_order_no_neuron_is_committed(history):
-    result = history({0: [1, 2], 10: [1, 2]}, operation="x^2+y^2")
-    assert (result.settled_step == -1).all()
-    assert not result.rose_and_fell.any()
-    assert "no cyclic order" in summary("neuron_commitment", result).sentence

@@ -1,4 +1,4 @@
-"""What the measures of the neurons draw and say, where there is something and where there is nothing."""
+"""What the measures of the neurons draw and say, of steps with numbers and of broken ones."""
 
 from __future__ import annotations
 
@@ -17,16 +17,23 @@ MEASURES = [
     "phase_alignment",
     "pair_trace",
 ]
-TASKS = {"cyclic": {"p": 7}, "not cyclic": {"p": 7, "operation": "x^2+y^2"}, "even": {"p": 8, "split": "unknown"}}
+TASKS = {"cyclic": {"p": 7}, "even": {"p": 8, "split": "unknown"}, "not cyclic": {"p": 7, "operation": "x^2+y^2"}}
 MODELS = {
     "transformer": {"transformer": {"d_model": 6, "n_heads": 2, "d_mlp": 5}},
     "mlp": {"mlp": {"d_model": 4, "d_mlp": 5, "n_layers": 2}},
 }
 
 
-@pytest.mark.parametrize("measure", MEASURES)
-@pytest.mark.parametrize("model", MODELS)
-@pytest.mark.parametrize("task", TASKS)
+CASES = [
+    (measure, model, task)
+    for measure in MEASURES
+    for model in MODELS
+    for task in TASKS
+    if (measure == "pair_trace" or task != "not cyclic") and (measure, model) != ("attention_spectrum", "mlp")
+]
+
+
+@pytest.mark.parametrize(("measure", "model", "task"), CASES)
 @pytest.mark.filterwarnings("ignore:.*not finite")
 def test_every_panel_is_drawn_from_finite_steps_and_broken_ones(make_run, measure, model, task):
     given = {"modular_arithmetic": TASKS[task]}, MODELS[model]

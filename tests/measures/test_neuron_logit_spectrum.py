@@ -8,7 +8,6 @@ import torch
 
 import interp
 from interp.errors import InterpError
-from interp.results.over_steps import summary
 
 
 def wave(n, freq, phase=0.0):
@@ -74,17 +73,6 @@ def test_of_products_the_answers_go_round_by_their_discrete_logarithms_without_z
     found = voting([row], operation="x*y", freqs=[3])
     assert float(found.residual) == pytest.approx(0, abs=1e-12)
     assert found.own_freq.tolist() == [3]
-
-
-def test_without_a_cyclic_order_nothing_is_said(planted_mlp):
-    rows = torch.zeros(7, 1), torch.zeros(7, 1), wave(7, 2)[None]
-    run = planted_mlp({0: rows}, {"p": 7, "operation": "x^2+y^2"})
-    found = run[0].measure("neuron_logit_spectrum")
-    assert found.power.isnan().all()
-    assert found.residual.isnan()
-    assert not found.key.any()
-    told = summary("neuron_logit_spectrum", run.measure("neuron_logit_spectrum"))
-    assert "no cyclic order" in told.sentence
 
 
 def test_a_frequency_out_of_range_is_refused(voting):

@@ -98,15 +98,6 @@ def test_of_differences_products_and_quotients_the_frequencies_are_those_of_thei
     torch.testing.assert_close(found.own_share, torch.ones(2, dtype=torch.float64))
 
 
-def test_a_task_without_a_cyclic_order_has_no_spectrum(of_inputs):
-    run = of_inputs(2 + waves(7, (1, 0.0)), torch.zeros(7, 1), operation="x^2+y^2")
-    found = spectrum(run)
-    assert found.variance_explained.isnan().all()
-    assert found.own_freq.tolist() == [-1]
-    assert found.clear_share.isnan()
-    assert "no cyclic order" in summary("neuron_spectrum", run.measure("neuron_spectrum")).sentence
-
-
 def test_over_a_run_neurons_are_sorted_by_their_last_frequency_the_clearest_first(planted_mlp):
     p = 11
 

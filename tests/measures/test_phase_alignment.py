@@ -123,14 +123,6 @@ def test_behind_another_layer_only_the_pre_activations_are_read(make_run):
     assert "from the pre-activation" in summary("phase_alignment", run.measure("phase_alignment")).sentence
 
 
-def test_without_a_cyclic_order_nothing_is_said(planted_mlp):
-    weights = gromov(7, angles(3, 0), angles(3, 1), angles(3, 2))
-    result = planted_mlp({0: weights}, {"p": 7, "operation": "x^2+y^2"}).measure("phase_alignment")
-    assert result.alignment.isnull().all()
-    assert result.neurons.isnull().all()
-    assert "no cyclic order" in summary("phase_alignment", result).sentence
-
-
 def test_the_published_networks_are_aligned_where_the_operands_reach_their_neurons(reference):
     """Gromov 2023 finds the peak at 0 in trained MLPs; in a transformer attention carries the operands."""
     of_mlp, of_transformer = (

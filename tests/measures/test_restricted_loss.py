@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from interp.results.over_steps import panels, summary
+from interp.results.over_steps import summary
 from tests.planted import clock_logits, of_logits
 from tests.tables import grid, losses, noise, onto_waves
 
@@ -114,18 +114,6 @@ def test_where_the_split_is_unknown_only_the_loss_on_all_pairs_is_a_number(check
     assert found.all_loss.isfinite()
     assert found.train_loss.isnan()
     assert found.test_loss_by_freq.isnan().all()
-
-
-def test_a_task_without_a_cyclic_order_has_none(make_run):
-    network = of_logits(noise(5), operation="x^2+y^2")
-    run = make_run({0: network.weights}, network.task, network.model)
-    for name in ("restricted_loss", "excluded_loss", "trace_restricted_loss", "trace_excluded_loss"):
-        result = run.measure(name)
-        assert result.all_loss_by_freq.isnull().all()
-        assert not result.key.any()
-        assert "no cyclic order" in summary(name, result).sentence
-        for panel in panels(name, result):
-            panel.draw()
 
 
 def test_its_summary_tells_when_circuit_and_network_came_to_know(make_run):

@@ -1,7 +1,8 @@
 """A checkpoint in the order in which its task is cyclic: sums as they are, products by discrete logarithm.
 
 In that order operands, answers and logits are numbered 0…n-1, and the answer of (i, j) is i + j or i - j modulo n.
-What has no such order has no frequencies; the measures that need them say nothing there.
+A task without such an order has no frequencies; `cyclic` then raises NothingToSay, and so does every measure that
+asks it.
 """
 
 from __future__ import annotations
@@ -15,16 +16,22 @@ from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from interp.checkpoints import Checkpoint
-from interp.contracts.task import Task
+from interp.contracts.group import Group
+from interp.contracts.task import Task, TwoOperands, two_operands
+from interp.errors import NothingToSay
+
+NO_ORDER = "the task has no cyclic order of its operands"
 
 
 @dataclass(frozen=True)
 class Cyclic:
-    """`axis` lists the residues in cyclic order; `sign` is +1 where answers are i + j, -1 where they are i - j."""
+    """A task of two operands as i + j or i - j modulo n."""
 
-    task: Task
+    task: TwoOperands
     axis: Int[Tensor, " n"]
+    """The residues in cyclic order: the one at place i stands for the element i."""
     sign: int
+    """+1 where the answer is i + j, -1 where it is i - j."""
 
     @property
     def n(self) -> int:
@@ -53,7 +60,7 @@ class Cyclic:
         return None if self.task.train is None else self.table(self.task.train.double()) == 1
 
     def table(self, values: Shaped[Tensor, "pair ..."]) -> Shaped[Tensor, "a b ..."]:
-        """`values`, one a pair of the task, over both operands in cyclic order."""
+        """`values`, one for each pair of the task, over both operands in cyclic order."""
         return self.task.table(values.cpu())[self.axis][:, self.axis]
 
     def logits(self, checkpoint: Checkpoint) -> Float[Tensor, "a b c"]:
@@ -71,16 +78,36 @@ class Cyclic:
         return angle.cos(), angle.sin()
 
 
-def cyclic(task: Task) -> Cyclic | None:
-    """None where the task is not cyclic in both operands and its answer: x²+y², random labels, …."""
-    axis = task.elements
-    if axis is None:
-        return None
+def cyclic(checkpoint: Checkpoint) -> Cyclic:
+    """The checkpoint's task in its cyclic order.
+
+    Raises NothingToSay where the task is not one of two operands, or not cyclic in them and its answer: x²+y², random
+    labels, ….
+    """
+    task = two_operands(checkpoint.task)
+    axis = residues(task)
     place = torch.full((task.p,), -1)
     place[axis] = torch.arange(len(axis))
-    answers = place[task.table(task.targets.double())[axis][:, axis].long()]
+    answers = place[task.table(task.targets.double())[axis][:, axis].long()]  # [a, b]
     for sign in (1, -1):
         found = Cyclic(task, axis, sign)
         if torch.equal(found.answer, answers):
             return found
-    return None
+    raise NothingToSay(NO_ORDER)
+
+
+def residues(task: Task) -> Int[Tensor, " n"]:
+    """The residues of a task of two operands in cyclic order, by discrete logarithm for products (then without 0).
+
+    Raises NothingToSay where the task is not one of two operands, or its group is not cyclic.
+    """
+    task = two_operands(task)
+    if task.structure is None or task.elements is None or not _is_cyclic(task.structure):
+        raise NothingToSay(NO_ORDER)
+    return task.elements
+
+
+def _is_cyclic(group: Group) -> bool:
+    """Whether its elements are numbered as the powers of one of them."""
+    number = torch.arange(group.order)
+    return torch.equal(group.product, (number[:, None] + number) % group.order)

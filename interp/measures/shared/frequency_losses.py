@@ -117,8 +117,6 @@ def pairs(result: xr.Dataset) -> str:
 
 def restricted_summary(result: xr.Dataset, of: str = "") -> Summary:
     """`of` names what is kept, where it is not the waves of the answer: "ideal cosines at "."""
-    if not result.all_loss.notnull().any():
-        return Summary("The task has no cyclic order of its operands, so its logits are no waves.")
     keys, said = _keys(result)
     test = result.network_all_loss if pairs(result) == "all" else result.network_test_loss
     name = "loss" if pairs(result) == "all" else "test loss"
@@ -141,8 +139,6 @@ def restricted_summary(result: xr.Dataset, of: str = "") -> Summary:
 
 def excluded_summary(result: xr.Dataset, of: str = "") -> Summary:
     """`of` as for `restricted_summary`."""
-    if not result.all_loss.notnull().any():
-        return Summary("The task has no cyclic order of its operands, so its logits are no waves.")
     keys, said = _keys(result)
     name = pairs(result)
     excluded = result[f"{name}_loss"]
