@@ -27,47 +27,47 @@ Weights = Mapping[str, Tensor]
 
 @dataclass(frozen=True)
 class Architecture(ABC):
-    """A network without its weights, for one task."""
+    """A network for one task, without its weights: a frozen dataclass of the options that shape it."""
 
     task: Task
 
     @property
     @abstractmethod
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Every parameter's name and shape."""
+        """The name and shape of every parameter, in the order in which weights are stored."""
 
     @property
     @abstractmethod
     def description(self) -> str:
-        """In words, for the report: "1 layer, 4 heads, d_model 128, d_mlp 512"."""
+        """What the network is, in words for the report: "1 layer, 4 heads, d_model 128, d_mlp 512"."""
 
     @abstractmethod
     def initial(self, seed: int) -> dict[str, Tensor]:
-        """Fresh weights, float32."""
+        """Return fresh weights, float32, drawn from a generator of this seed alone."""
 
     @abstractmethod
     def activations(
         self, weights: Weights, inputs: Shaped[Tensor, "example ..."]
     ) -> dict[str, Float[Tensor, "example ..."]]:
-        """Activations where the answer is read, by hook name, and "logits", the outputs [example, output].
+        """Return the activations where the answer is read, by hook name, and "logits", the outputs [example, output].
 
-        In the weights' precision, differentiable any number of times.
+        They are computed in the weights' precision and are differentiable any number of times.
         """
 
     def outputs(self, weights: Weights, inputs: Shaped[Tensor, "example ..."]) -> Float[Tensor, "example output"]:
-        """The outputs alone, for training: those of `activations` up to rounding, in the fewest operations.
+        """Return the outputs alone, for training: those of `activations` up to rounding, in the fewest operations.
 
-        Differentiable once.
+        They need to be differentiable only once.
         """
         return self.activations(weights, inputs)["logits"]
 
     def tokens(self, inputs: Shaped[Tensor, "example ..."]) -> Shaped[Tensor, "example ..."]:
-        """What the hooked module is called on; the inputs themselves, unless a network puts them another way."""
+        """Return what the hooked module is called on: the inputs, unless the network reads them in another form."""
         return inputs
 
     @abstractmethod
     def hooked(self, weights: Weights) -> HookedModel:
-        """The network as a TransformerLens hooked module that holds `weights`."""
+        """Return the network as a TransformerLens hooked module that holds `weights`."""
 
 
 @runtime_checkable
@@ -85,14 +85,14 @@ class HasNeurons(Protocol):
         post: Float[Tensor, "#example neuron"],
         activations: Mapping[str, Float[Tensor, "example ..."]],
     ) -> Float[Tensor, "#example output"]:
-        """The outputs when the last hidden layer's activations are `post`.
+        """Return the outputs when the last hidden layer's activations are `post`.
 
-        Where something else runs beside the neurons, a residual stream, it is taken from `activations`.
+        Where something runs beside the neurons, such as a residual stream, it is taken from `activations`.
         """
         ...
 
     def readout(self, weights: Weights) -> Float[Tensor, "neuron output"]:
-        """The linear map from the last hidden layer's activations to the outputs."""
+        """Return the linear map from the last hidden layer's activations to the outputs."""
         ...
 
 
@@ -101,34 +101,35 @@ class ReadsTwoOperands(HasNeurons, Protocol):
     """A network that looks up the embeddings of two operands, each a residue 0…p-1."""
 
     def operands(self, weights: Weights, pairs: Int[Tensor, "pair 2"]) -> Float[Tensor, "pair operand d_model"]:
-        """The embeddings of a and b as each pair has them, before positions are added."""
+        """Return the embeddings of each pair's a and b, before positions are added."""
         ...
 
     def logits_of_operands(
         self, weights: Weights, operands: Float[Tensor, "pair operand d_model"]
     ) -> Float[Tensor, "pair output"]:
-        """The outputs with these vectors in the place of the operands' embeddings, differentiable in them."""
+        """Return the outputs with these vectors in the place of the operands' embeddings, differentiable in them."""
         ...
 
     def embedding(self, weights: Weights) -> Float[Tensor, "p d_model"]:
-        """W_E's rows for the residues 0…p-1; two operands' separate embeddings side by side."""
+        """Return W_E's rows for the residues 0…p-1; where a and b have a table each, the two side by side."""
         ...
 
     def with_embeddings(
         self, weights: Weights, change: Callable[[Float[Tensor, "p d_model"]], Float[Tensor, "p d_model"]]
     ) -> dict[str, Tensor]:
-        """The weights when each table of the residues' embeddings is changed, whichever operand reads it."""
+        """Return the weights with `change` applied to each table of the residues' embeddings."""
         ...
 
     def neuron_inputs(self, weights: Weights) -> Float[Tensor, "operand p neuron"] | None:
-        """What each residue, as a and as b, gives the neurons of the last hidden layer through weights alone.
+        """Return what each residue, as a and as b, gives the last hidden layer's neurons through weights alone.
 
-        For transformers the embedding times W_in, past the attention. None where a nonlinearity lies between.
+        For a transformer it is the embedding times W_in, past the attention. It is None where another hidden layer
+        lies between.
         """
         ...
 
     def neuron_logits(self, weights: Weights) -> Float[Tensor, "neuron p"]:
-        """What each neuron of the last hidden layer gives the logits of the residues 0…p-1 (W_L)."""
+        """Return what each neuron of the last hidden layer gives the logits of the residues 0…p-1 (W_L)."""
         ...
 
 
@@ -137,58 +138,60 @@ class HasAttention(ReadsTwoOperands, Protocol):
     """A transformer: attention over the operands' positions, and a residual stream beside its neurons."""
 
     @property
-    def n_heads(self) -> int: ...
+    def n_heads(self) -> int:
+        """How many heads each layer has."""
+        ...
 
     def operand_embeddings(self, weights: Weights) -> Float[Tensor, "operand p d_model"]:
-        """W_E's rows for a and for b, without positions."""
+        """Return W_E's rows for a and for b, without positions."""
         ...
 
     def attention_scores(self, weights: Weights) -> Float[Tensor, "a b head pos"]:
-        """The first layer's scores at the last position, before the softmax, for every pair of residues."""
+        """Return the first layer's scores at the last position, before the softmax, for every pair of residues."""
         ...
 
     def attention_pattern(self, scores: Float[Tensor, "... pos"]) -> Float[Tensor, "... pos"]:
-        """The pattern that acts, from the scores."""
+        """Return the pattern that the network makes of these scores."""
         ...
 
     @property
     def one_query(self) -> bool:
-        """Whether the query is the same for all pairs: that of "=", where the answer is read."""
+        """Whether all pairs have the same query, that of "=", because the answer is read there."""
         ...
 
     def resid_mid(self, activations: Mapping[str, Float[Tensor, "example ..."]]) -> Float[Tensor, "example d_model"]:
-        """The residual stream before the last MLP, where the answer is read."""
+        """Return the residual stream before the last MLP, where the answer is read."""
         ...
 
     def attn_out(
         self, weights: Weights, activations: Mapping[str, Float[Tensor, "example ..."]]
     ) -> Float[Tensor, "example d_model"]:
-        """The last attention's output where the answer is read."""
+        """Return the last attention's output where the answer is read."""
         ...
 
     def outputs_from_resid_mid(
         self, weights: Weights, resid_mid: Float[Tensor, "example d_model"]
     ) -> Float[Tensor, "example output"]:
-        """The outputs when the residual stream before the last MLP is `resid_mid`."""
+        """Return the outputs when the residual stream before the last MLP is `resid_mid`."""
         ...
 
 
 def has_neurons(architecture: Architecture) -> HasNeurons:
-    """Raises NothingToSay where the network has no hidden layer of neurons before its outputs."""
+    """Return `architecture`, which has neurons. Raises NothingToSay where no hidden layer precedes its outputs."""
     if isinstance(architecture, HasNeurons):
         return architecture
     raise NothingToSay("the network has no last hidden layer of neurons")
 
 
 def reads_two_operands(architecture: Architecture) -> ReadsTwoOperands:
-    """Raises NothingToSay where the network has no embeddings of two operands."""
+    """Return `architecture`, which looks up two operands. Raises NothingToSay where it does not."""
     if isinstance(architecture, ReadsTwoOperands):
         return architecture
     raise NothingToSay("the network reads no embeddings of two operands")
 
 
 def has_attention(architecture: Architecture) -> HasAttention:
-    """Raises NothingToSay where the network has no attention."""
+    """Return `architecture`, which has attention. Raises NothingToSay where it has none."""
     if isinstance(architecture, HasAttention):
         return architecture
     raise NothingToSay("the network has no attention")

@@ -1,4 +1,4 @@
-"""The cyclic group, the residues modulo n under addition, with its irreducible representations."""
+"""The cyclic group C_n, the residues modulo n under addition, with its irreducible representations over the reals."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from interp.contracts.group import Irrep
 
 @dataclass(frozen=True)
 class CyclicGroup:
-    """C_n: element i is the i-th power of one generator."""
+    """The group C_n, whose element i is the i-th power of one generator."""
 
     order: int
 
@@ -26,7 +26,7 @@ class CyclicGroup:
 
     @property
     def product(self) -> Int[Tensor, "element element"]:
-        """i + j modulo n."""
+        """Element i times element j is element i + j modulo n, [i, j]."""
         number = torch.arange(self.order)
         return (number[:, None] + number) % self.order  # [left, 1] + [right]
 
@@ -47,6 +47,7 @@ def _irreps(n: int) -> tuple[Irrep, ...]:
 
 
 def _rotations(n: int, freq: int) -> Float[Tensor, "element 2 2"]:
+    """The rotation of the plane by 2π·freq·i/n for each element i."""
     angle = 2 * math.pi * ((freq * torch.arange(n)) % n).double() / n
     cosine, sine = angle.cos(), angle.sin()
     rows = [torch.stack([cosine, -sine], dim=-1), torch.stack([sine, cosine], dim=-1)]

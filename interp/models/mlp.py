@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,9 +13,10 @@ from pydantic import PositiveInt
 from torch import Tensor
 
 from interp.contracts.architecture import Architecture, Weights
-from interp.contracts.task import Task, TwoOperands, two_operands
+from interp.contracts.task import Task, TwoOperands
 from interp.models.shared.activations import ACTIVATIONS
 from interp.models.shared.operations import affine, plus, rows
+from interp.models.shared.two_operand_tasks import task_of_two_operands
 
 if TYPE_CHECKING:
     from interp.models.shared.hooked_mlp import HookedMLP
@@ -34,18 +34,30 @@ def mlp(
 ) -> MLP:
     """One or two hidden layers on the two operands' embeddings; the default is that of Chughtai et al. 2023.
 
-    logits = act([E_a[a], E_b[b]] @ W_in + b_in) @ W_U + b_U, the embeddings one table or two, side by side or
-    added; a second hidden layer, mlp2, goes in between. Zhong et al. 2023 have their models A (added), B (added,
-    two layers) and D (concatenated) with a shared embedding and hidden biases.
-    biases: "hidden", b_in of each hidden layer; "all", b_U too; or "none".
-    Initialisation: normal with standard deviation 1/√fan_in (embeddings 1/√d_model), biases 0.
+    logits = act([E_a[a], E_b[b]] @ W_in + b_in) @ W_U + b_U, where E_a and E_b are one table or two, and the two
+    embeddings are put side by side or added; a second hidden layer, mlp2, goes in between. The models A (added),
+    B (added, two layers) and D (concatenated) of Zhong et al. 2023 have a shared embedding and hidden biases.
+
+    - biases: "hidden", b_in of each hidden layer; "all", b_U too; or "none".
+
+    Fresh weights are normal with standard deviation 1/√fan_in (embeddings 1/√d_model), biases 0.
+    Raises ValueError where the task is not one of two operands.
     """
-    return MLP(two_operands(task), d_model, d_mlp, n_layers, shared_embedding, combine, biases, act_fn)
+    return MLP(
+        task=task_of_two_operands(task, "mlp"),
+        d_model=d_model,
+        d_mlp=d_mlp,
+        n_layers=n_layers,
+        shared_embedding=shared_embedding,
+        combine=combine,
+        biases=biases,
+        act_fn=act_fn,
+    )
 
 
 @dataclass(frozen=True)
 class MLP(Architecture):
-    """Tables over the residues, hidden layers, a readout."""
+    """Tables over the residues, hidden layers, a readout; it offers what `ReadsTwoOperands` asks for."""
 
     task: TwoOperands
     d_model: int
@@ -58,7 +70,7 @@ class MLP(Architecture):
 
     @property
     def hidden_layers(self) -> tuple[str, ...]:
-        """The modules' names, from the embeddings up."""
+        """The names of the hidden layers' modules, from the embeddings up."""
         return ("mlp", "mlp2")[: self.n_layers]
 
     @property
@@ -81,7 +93,7 @@ class MLP(Architecture):
 
     @property
     def embeddings(self) -> tuple[str, str]:
-        """The parameter that embeds a, and the one that embeds b."""
+        """The names of the parameter that embeds a and of the one that embeds b."""
         return ("embed.W_E", "embed.W_E") if self.shared_embedding else ("embed_a.W_E", "embed_b.W_E")
 
     @property
@@ -112,19 +124,16 @@ class MLP(Architecture):
 
     def operands(self, weights: Weights, pairs: Int[Tensor, "pair 2"]) -> Float[Tensor, "pair operand d_model"]:
         embedded = [rows(weights[name], column) for name, column in zip(self.embeddings, pairs.unbind(1), strict=True)]
-        return torch.stack(embedded, dim=1)
+        return torch.stack(embedded, dim=1)  # [pair, operand, d_model]
 
     def logits_of_operands(
         self, weights: Weights, operands: Float[Tensor, "pair operand d_model"]
-    ) -> Float[Tensor, "pair d_vocab_out"]:
-        """The network in which every pair has two residues of its own."""
-        own = torch.arange(len(operands), device=operands.device)
-        tables = {"embed_a.W_E": operands[:, 0], "embed_b.W_E": operands[:, 1]}
-        twin = dataclasses.replace(self, shared_embedding=False)
-        return twin.activations({**weights, **tables}, torch.stack([own, own], dim=1))["logits"]
+    ) -> Float[Tensor, "pair output"]:
+        x = operands.sum(dim=1) if self.combine == "added" else operands.flatten(1)  # [pair, d_in]
+        return self._from_pre(weights, affine(x, weights["mlp.W_in"], weights.get("mlp.b_in")))["logits"]
 
     def embedding(self, weights: Weights) -> Float[Tensor, "p d_model"]:
-        return torch.cat([weights[name] for name in sorted(set(self.embeddings))], dim=1)
+        return torch.cat([weights[name] for name in sorted(set(self.embeddings))], dim=1)  # [p, table * d_model]
 
     def with_embeddings(
         self, weights: Weights, change: Callable[[Float[Tensor, "p d_model"]], Float[Tensor, "p d_model"]]
@@ -132,10 +141,13 @@ class MLP(Architecture):
         return {**weights, **{name: change(weights[name]) for name in set(self.embeddings)}}
 
     def activations(self, weights: Weights, inputs: Int[Tensor, "pair 2"]) -> dict[str, Float[Tensor, "pair ..."]]:
-        """The first layer adds up a table over a and one over b; the second takes every pair for itself."""
+        """Multiply the tables by W_in once a residue: the first layer then adds up a row for a and one for b."""
         a, b = inputs.unbind(1)
         from_a, from_b = self._first_layer_inputs(weights)
-        pre = plus(rows(from_a, a) + rows(from_b, b), weights.get("mlp.b_in"))
+        return self._from_pre(weights, plus(rows(from_a, a) + rows(from_b, b), weights.get("mlp.b_in")))
+
+    def _from_pre(self, weights: Weights, pre: Float[Tensor, "pair neuron"]) -> dict[str, Float[Tensor, "pair ..."]]:
+        """Every activation, given what goes into the first hidden layer's neurons."""
         post = ACTIVATIONS[self.act_fn](pre)
         activations = {"mlp.hook_pre": pre, "mlp.hook_post": post}
         if self.n_layers == 2:
@@ -145,12 +157,13 @@ class MLP(Architecture):
         return activations | {"logits": affine(post, weights["unembed.W_U"], weights.get("unembed.b_U"))}
 
     def _first_layer_inputs(self, weights: Weights) -> tuple[Float[Tensor, "p neuron"], Float[Tensor, "p neuron"]]:
+        """What each residue gives the first hidden layer's neurons, as a and as b."""
         W_in, (E_a, E_b) = weights["mlp.W_in"], (weights[name] for name in self.embeddings)
         W_a, W_b = (W_in, W_in) if self.combine == "added" else W_in.split(self.d_model)
         return E_a @ W_a, E_b @ W_b
 
     def neuron_inputs(self, weights: Weights) -> Float[Tensor, "operand p neuron"] | None:
-        return torch.stack(self._first_layer_inputs(weights)) if self.n_layers == 1 else None
+        return torch.stack(self._first_layer_inputs(weights)) if self.n_layers == 1 else None  # [operand, p, neuron]
 
     def neuron_logits(self, weights: Weights) -> Float[Tensor, "neuron p"]:
         return self.readout(weights)

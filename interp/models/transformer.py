@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import math
 from collections.abc import Callable, Mapping
@@ -15,11 +14,12 @@ from pydantic import PositiveInt
 from torch import Tensor
 
 from interp.contracts.architecture import Architecture, Weights
-from interp.contracts.task import Task, TwoOperands, two_operands
+from interp.contracts.task import Task, TwoOperands
 from interp.models.shared import attention
 from interp.models.shared.activations import ACTIVATIONS
 from interp.models.shared.add_relu import AddReLU
 from interp.models.shared.operations import affine, plus, rows
+from interp.models.shared.two_operand_tasks import task_of_two_operands
 
 if TYPE_CHECKING:
     from transformer_lens.hook_points import HookPoint
@@ -55,10 +55,10 @@ def transformer(
     - biases: "hidden", those of the MLPs, b_in and b_out; "all", b_Q, b_K, b_V, b_O and b_U too; or "none".
     - d_vocab_out: the number of logits, the whole vocabulary where it is not given.
 
-    d_head is d_model / n_heads, rounded down. "gelu" is the exact one, x·Φ(x). Initialisation of Nanda et al.:
-    normal with standard deviation 1/√d_model (W_U: 1/√d_vocab_out), biases 0.
-    Raises ValueError where d_model is less than n_heads, attention_rate not in 0…1, d_vocab_out less than p, or there
-    are more than 100 layers.
+    d_head is d_model / n_heads, rounded down. "gelu" is the exact one, x·Φ(x). Fresh weights are those of Nanda et
+    al.: normal with standard deviation 1/√d_model (W_U: 1/√d_vocab_out), biases 0.
+    Raises ValueError where the task is not one of two operands, d_model is less than n_heads, attention_rate not in
+    0…1, d_vocab_out less than p, or there are more than 100 layers.
     """
     if n_layers > MAX_LAYERS:
         raise ValueError(f"n_layers is {n_layers}; at most {MAX_LAYERS}")
@@ -66,31 +66,34 @@ def transformer(
         raise ValueError(f"d_model is {d_model}, which leaves {n_heads} heads no dimension each; try {n_heads} or more")
     if not 0 <= attention_rate <= 1:
         raise ValueError(f"attention_rate is {attention_rate}; it is the softmax's share of the pattern, from 0 to 1")
-    task = two_operands(task)
+    task = task_of_two_operands(task, "transformer")
     d_vocab = task.p * (1 if shared_vocab else 2) + (1 if equals_sign else 0)
     d_vocab_out = d_vocab if d_vocab_out is None else d_vocab_out
     if d_vocab_out < task.p:
         raise ValueError(f"d_vocab_out is {d_vocab_out}, too few for {task.p} answers; give {task.p} or more, or none")
     return Transformer(
-        task,
-        n_layers,
-        d_model,
-        n_heads,
-        d_mlp,
-        act_fn,
-        causal,
-        attention_rate,
-        equals_sign,
-        shared_vocab,
-        biases,
-        d_vocab,
-        d_vocab_out,
+        task=task,
+        n_layers=n_layers,
+        d_model=d_model,
+        n_heads=n_heads,
+        d_mlp=d_mlp,
+        act_fn=act_fn,
+        causal=causal,
+        attention_rate=attention_rate,
+        equals_sign=equals_sign,
+        shared_vocab=shared_vocab,
+        biases=biases,
+        d_vocab=d_vocab,
+        d_vocab_out=d_vocab_out,
     )
 
 
 @dataclass(frozen=True)
 class Transformer(Architecture):
-    """Embeddings, blocks of attention and MLP on a residual stream, an unembedding."""
+    """Embeddings, blocks of attention and MLP on a residual stream, an unembedding.
+
+    It offers what `HasAttention` asks for.
+    """
 
     task: TwoOperands
     n_layers: int
@@ -178,7 +181,7 @@ class Transformer(Architecture):
         return {name: draw(name, shape) for name, shape in self.shapes.items()}
 
     def tokens(self, inputs: Int[Tensor, "pair 2"]) -> Int[Tensor, "pair pos"]:
-        """[a, b, =] for each pair, or [a, b]; b counted from p where it has tokens of its own."""
+        """Each pair as tokens [a, b, =], or [a, b]; those of b start at p where it has tokens of its own."""
         a, b = inputs.unbind(1)
         columns = [a, b + self._first_token_of_b]
         if self.equals_sign:
@@ -191,26 +194,26 @@ class Transformer(Architecture):
 
     def operands(self, weights: Weights, pairs: Int[Tensor, "pair 2"]) -> Float[Tensor, "pair operand d_model"]:
         a, b = self.tokens(pairs)[:, :2].unbind(1)
-        return torch.stack([rows(weights["embed.W_E"], a), rows(weights["embed.W_E"], b)], dim=1)
+        return torch.stack([rows(weights["embed.W_E"], a), rows(weights["embed.W_E"], b)], dim=1)  # [pair, operand, …]
 
     def logits_of_operands(
         self, weights: Weights, operands: Float[Tensor, "pair operand d_model"]
     ) -> Float[Tensor, "pair d_vocab_out"]:
-        """The network in which every pair has two tokens of its own."""
-        n = len(operands)
-        own = torch.arange(n, device=operands.device)
-        equals = [weights["embed.W_E"][self.d_vocab - 1 :]] if self.equals_sign else []
-        twin = dataclasses.replace(
-            self, task=dataclasses.replace(self.task, p=n), shared_vocab=False, d_vocab=2 * n + len(equals)
-        )
-        W_E = torch.cat([operands[:, 0], operands[:, 1], *equals])
-        return twin.activations({**weights, "embed.W_E": W_E}, torch.stack([own, own], dim=1))["logits"]
+        """Run the hooked module on any tokens, and let a hook put these vectors where a and b were embedded."""
+
+        def given(embedded: Float[Tensor, "pair pos d_model"], hook: HookPoint) -> Float[Tensor, "pair pos d_model"]:  # noqa: ARG001
+            return torch.cat([operands, embedded[:, 2:]], dim=1)
+
+        anything = torch.zeros(len(operands), 2, dtype=torch.long, device=operands.device)
+        with self._module.hooks(fwd_hooks=[("hook_embed", given)]):
+            logits = torch.func.functional_call(self._module, dict(weights), (self.tokens(anything),))
+        return logits[:, -1]
 
     def embedding(self, weights: Weights) -> Float[Tensor, "p d_model"]:
         return weights["embed.W_E"][: self.task.p]
 
     def activations(self, weights: Weights, inputs: Int[Tensor, "pair 2"]) -> dict[str, Float[Tensor, "pair ..."]]:
-        """One layer factorises over the operands: what depends on one alone is computed once a residue."""
+        """Compute what depends on one operand alone once a residue, where there is one layer; else run the module."""
         if self.n_layers == 1:
             return self._factorised(weights, inputs)
         activations: dict[str, Tensor] = {}
@@ -225,6 +228,7 @@ class Transformer(Architecture):
 
     @functools.cached_property
     def _module(self) -> HookedTransformer:
+        """The hooked module with weights of no meaning, to be called with others in their place."""
         return self.hooked({name: torch.empty(shape) for name, shape in self.shapes.items()})
 
     def outputs(self, weights: Weights, inputs: Int[Tensor, "pair 2"]) -> Float[Tensor, "pair d_vocab_out"]:
@@ -232,13 +236,13 @@ class Transformer(Architecture):
 
         Only the neurons stand between z and the logits, so the matrices on either side of them are multiplied
         first: z reaches the neurons by W_O·W_in, the logits by W_O·W_U, and the neurons the logits by W_out·W_U.
-        With ReLU differentiable once; `activations` any number of times.
+        With ReLU it is differentiable once; `activations` are, any number of times.
         """
         if self.n_layers > 1:
             return super().outputs(weights, inputs)
         W_in, W_out, W_U = weights["blocks.0.mlp.W_in"], weights["blocks.0.mlp.W_out"], weights["unembed.W_U"]
         b_in, b_out, b_U = (weights.get(name) for name in ("blocks.0.mlp.b_in", "blocks.0.mlp.b_out", "unembed.b_U"))
-        W_O, b_O = weights["blocks.0.attn.W_O"].flatten(0, 1), weights.get("blocks.0.attn.b_O")
+        W_O, b_O = weights["blocks.0.attn.W_O"].flatten(0, 1), weights.get("blocks.0.attn.b_O")  # [z, d_model]
         attended = self._attention(weights, inputs)
         resid_mid = plus(self._resid_pre(weights) + attended.z_constant @ W_O, b_O)  # but for what differs by pair in z
         bias = _per_pair(plus(resid_mid @ W_in, b_in), inputs)
@@ -249,23 +253,28 @@ class Transformer(Architecture):
         return direct.addmm(ACTIVATIONS[self.act_fn](pre), W_out @ W_U)
 
     def _factorised(self, weights: Weights, pairs: Int[Tensor, "pair 2"]) -> dict[str, Float[Tensor, "pair ..."]]:
-        """Every activation at the last position: attention from tables over the operands, and only this MLP."""
+        """Every activation at the last position of one layer: the attention from tables over the operands."""
         attended = self._attention(weights, pairs)
         z = attended.z + attended.z_constant
-        attn_out = affine(z, weights["blocks.0.attn.W_O"].flatten(0, 1), weights.get("blocks.0.attn.b_O"))
+        attn_out = self._written(weights, z, "blocks.0.")
         resid_mid = _per_pair(self._resid_pre(weights), pairs) + attn_out
         pre = affine(resid_mid, weights["blocks.0.mlp.W_in"], weights.get("blocks.0.mlp.b_in"))
         post = ACTIVATIONS[self.act_fn](pre)
         resid_post = resid_mid + affine(post, weights["blocks.0.mlp.W_out"], weights.get("blocks.0.mlp.b_out"))
         return {
             "blocks.0.attn.hook_pattern": attended.pattern,
-            "blocks.0.attn.hook_z": z.unflatten(1, (self.n_heads, -1)),
+            "blocks.0.attn.hook_z": z.unflatten(1, (self.n_heads, -1)),  # [pair, head, d_head]
             "blocks.0.hook_resid_mid": resid_mid,
             "blocks.0.mlp.hook_pre": pre,
             "blocks.0.mlp.hook_post": post,
             "blocks.0.hook_resid_post": resid_post,
             "logits": affine(resid_post, weights["unembed.W_U"], weights.get("unembed.b_U")),
         }
+
+    @staticmethod
+    def _written(weights: Weights, z: Float[Tensor, "pair z"], block: str) -> Float[Tensor, "pair d_model"]:
+        """What a block's attention adds to the residual stream, given z, its heads side by side."""
+        return affine(z, weights[f"{block}attn.W_O"].flatten(0, 1), weights.get(f"{block}attn.b_O"))
 
     def _attention(self, weights: Weights, pairs: Int[Tensor, "pair 2"]) -> attention.Attended:
         operands = self._operands(weights)
@@ -274,17 +283,14 @@ class Transformer(Architecture):
         return attention.from_b(operands, weights, pairs, self.attention_rate)
 
     def attention_scores(self, weights: Weights) -> Float[Tensor, "a b head pos"]:
-        """The first layer's scores at the last position, before the softmax, for every pair of residues."""
         return attention.scores(self._operands(weights), self._resid_pre(weights), weights, self.equals_sign)
 
     def attention_pattern(self, scores: Float[Tensor, "... pos"]) -> Float[Tensor, "... pos"]:
-        """The pattern that acts: of the scores' softmax, at the attention rate."""
         return attention.mixed(scores.softmax(dim=-1), self.attention_rate)
 
     def operand_embeddings(self, weights: Weights) -> Float[Tensor, "operand p d_model"]:
-        """W_E's rows for a and for b, without positions."""
         p, first, W_E = self.task.p, self._first_token_of_b, weights["embed.W_E"]
-        return torch.stack([W_E[:p], W_E[first : first + p]])
+        return torch.stack([W_E[:p], W_E[first : first + p]])  # [operand, p, d_model]
 
     def _operands(self, weights: Weights) -> Float[Tensor, "operand p d_model"]:
         """The residual stream at a and at b before attention, for every residue."""
@@ -300,7 +306,7 @@ class Transformer(Architecture):
         return self.operand_embeddings(weights) @ weights[f"blocks.{self.n_layers - 1}.mlp.W_in"]
 
     def neuron_logits(self, weights: Weights) -> Float[Tensor, "neuron p"]:
-        return weights[f"{self._last_block}mlp.W_out"] @ weights["unembed.W_U"][:, : self.task.p]
+        return self.readout(weights)[:, : self.task.p]
 
     @property
     def one_query(self) -> bool:
@@ -327,8 +333,7 @@ class Transformer(Architecture):
         block = self._last_block
         if f"{block}hook_resid_pre" in activations:
             return activations[f"{block}hook_resid_mid"] - activations[f"{block}hook_resid_pre"]
-        z = activations[f"{block}attn.hook_z"].flatten(1)  # [pair, head * d_head]
-        return affine(z, weights[f"{block}attn.W_O"].flatten(0, 1), weights.get(f"{block}attn.b_O"))
+        return self._written(weights, activations[f"{block}attn.hook_z"].flatten(1), block)  # z, [pair, head * d_head]
 
     def outputs_from_resid_mid(
         self, weights: Weights, resid_mid: Float[Tensor, "pair d_model"]
@@ -348,6 +353,7 @@ class Transformer(Architecture):
     def _unembedded(
         self, weights: Weights, post: Float[Tensor, "#pair neuron"], resid_mid: Float[Tensor, "pair d_model"]
     ) -> Float[Tensor, "#pair d_vocab_out"]:
+        """The logits from the last MLP's neurons and the residual stream beside them."""
         mlp = f"{self._last_block}mlp."
         x = resid_mid + affine(post, weights[f"{mlp}W_out"], weights.get(f"{mlp}b_out"))
         return affine(x, weights["unembed.W_U"], weights.get("unembed.b_U"))
@@ -363,5 +369,5 @@ class Transformer(Architecture):
 
 
 def _per_pair(x: Float[Tensor, " n"] | Float[Tensor, "p n"], pairs: Int[Tensor, "pair 2"]) -> Float[Tensor, "..."]:
-    """What depends on b alone, a row for each pair; one vector, the same for all pairs, as it is."""
+    """Turn a table over b into a row for each pair; leave one vector, the same for all pairs, as it is."""
     return x if x.ndim == 1 else rows(x, pairs[:, 1])

@@ -27,8 +27,8 @@ Operation = Literal[
     "x^3+x*y^2+y",
     "random",
 ]
-MAX_P = 2_000
 Split = Literal["progress_measures", "rep_theory", "power", "unknown"]
+MAX_P = 2_000
 
 
 def modular_arithmetic(
@@ -38,7 +38,7 @@ def modular_arithmetic(
     seed: NonNegativeInt = 0,
     split: Split = "progress_measures",
 ) -> TwoOperands:
-    """Arithmetic on pairs of residues modulo p, trained on a random part of the table.
+    """Arithmetic on pairs of residues modulo p, trained on a random part of the table of all pairs.
 
     `seed` draws the split and, for operation "random", the labels. `split` names the rule by which the
     training pairs are drawn, so that published runs can be reproduced:
@@ -47,7 +47,7 @@ def modular_arithmetic(
     - rep_theory (Chughtai et al.): `torch.manual_seed(seed)`, `randperm(n)`, the first int(frac·n);
     - power (Power et al.): `numpy.random.RandomState(seed)` shuffles the equations, the first
       round(frac·n); for x/y the equations are listed by (answer, b). Their runs all use seed 0;
-    - unknown: nobody recorded it; whatever needs the split is NaN.
+    - unknown: nobody recorded it; what needs the split has nothing to say.
 
     Raises ValueError where p or frac_train is out of range, or p is not prime and the task divides.
     """
@@ -80,6 +80,7 @@ def modular_arithmetic(
 
 
 def _answers(operation: Operation, pairs: Int[Tensor, "pair 2"], p: int, seed: int) -> Int[Tensor, " pair"]:
+    """The answer to each pair, a residue."""
     x, y = pairs.unbind(1)
     match operation:
         case "x+y":
@@ -117,6 +118,7 @@ def _train_mask(
     frac_train: float,
     seed: int,
 ) -> Bool[Tensor, " pair"] | None:
+    """True for the pairs that the rule `split` trains on; None where the rule is unknown."""
     n = len(pairs)
     match split:
         case "progress_measures":
@@ -164,6 +166,7 @@ def _nearest_primes(n: int) -> str:
 
 
 def _inverses(p: int) -> Int[Tensor, " p"]:
+    """The inverse of each residue modulo the prime p, and 0 for 0, which has none."""
     return torch.tensor([0] + [pow(y, -1, p) for y in range(1, p)])
 
 

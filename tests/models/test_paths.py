@@ -9,6 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from interp.contracts.task import Task
 from interp.maths.cross_entropy import cross_entropy
 from interp.models.mlp import mlp
 from interp.models.transformer import transformer
@@ -211,3 +212,10 @@ def test_fresh_weights_follow_the_seed_and_leave_the_global_random_state_alone(a
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert not torch.equal(first["unembed.W_U"], other["unembed.W_U"])
     assert all((value == 0).all() for name, value in first.items() if ".b_" in name)
+
+
+@pytest.mark.parametrize("model", [transformer, mlp])
+def test_a_task_without_two_operands_is_refused_with_the_name_of_another_model(model):
+    values = Task("values", torch.zeros(3, 2), torch.zeros(3), n_outputs=1, train=None)
+    with pytest.raises(ValueError, match=rf"^{model.__name__} looks up .* values has none; try the model perceptron$"):
+        model(values)

@@ -1,4 +1,4 @@
-"""The widest step of the training path, a slice of the pairs at a time."""
+"""The widest step of a transformer's training path, computed for a slice of the pairs at a time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PAIRS_AT_ONCE = 960
 
 
 class AddReLU(torch.autograd.Function):
-    """direct + relu(z @ W_z + bias) @ W, in the memory of `direct`."""
+    """Compute direct + relu(z @ W_z + bias) @ W in the memory of `direct`; the bias is one row, or one a pair."""
 
     @staticmethod
     def forward(

@@ -1,4 +1,4 @@
-"""The multilayer perceptron as a hooked module."""
+"""The model `mlp` as a hooked module, in the plainest form: embed, hidden layers, unembed."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Unembed(HookedPart):
 
 
 class HookedMLP(HookedModel):
-    """Operands [batch, 2] -> logits [batch, p]. Parameters keep the names of the weights."""
+    """Called on operands [batch, 2], it returns logits [batch, p]; its parameters have the names of the weights."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class HookedMLP(HookedModel):
         act_fn: str,
         weights: Weights,
     ) -> None:
-        """`embeddings`: the parameters that embed a and b; `hidden_layers`: the modules' names, from below."""
+        """Take the names of the parameters that embed a and b, and of the hidden layers' modules from below."""
         super().__init__()
         self.tables = [name.removesuffix(".W_E") for name in embeddings]
         self.combine = combine
@@ -73,7 +73,7 @@ class HookedMLP(HookedModel):
     def forward(self, pairs: Int[Tensor, "batch 2"]) -> Float[Tensor, "batch p"]:
         embedded = [self.get_submodule(table)(operand) for table, operand in zip(self.tables, pairs.T, strict=True)]
         operands = self.hook_embed(torch.stack(embedded, dim=1))  # [batch, operand, d_model]
-        x = operands.sum(dim=1) if self.combine == "added" else operands.flatten(1)
+        x = operands.sum(dim=1) if self.combine == "added" else operands.flatten(1)  # [batch, d_in]
         for layer in self.hidden:
             x = self.get_submodule(layer)(x)
         return self.unembed(x)

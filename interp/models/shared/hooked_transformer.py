@@ -61,17 +61,17 @@ class Attention(HookedPart):
         self.attention_rate = attention_rate
 
     def forward(self, x: Float[Tensor, "batch pos d_model"]) -> Float[Tensor, "batch pos d_model"]:
-        q = self.hook_q(plus(torch.einsum("bpm,hmd->bphd", x, self.W_Q), self.b_Q))
+        q = self.hook_q(plus(torch.einsum("bpm,hmd->bphd", x, self.W_Q), self.b_Q))  # [batch, pos, head, d_head]
         k = self.hook_k(plus(torch.einsum("bpm,hmd->bphd", x, self.W_K), self.b_K))
         v = self.hook_v(plus(torch.einsum("bpm,hmd->bphd", x, self.W_V), self.b_V))
-        scores = torch.einsum("bqhd,bkhd->bhqk", q, k) / math.sqrt(q.shape[-1])
+        scores = torch.einsum("bqhd,bkhd->bhqk", q, k) / math.sqrt(q.shape[-1])  # [batch, head, query, key]
         seen = torch.ones(scores.shape[-2:], dtype=torch.bool, device=x.device)  # [query, key]
         if self.causal:
             seen = seen.tril()
         softmax = self.hook_attn_scores(scores.masked_fill(~seen, -torch.inf)).softmax(dim=-1)
         pattern = self.attention_rate * softmax + (1 - self.attention_rate) * seen.type_as(softmax)
-        z = torch.einsum("bhqk,bkhd->bqhd", self.hook_pattern(pattern), v)
-        return plus(torch.einsum("bqhd,hdm->bqm", self.hook_z(z), self.W_O), self.b_O)
+        z = torch.einsum("bhqk,bkhd->bqhd", self.hook_pattern(pattern), v)  # [batch, pos, head, d_head]
+        return plus(torch.einsum("bqhd,hdm->bqm", self.hook_z(z), self.W_O), self.b_O)  # [batch, pos, d_model]
 
 
 class MLP(HookedPart):
@@ -119,7 +119,7 @@ class Unembed(HookedPart):
 
 
 class HookedTransformer(HookedModel):
-    """Tokens [batch, pos] -> logits [batch, pos, d_vocab_out]."""
+    """Called on tokens [batch, pos], it returns logits [batch, pos, d_vocab_out]."""
 
     def __init__(self, options: Options, weights: Weights) -> None:
         super().__init__()
@@ -139,6 +139,7 @@ class HookedTransformer(HookedModel):
         return self.unembed(x)
 
     def _stacked(self, parameter: str) -> Float[Tensor, "layer ..."]:
+        """Stack a parameter of every block, as TransformerLens's models show them."""
         return torch.stack([block.get_parameter(parameter) for block in self.blocks])
 
     @property
