@@ -20,9 +20,9 @@ LINEAR = {"A": (1, "added"), "B": (2, "added"), "D": (1, "concatenated")}
 def pizza(path: Path) -> Imported:
     """A model_….pt file of the pizza release, with its configuration config_….json beside it, or inside.
 
-    Transformers on [a, b], or [a, b, =] (`eqn_sign`), not causal, with attention rate α (`attn_coeff`): the pattern is
-    α·softmax + (1 - α). With `diff_vocab` b has residues of its own. Linear models A, B, D: perceptrons with ReLU. The
-    split was drawn without a seed and is unknown.
+    Its transformers read [a, b], or [a, b, =] (`eqn_sign`), and are not causal; their pattern is α·softmax + (1 - α)
+    with the attention rate α (`attn_coeff`). With `diff_vocab` b has tokens of its own. Its linear models A, B, D are
+    perceptrons with ReLU. The split was drawn without a seed and is unknown.
 
     Raises InterpError where the configuration is missing or says something else than the weights.
     """
@@ -34,7 +34,7 @@ def pizza(path: Path) -> Imported:
             f"{file} has no configuration: expected {_config_names(file)[0]} beside it, or 'config' inside"
         )
     tensors = state_dict(content, str(file))
-    layout = layouts.layout(tensors, tensor_names.match({name: array.shape for name, array in tensors.items()}, {}))
+    layout = layouts.layout(tensors, tensor_names.match(tensors))
     if layout.names.unknown:
         raise InterpError(f"{file} is no network of the pizza release: it holds {layout.names.unknown[0]!r}")
     try:
@@ -43,16 +43,15 @@ def pizza(path: Path) -> Imported:
     except (KeyError, TypeError, ValueError) as error:
         raise InterpError(f"{file}: its configuration lacks, or has no number at, {error}") from None
     task: Given = ("modular_arithmetic", {"p": p, "operation": _operation(settings, file), "split": "unknown"})
-    n_ctx = 3 if settings.get("eqn_sign") else 2
 
     def load(step: int) -> Arrays:  # noqa: ARG001 (there is one)
-        return layouts.tensors(tensors, layout, int(layout.n_heads or 1), n_ctx, str(file))
+        return layouts.in_our_layout(tensors, layout.fitted(model), str(file))
 
     return Imported(task, model, [step], load, files={step: file})
 
 
 def recognises(path: Path) -> bool:
-    """Whether there is a weight file with a configuration of the release."""
+    """Whether there is a weight file at `path` with a configuration of the release."""
     try:
         models = sorted(path.glob("model*.pt")) if path.is_dir() else [path]
         settings = _settings(models[0], foreign.read(models[0])) if models else None
@@ -101,7 +100,7 @@ def _linear(settings: dict[str, Any], layout: layouts.Layout) -> Given:
 
 
 def _operation(settings: dict[str, Any], file: Path) -> str:
-    """From the text "lambda x: (x[0]+x[1])%59", which is read, never run."""
+    """The operation that the text "lambda x: (x[0]+x[1])%59" says; the text is read, never run."""
     text = settings.get("funcs")
     if text is None:
         return "x+y"
@@ -112,6 +111,7 @@ def _operation(settings: dict[str, Any], file: Path) -> str:
 
 
 def _only_model(folder: Path) -> Path:
+    """The one weight file in `folder`. Raises InterpError where there is none, or more than one."""
     models = sorted(folder.glob("model*.pt"))
     if len(models) == 1:
         return models[0]
@@ -121,10 +121,12 @@ def _only_model(folder: Path) -> Path:
 
 
 def _config_names(file: Path) -> list[str]:
+    """The names that the configuration of `file` may have, the release's own first."""
     return [file.stem.replace("model", "config", 1) + ".json", "config.json", f"{file.stem}.json"]
 
 
 def _settings(file: Path, content: Any) -> dict[str, Any] | None:
+    """The configuration inside `file` or beside it; None where there is none."""
     if settings := configuration.inside(content):
         return settings
     found = configuration.beside(file.with_name(name) for name in _config_names(file))

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from pydantic import NonNegativeInt
 
-from interp.contracts.imported import Arrays, Imported, state_dict
+from interp.contracts.imported import Arrays, Given, Imported, state_dict
 from interp.errors import InterpError
 from interp.files import foreign
 from interp.importers.shared import configuration, files_by_step, layouts, tensor_names
@@ -22,7 +22,7 @@ OPERATIONS = {"add": "x+y", "subtract": "x-y", "x2xyy2": "x^2+x*y+y^2", "rand": 
 SEEDS = range(10)
 """Tried where a file has no configuration: the split is the one under which the recorded losses are the network's."""
 AGREEMENT = 0.15
-"""Recorded losses are up to ten updates older than the weights."""
+"""Relative: recorded losses are up to ten updates older than the weights."""
 
 
 def progress_measures(path: Path, seed: NonNegativeInt | None = None, frac_train: float | None = None) -> Imported:
@@ -40,14 +40,14 @@ def progress_measures(path: Path, seed: NonNegativeInt | None = None, frac_train
     places = _steps(path, content)
     last = max(places)
     tensors = state_dict(files_by_step.entry(content, places[last]), str(path))
-    layout = layouts.layout(tensors, tensor_names.match({name: array.shape for name, array in tensors.items()}, {}))
+    layout = layouts.layout(tensors, tensor_names.match(tensors))
     settings = configuration.inside(content)
     p = int(settings.get("p", layout.d_vocab - 1))
     if layout.n_ctx != 3 or layout.d_vocab != p + 1:
         raise InterpError(
             f"{path} is not a network on [a, b, =]: vocabulary {layout.d_vocab}, {layout.n_ctx} positions"
         )
-    model = {
+    options = {
         "n_layers": layout.names.n_layers,
         "d_model": layout.d_model,
         "n_heads": layout.n_heads,
@@ -55,26 +55,27 @@ def progress_measures(path: Path, seed: NonNegativeInt | None = None, frac_train
         "act_fn": str(settings.get("act_type", "ReLU")).lower(),
         "biases": layout.biases,
     }
+    model: Given = ("transformer", options)
+    fitted = layout.fitted(model)
     task = {"p": p, "operation": _operation(settings, path)}
 
     def load(step: int) -> Arrays:
         arrays = state_dict(files_by_step.entry(content, places[step]), str(path))
-        return layouts.tensors(arrays, layout, int(layout.n_heads or 1), 3, str(path))
+        return layouts.in_our_layout(arrays, fitted, str(path))
 
     found_seed = settings.get("seed", settings.get("random_seed")) if seed is None else seed
     share = float(settings.get("frac_train", 0.3) if frac_train is None else frac_train)
     notes: tuple[str, ...] = ()
     if found_seed is None:
-        found_seed, notes = _seed_by_losses(content, task, model, load(last), share)
+        found_seed, notes = _seed_by_losses(content, task, options, load(last), share)
     split = {"split": "unknown"} if found_seed is None else {"seed": found_seed, "frac_train": share}
     return Imported(
-        ("modular_arithmetic", task | split),
-        ("transformer", model),
-        sorted(places),
-        load,
-        None,
-        dict.fromkeys(places, path),
-        notes,
+        task=("modular_arithmetic", task | split),
+        model=model,
+        steps=sorted(places),
+        load=load,
+        files=dict.fromkeys(places, path),
+        notes=notes,
     )
 
 
@@ -92,8 +93,8 @@ def recognises(path: Path) -> bool:
 
 
 def _steps(path: Path, content: Any) -> dict[int, files_by_step.Place]:
-    """A series by its epochs; one network by the number of losses recorded, one an update."""
-    places = files_by_step.inside(path, content)
+    """Map steps to places: a series has its epochs, one network the number of losses recorded, one an update."""
+    places = files_by_step.in_one_file(path, content)
     losses = content.get("train_losses") if isinstance(content, Mapping) else None
     if len(places) == 1 and isinstance(losses, list | np.ndarray) and len(losses):
         return {len(losses): next(iter(places.values()))}
@@ -110,7 +111,7 @@ def _operation(settings: Mapping[str, Any], path: Path) -> str:
 def _seed_by_losses(
     content: Any, task: dict[str, Any], model: dict[str, Any], arrays: Arrays, share: float
 ) -> tuple[int | None, tuple[str, ...]]:
-    """The one seed whose split gives the recorded losses; None where none or several do."""
+    """Return the one seed whose split gives the recorded losses, and a note; None where none or several do."""
     train_loss, test_loss = _last(content, "train_losses"), _last(content, "test_losses")
     if train_loss is None or test_loss is None:
         return None, ()
@@ -134,6 +135,7 @@ def _seed_by_losses(
 
 
 def _last(content: Any, key: str) -> float | None:
+    """The last number of the list that the file holds under `key`; None where there is none."""
     values = content.get(key) if isinstance(content, Mapping) else None
     if isinstance(values, list | np.ndarray) and len(values) and isinstance(values[-1], float | np.floating):
         return float(values[-1])

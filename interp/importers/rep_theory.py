@@ -15,9 +15,9 @@ from interp.files import foreign
 from interp.importers.shared import configuration
 
 PERCEPTRON = {"W_x": "embed_a.W_E", "W_y": "embed_b.W_E", "W": "mlp.W_in", "W_U": "unembed.W_U"}
-"""Theirs -> ours."""
+"""Their name of each tensor of a perceptron -> ours."""
 NO_PARAMETERS = {"x_embed", "y_embed", "blocks.0.attn.mask", "blocks.0.attn.IGNORE"}
-"""Of a transformer: second names of W_E, and buffers."""
+"""What a transformer's state dict holds besides parameters: second names of W_E, and buffers."""
 LETTERS = {"CyclicGroup": "C", "DihedralGroup": "D", "SymmetricGroup": "S", "AlternatingGroup": "A"}
 CONFIG, MODEL = "cfg.json", "model.pt"
 
@@ -25,10 +25,10 @@ CONFIG, MODEL = "cfg.json", "model.pt"
 def rep_theory(path: Path) -> Imported:
     """A folder of the rep-theory release, model.pt with cfg.json, or the model.pt in it; cyclic groups C_n only.
 
-    Perceptrons without biases, a table for each operand, side by side; and one-layer transformers on [a, b, =] with
-    n logits, whose biases were never trained and are left out. The split is the release's own rule with the
+    Its perceptrons have no biases and a table for each operand, side by side; its one-layer transformers on [a, b, =]
+    have n logits and biases that were never trained, which are left out. The split is the release's own rule with the
     configuration's seed and share. model.pt is at step num_epochs; beside it may lie checkpoints/epoch_….pt, each
-    saved after that epoch's update: epoch 99 is step 100. Of a file in that folder the configuration lies one up.
+    saved after that epoch's update: epoch 99 is step 100. For a file in that folder cfg.json is looked for one up too.
 
     Raises InterpError where there is no configuration, the group is not cyclic, or the weights are no such network.
     """
@@ -48,10 +48,10 @@ def rep_theory(path: Path) -> Imported:
         return _ours(_tensors(files[step]), files[step])
 
     return Imported(
-        ("modular_arithmetic", task | {"p": n, "operation": "x+y", "split": "rep_theory"}),
-        _model(_last(files), n),
-        sorted(files),
-        load,
+        task=("modular_arithmetic", task | {"p": n, "operation": "x+y", "split": "rep_theory"}),
+        model=_model(_last(files), n),
+        steps=sorted(files),
+        load=load,
         files=files,
     )
 
@@ -66,6 +66,7 @@ def recognises(path: Path) -> bool:
 
 
 def _settings(path: Path) -> tuple[dict[str, Any], Path]:
+    """The configuration, and its file. Raises InterpError where there is none."""
     folder = path if path.is_dir() else path.parent
     beside = [folder / CONFIG] if path.is_dir() else [folder / CONFIG, folder.parent / CONFIG]
     found = configuration.beside(beside)
@@ -75,7 +76,7 @@ def _settings(path: Path) -> tuple[dict[str, Any], Path]:
 
 
 def _files(path: Path, num_epochs: int) -> dict[int, Path]:
-    """step -> file. One file by its name, a folder by the files of its series and model.pt."""
+    """Map steps to files: one file by its name, a folder by the names of its series and model.pt."""
     if path.is_file():
         return {_step_of(path, num_epochs): path}
     series = sorted((path / "checkpoints").glob("epoch_*.pt"))
@@ -97,7 +98,7 @@ def _tensors(file: Path) -> Arrays:
 
 
 def _last(files: Mapping[int, Path]) -> Arrays:
-    """The last network that can be read. Raises the reason for the last one where none can."""
+    """Return the last network that can be read. Raises the reason for the very last one where none can."""
     reason: InterpError | None = None
     for step in sorted(files, reverse=True):
         try:
@@ -109,7 +110,10 @@ def _last(files: Mapping[int, Path]) -> Arrays:
 
 
 def _ours(tensors: Arrays, file: Path) -> Arrays:
-    """Their tensors under our names, which have the same shapes."""
+    """Return their tensors under our names; the shapes are the same.
+
+    Raises InterpError where they are no network of the release.
+    """
     if tensors.keys() == PERCEPTRON.keys():
         return {ours: tensors[theirs] for theirs, ours in PERCEPTRON.items()}
     if not {"embed.W_E", "blocks.0.attn.W_Q", "blocks.0.mlp.W_in", "unembed.W_U"} <= tensors.keys():
@@ -125,6 +129,7 @@ def _ours(tensors: Arrays, file: Path) -> Arrays:
 
 
 def _model(weights: Arrays, n: int) -> Given:
+    """The model that has these weights."""
     if "mlp.W_in" in weights:
         return "mlp", {"d_model": weights["embed_a.W_E"].shape[-1], "d_mlp": weights["mlp.W_in"].shape[-1]}
     return (

@@ -5,8 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,20 +27,25 @@ def state_dicts(
 ) -> Imported:
     """State dicts of a training loop of your own: a folder of .pt, .pth or .safetensors files, or one file.
 
-    The step is the last number in a file's name, or where `pattern`, such as "model_{step}.pt", says. Tensors are
-    recognised by name, order and shape: TransformerLens's layout, those of the published networks, and PyTorch's own
-    modules; `names` tells the others, {unembed.W_U: their.name}, null for one to leave out. What shapes leave open (the
-    operation, the activation, the number of merged heads) is what the last checkpoint answers best, unless a run.yaml
-    says it. `train` is a file with the training pairs: a mask over the pairs, row-major in (a, b), their numbers, or
-    the pairs themselves.
+    - pattern: where the step is in a file's name, such as "model_{step}.pt"; else it is the last number there.
+    - names: which of their tensors is which of ours, {unembed.W_U: their.name}, null for one to leave out, where it is
+      not recognised. Recognised by name, order and shape are TransformerLens's layout, those of the published
+      networks, and PyTorch's own modules.
+    - train: a file with the training pairs: a mask over the pairs, row-major in (a, b), their numbers, or the pairs.
 
-    Raises InterpError that lists what was found and what fits where a tensor is not recognised.
+    The operation, the activation and the number of merged heads, which shapes leave open, are those under which the
+    last checkpoint answers most, unless a run.yaml says them.
+    Raises InterpError where a tensor is not recognised, with what was found and what fits.
     """
-    files = files_by_step.by_step(path, pattern)
-    collection = _Collection(files, dict(names or {}))
-    last, arrays = collection.last()
-    source = str(files[last].path)
-    layout = _layout(arrays, collection.names, source)
+    read = files_by_step.reading_once()
+    files = files_by_step.by_step(path, pattern, read)
+
+    def tensors(step: int) -> Arrays:
+        return files_by_step.arrays_at(files[step], read)
+
+    example, arrays = _example(sorted(files), tensors)
+    source = str(files[example].path)
+    layout = _layout(arrays, names or {}, source)
     found = guess.guess(arrays, layout, source, task, model)
     if task is None and not found.found:
         raise InterpError(
@@ -49,22 +53,22 @@ def state_dicts(
             f"{found.task[1]['operation']} mod {found.p}); write it into a run.yaml beside the files, such as\n"
             f"task: {{modular_arithmetic: {{p: {found.p}, operation: x+y}}}}\nimporter: state_dicts"
         )
-    n_heads, n_ctx = guess.n_heads_of(layout, found.model), guess.n_ctx_of(found.model)
+    fitted = layout.fitted(found.model)
 
     def load(step: int) -> Arrays:
-        return layouts.tensors(collection.read(step), layout, n_heads, n_ctx, str(files[step].path))
+        return layouts.in_our_layout(tensors(step), fitted, str(files[step].path))
 
     notes = [found.sentence(task is not None)] if task is None or model is None else []
     if layout.names.is_transformer and layout.n_ctx is None:
         notes.append("The files hold no position embedding; it is taken to be 0.")
     return Imported(
-        found.task,
-        found.model,
-        sorted(files),
-        load,
-        _training_pairs(path, train, found.p) if train else None,
-        {step: place.path for step, place in files.items()},
-        tuple(notes),
+        task=found.task,
+        model=found.model,
+        steps=sorted(files),
+        load=load,
+        train=_training_pairs(path, train, found.p) if train else None,
+        files={step: place.path for step, place in files.items()},
+        notes=tuple(notes),
     )
 
 
@@ -78,50 +82,42 @@ def recognises(path: Path) -> bool:
     return True
 
 
-@dataclass(frozen=True)
-class _Collection:
-    """The state dicts of a run, each read when it is asked for."""
+def _example(steps: list[int], tensors: Callable[[int], Arrays]) -> tuple[int, Arrays]:
+    """Return the checkpoint that stands for the run: the last that is finite and has the tensors that most have.
 
-    files: Mapping[int, files_by_step.Place]
-    names: dict[str, str | None]
-
-    def read(self, step: int) -> Arrays:
-        return files_by_step.arrays_at(self.files[step])
-
-    def last(self) -> tuple[int, Arrays]:
-        """The last that can be read, is finite, and has the tensors that most of a few others have.
-
-        Raises the reason for the last one where none can be read.
-        """
-        steps = sorted(self.files, reverse=True)
-        sample = dict.fromkeys([*steps[:3], *steps[:: max(1, len(steps) // 4)]])
-        reasons: list[InterpError] = []
-        read: dict[int, Arrays] = {}
-        for step in [*sample, *(step for step in steps if step not in sample)]:
-            if read and step not in sample:
-                break
-            try:
-                read[step] = self.read(step)
-            except InterpError as error:
-                reasons.append(error)
-        if not read:
-            raise reasons[0]
-        signatures = {step: frozenset((name, array.shape) for name, array in read[step].items()) for step in read}
-        usual = Counter(signatures.values()).most_common(1)[0][1]
-        fitting = [step for step in read if list(signatures.values()).count(signatures[step]) == usual]
-        finite = [step for step in fitting if all(np.isfinite(array).all() for array in read[step].values())]
-        chosen = max(finite or fitting)
-        return chosen, read[chosen]
+    Only the last three and about four spread over the run are read; where none of them can be, the others, from the
+    last on, until one can. Raises the reason for the last one where none can.
+    """
+    sample = dict.fromkeys([*steps[-3:], *steps[:: -max(1, len(steps) // 4)]])
+    others = [step for step in steps if step not in sample]
+    read: dict[int, Arrays] = {}
+    reasons: dict[int, InterpError] = {}
+    for step in [*sample, *reversed(others)]:
+        if read and step not in sample:
+            break
+        try:
+            read[step] = tensors(step)
+        except InterpError as error:
+            reasons[step] = error
+    if not read:
+        raise reasons[steps[-1]]
+    shapes = {step: frozenset((name, array.shape) for name, array in arrays.items()) for step, arrays in read.items()}
+    count = Counter(shapes.values())
+    usual = [step for step in read if count[shapes[step]] == max(count.values())]
+    finite = [step for step in usual if all(np.isfinite(array).all() for array in read[step].values())]
+    chosen = max(finite or usual)
+    return chosen, read[chosen]
 
 
-def _layout(arrays: Arrays, told: dict[str, str | None], source: str) -> layouts.Layout:
-    shapes = {name: array.shape for name, array in arrays.items()}
+def _layout(arrays: Arrays, told: Mapping[str, str | None], source: str) -> layouts.Layout:
+    """The layout of these tensors. Raises InterpError, with the line to add, where not all are recognised."""
     try:
-        matched = _without_second_names(tensor_names.match(shapes, told), arrays)
+        matched = _without_second_names(tensor_names.match(arrays, told), arrays)
     except InterpError as error:
         raise InterpError(f"{source}: {error}") from None
     missing = layouts.missing(matched)
     if matched.unknown or missing:
+        shapes = {name: array.shape for name, array in arrays.items()}
         raise InterpError(_unrecognised(source, shapes, matched, missing))
     try:
         return layouts.layout(arrays, matched)
@@ -130,7 +126,7 @@ def _layout(arrays: Arrays, told: dict[str, str | None], source: str) -> layouts
 
 
 def _without_second_names(names: tensor_names.Names, arrays: Arrays) -> tensor_names.Names:
-    """A tensor that is saved under two names is one."""
+    """Take an unknown tensor that equals a known one to be that one, saved under two names."""
     known = [arrays[theirs] for theirs in names.theirs.values()]
     second = [name for name in names.unknown if any(_same(arrays[name], array) for array in known)]
     unknown = tuple(name for name in names.unknown if name not in second)
@@ -142,7 +138,7 @@ def _same(first: np.ndarray, second: np.ndarray) -> bool:
 
 
 def _unrecognised(source: str, shapes: tensor_names.Shapes, names: tensor_names.Names, missing: list[str]) -> str:
-    """What was found, what fits, and the line to add."""
+    """The message that says what was found, what fits, and the line to add."""
     lines = [f"{source}: not every tensor was recognised"]
     if any(tensor_names.is_normalisation(name) for name in names.unknown):
         lines.append(
@@ -167,7 +163,7 @@ def _unrecognised(source: str, shapes: tensor_names.Shapes, names: tensor_names.
 
 
 def _proposal(unknown: tuple[str, ...], missing: list[str], shapes: tensor_names.Shapes) -> str:
-    """A place for each tensor that has none, where one is missing that it may be; else it is left out."""
+    """The map to write into a run.yaml: each tensor that has no place gets a missing one, or is left out."""
     left = list(unknown)
     pairs: dict[str, str] = {}
     for ours in missing:
@@ -180,7 +176,7 @@ def _proposal(unknown: tuple[str, ...], missing: list[str], shapes: tensor_names
 
 
 def _may_be(ours: str, name: str, shape: tuple[int, ...]) -> bool:
-    """Whether the number of axes allows it: a bias is no matrix."""
+    """Whether a tensor of this name and shape may be ours: a bias is no matrix."""
     bias = ".b_" in ours
     return len(shape) in ((1, 2) if bias and ".attn." in ours else (1,) if bias else (2, 3)) and (
         bias or not tensor_names.is_bias(name)
@@ -188,6 +184,7 @@ def _may_be(ours: str, name: str, shape: tuple[int, ...]) -> bool:
 
 
 def _ours(names: tensor_names.Names) -> set[str]:
+    """All names that the tensors of such a network may have."""
     if not names.is_transformer:
         return {"embed.W_E", "mlp.W_in", "mlp.b_in", "mlp2.W_in", "mlp2.b_in", "unembed.W_U", "unembed.b_U"}
     block = [f"attn.{letter}_{part}" for letter in "Wb" for part in "QKVO"]
@@ -201,7 +198,10 @@ def _ours(names: tensor_names.Names) -> set[str]:
 
 
 def _training_pairs(folder: Path, file: str, p: int) -> np.ndarray:
-    """The mask, [pair], in a file beside the weights. Raises InterpError where it is none of the three forms."""
+    """The mask over the pairs, [pair], in a file beside the weights.
+
+    Raises InterpError where the file has none of the three forms.
+    """
     place = (folder if folder.is_dir() else folder.parent) / file
     content = foreign.read(place)
     if isinstance(content, Mapping):
@@ -210,7 +210,7 @@ def _training_pairs(folder: Path, file: str, p: int) -> np.ndarray:
     pairs: Any = np.asarray(content) if isinstance(content, np.ndarray | list) else np.zeros(0)
     mask = np.zeros((p, p), bool)
     if pairs.dtype == np.bool_ and pairs.size == p * p:
-        return pairs.reshape(-1)
+        return pairs.reshape(-1)  # [pair]
     if pairs.dtype.kind in "iu" and pairs.size and pairs.min() >= 0:
         if pairs.ndim == 1 and pairs.max() < p * p:
             mask.reshape(-1)[pairs] = True

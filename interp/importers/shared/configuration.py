@@ -1,4 +1,4 @@
-"""The configuration that a release keeps with its weights."""
+"""The configuration that a release keeps with its weights: in the same file, or as JSON beside it."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from interp.errors import InterpError, shown
 
 
 def inside(content: Any) -> dict[str, Any]:
-    """The one in the file of the weights; empty where there is none."""
+    """Return the configuration in the content of a weight file; empty where there is none."""
     found = content.get("config", content.get("cfg")) if isinstance(content, Mapping) else None
     return dict(found) if isinstance(found, Mapping) else {}
 
 
 def beside(places: Iterable[Path]) -> tuple[dict[str, Any], Path] | None:
-    """The first of these JSON files that is there, with its path; None where none is.
+    """Return the content of the first of these JSON files that is there, and its path; None where none is.
 
     Raises InterpError where it cannot be read, or holds something else than names and values.
     """

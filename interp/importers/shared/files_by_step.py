@@ -1,9 +1,10 @@
-"""Which file holds which step of somebody's run."""
+"""Which file of somebody's run holds which step: told by the files' names, or by what one file holds."""
 
 from __future__ import annotations
 
 import re
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,49 +14,74 @@ import numpy as np
 from interp.contracts.imported import Arrays, is_state_dict, state_dict
 from interp.errors import InterpError
 from interp.files import foreign
+from interp.files.arrays import file_state
 
+Read = Callable[[Path], Any]
+"""Path of a weight file -> what it holds."""
 SUFFIXES = (".pt", ".pth", ".safetensors", ".ckpt", ".bin", ".npz")
 STEP_KEYS = ("step", "epoch", "global_step", "iteration", "steps", "epochs")
 
 
 @dataclass(frozen=True)
 class Place:
-    """A file, and the entry in it where it holds several checkpoints."""
+    """Where one checkpoint is."""
 
     path: Path
-    entry: Any = None
+    entry: int | None = None
+    """The step under which the file holds it; None where the file holds one checkpoint alone."""
 
 
-def by_step(path: Path, pattern: str | None) -> dict[int, Place]:
-    """step -> where its weights are. A folder's files by their names; one file by what it holds.
+def reading_once() -> Read:
+    """Return a function that reads weight files and keeps the last one, until it changes on disk.
+
+    A file that holds all checkpoints of a run is so read once.
+    """
+    kept: list[Any] = [None, None]  # what tells the file and its version, and its content
+
+    def read(path: Path) -> Any:
+        version = (path, file_state(path))
+        if kept[0] != version:
+            kept[:] = version, foreign.read(path)
+        return kept[1]
+
+    return read
+
+
+def by_step(path: Path, pattern: str | None, read: Read = foreign.read) -> dict[int, Place]:
+    """Map each step to the place of its weights: a folder's files by their names, one file by what it holds.
 
     Raises InterpError where there is no weight file, two files have one step, or the pattern fits none.
     """
     if path.is_file():
-        return inside(path, foreign.read(path))
+        return in_one_file(path, read(path))
     if not path.is_dir():
         raise InterpError(f"{path} does not exist")
     candidates = _weight_files(path)
     if not candidates:
         raise InterpError(f"{path} holds no weight file; expected files that end in {', '.join(SUFFIXES)}")
-    return _by_name(path, candidates, pattern)
+    if places := _by_name(path, candidates, pattern):
+        return places
+    if len(candidates) == 1:
+        return in_one_file(candidates[0], read(candidates[0]))
+    what = f"the pattern {pattern!r}" if pattern else "a number, the step,"
+    raise InterpError(f"{path}: {what} is in no file's name, such as {candidates[0].name}")
 
 
-def arrays_at(place: Place) -> Arrays:
-    """The state dict there. Raises InterpError where it cannot be read."""
-    arrays = state_dict(entry(foreign.read(place.path), place), str(place.path))
+def arrays_at(place: Place, read: Read = foreign.read) -> Arrays:
+    """Return the state dict at `place`. Raises InterpError where it cannot be read."""
+    arrays = state_dict(entry(read(place.path), place), str(place.path))
     if place.path.suffix == ".safetensors":  # which forgets the order in which the network was written down
         return dict(sorted(arrays.items(), key=lambda item: _natural(item[0])))
     return arrays
 
 
 def entry(content: Any, place: Place) -> Any:
-    """The checkpoint of `place` in what its file holds."""
+    """Return the checkpoint of `place`, given what its file holds."""
     return content if place.entry is None else _checkpoints_in(content).get(place.entry)
 
 
 def _weight_files(folder: Path) -> list[Path]:
-    """Those in the folder; where it has none, those in its folders."""
+    """The weight files in the folder, or, where it has none, those in its subfolders."""
     for depth in ("*", "*/*"):
         found = sorted(file for file in folder.glob(depth) if file.suffix in SUFFIXES and file.is_file())
         if found:
@@ -64,6 +90,7 @@ def _weight_files(folder: Path) -> list[Path]:
 
 
 def _by_name(folder: Path, files: list[Path], pattern: str | None) -> dict[int, Place]:
+    """Map the steps in the files' names to the files; warn of files without one, unless a pattern chose the others."""
     expression = _expression(pattern)
     found: dict[int, Place] = {}
     nameless = []
@@ -79,18 +106,13 @@ def _by_name(folder: Path, files: list[Path], pattern: str | None) -> dict[int, 
                 f"importer: {{state_dicts: {{pattern: {_suggested(found[step].path.name, step)}}}}}"
             )
         found[step] = Place(file)
-    if not found and len(files) == 1:
-        return inside(files[0], foreign.read(files[0]))
-    if not found:
-        what = f"the pattern {pattern!r}" if pattern else "a number, the step,"
-        raise InterpError(f"{folder}: {what} is in no file's name, such as {files[0].name}")
-    if nameless and pattern is None:
+    if found and nameless and pattern is None:
         warnings.warn(f"{folder}: left out, no step in its name: {', '.join(f.name for f in nameless)}", stacklevel=2)
     return found
 
 
 def _expression(pattern: str | None) -> re.Pattern[str]:
-    """`{step}` stands for the number, `*` for anything; without a pattern it is the last number of the name."""
+    """What finds the step in a name: where the pattern has `{step}`, `*` being anything; else the last number."""
     if pattern is None:
         return re.compile(r"(?P<step>\d+)\D*$")
     if pattern.count("{step}") != 1:
@@ -100,11 +122,12 @@ def _expression(pattern: str | None) -> re.Pattern[str]:
 
 
 def _suggested(name: str, step: int) -> str:
+    """The pattern that this name fits."""
     return re.sub(rf"0*{step}(?=\D*$)", "{step}", name)
 
 
-def inside(path: Path, content: Any) -> dict[int, Place]:
-    """One file: a checkpoint, with its step inside, in its name, or 0; or several by step."""
+def in_one_file(path: Path, content: Any) -> dict[int, Place]:
+    """Map the steps in one file to their places: several by step, or one, whose step is inside, in the name, or 0."""
     several = _checkpoints_in(content)
     if several:
         return {step: Place(path, step) for step in several}
@@ -114,7 +137,7 @@ def inside(path: Path, content: Any) -> dict[int, Place]:
 
 
 def _checkpoints_in(content: Any) -> dict[int, Any]:
-    """{step: state dict}, or lists "state_dicts" and "epochs" side by side."""
+    """Map steps to state dicts, if `content` is such a map, or has lists "state_dicts" and "epochs"; else empty."""
     if not isinstance(content, dict):
         return {}
     if content and all(_is_step(key) and is_state_dict(value) for key, value in content.items()):
@@ -128,12 +151,13 @@ def _checkpoints_in(content: Any) -> dict[int, Any]:
 
 
 def _numbers(value: Any) -> list[int]:
+    """The steps listed in `value`; none where it is no list of steps."""
     values = value.tolist() if isinstance(value, np.ndarray) else value
     return [int(one) for one in values] if isinstance(values, list) and all(map(_is_step, values)) else []
 
 
 def _natural(name: str) -> list[tuple[int, str]]:
-    """A key that puts layer 2 before layer 10."""
+    """The key of a sort that puts layer 2 before layer 10."""
     return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
 
 

@@ -1,4 +1,8 @@
-"""What a network was to learn and what its shapes leave open, told by what its last checkpoint answers."""
+"""What a network was to learn and what its shapes leave open, told by what its last checkpoint answers.
+
+Every task and model of its sizes is tried; the one under which it answers most pairs right is taken, and what its
+answers hardly tell apart is said.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +20,9 @@ from torch import Tensor
 
 from interp.catalogue.names import find
 from interp.contracts.imported import Arrays, Given
+from interp.contracts.task import two_operands
 from interp.errors import InterpError
-from interp.importers.shared.layouts import Layout, tensors
+from interp.importers.shared.layouts import Layout, in_our_layout
 from interp.maths.cross_entropy import cross_entropy
 from interp.tasks.modular_arithmetic import Operation, modular_arithmetic
 
@@ -38,15 +43,17 @@ class Guess:
     p: int
     accuracy: float
     loss: float
-    """The median over the pairs it answers right."""
+    """The median cross-entropy over the pairs it answers right, in nats."""
     ambiguity: str = ""
+    """The options that the answers hardly settle, in words."""
 
     @property
     def found(self) -> bool:
+        """Whether the answers are far above chance."""
         return self.accuracy > CHANCE / self.p
 
     def sentence(self, task_told: bool) -> str:
-        """What was taken for granted, and why."""
+        """What was taken for granted, and why, for the report."""
         operation = f"{self.task[1].get('operation', self.task[0])} mod {self.p}"
         answers = f"the last checkpoint answers {self.accuracy:.1%} of all pairs so."
         taken = "The model is the one that fits best" if task_told else f"The task was taken to be {operation}"
@@ -54,9 +61,9 @@ class Guess:
 
 
 def guess(arrays: Arrays, layout: Layout, source: str, task: Given | None, model: Given | None) -> Guess:
-    """The task and the model under which `arrays`, the last checkpoint, answers most; those given are kept.
+    """Return the task and the model under which `arrays`, the last checkpoint, answers most; those given are kept.
 
-    Of models that answer alike the first counts whose loss is at most twice the least.
+    Among models that answer alike, the first whose loss is at most twice the least is taken.
     Raises InterpError where the sizes are those of no network on two residues.
     """
     guesses: list[Guess] = []
@@ -85,7 +92,7 @@ def guess(arrays: Arrays, layout: Layout, source: str, task: Given | None, model
 
 
 def _ambiguity(alike: list[Guess]) -> str:
-    """The options that the answers hardly settle, in words; "" where they settle all."""
+    """Say which options the answers hardly settle; "" where they settle all."""
     tried = {name: {one.model[1].get(name) for one in alike} for name in alike[0].model[1]}
     open_options = {name: values for name, values in tried.items() if len(values) > 1}
     if not open_options:
@@ -94,21 +101,13 @@ def _ambiguity(alike: list[Guess]) -> str:
     return f"Its answers hardly tell {listed} apart; say which in a run.yaml."
 
 
-def n_heads_of(layout: Layout, model: Given) -> int:
-    """The model's number of heads; 1 for a perceptron."""
-    return layout.n_heads or int(model[1].get("n_heads", 4)) if layout.names.is_transformer else 1
-
-
-def n_ctx_of(model: Given) -> int:
-    return 3 if model[1].get("equals_sign", True) else 2
-
-
 def _sizes(layout: Layout) -> str:
     positions = f", {layout.n_ctx} positions" if layout.n_ctx else ""
     return f"a vocabulary of {layout.d_vocab} in and {layout.d_vocab_out} out{positions}"
 
 
 def _tasks(p: int) -> Iterator[Given]:
+    """Every operation on residues modulo p but random labels."""
     for operation in get_args(Operation):
         if operation != "random":
             yield "modular_arithmetic", {"p": p, "operation": operation, "split": "unknown"}
@@ -155,7 +154,7 @@ def _models(layout: Layout) -> Iterator[Given]:
 
 
 def _moduli(layout: Layout, options: dict[str, Any]) -> list[int]:
-    """The p for which the vocabulary has the sizes there are."""
+    """The moduli for which the vocabulary has the sizes there are: one or none."""
     if not layout.names.is_transformer:
         return [layout.d_vocab] if layout.d_vocab == layout.d_vocab_out else []
     residues, rest = divmod(layout.d_vocab - options["equals_sign"], 1 if options["shared_vocab"] else 2)
@@ -165,14 +164,14 @@ def _moduli(layout: Layout, options: dict[str, Any]) -> list[int]:
 def _logits(
     arrays: Arrays, layout: Layout, source: str, model: Given, p: int, misfits: list[str]
 ) -> Float[Tensor, "a b d_vocab_out"] | None:
-    """What the network says to every pair; None, and why in `misfits`, where it has other shapes."""
+    """Return the logits of every pair; None, with the reason added to `misfits`, where the model has other shapes."""
     task = modular_arithmetic(p=p, split="unknown")
     try:
         architecture = find("models", model[0])(task, **model[1])
     except ValueError as error:
         misfits.append(str(error))
         return None
-    ours = tensors(arrays, layout, n_heads_of(layout, model), n_ctx_of(model), source)
+    ours = in_our_layout(arrays, layout.fitted(model), source)
     for name, shape in architecture.shapes.items():
         if name not in ours or ours[name].shape != shape:
             found = f"has shape {list(ours[name].shape)}" if name in ours else "is not there"
@@ -180,15 +179,16 @@ def _logits(
             return None
     weights = {name: torch.from_numpy(np.asarray(array, np.float32)) for name, array in ours.items()}
     with torch.no_grad():
-        return architecture.outputs(weights, task.pairs).unflatten(0, (p, p))
+        return architecture.outputs(weights, task.pairs).unflatten(0, (p, p))  # [a, b, d_vocab_out]
 
 
 def _judged(logits: Float[Tensor, "a b d_vocab_out"], task: Given, model: Given, p: int) -> Guess | None:
+    """Return how much of the task the logits answer right; None where there is no such task modulo p."""
     try:
-        made = find("tasks", task[0])(**task[1])
+        made = two_operands(find("tasks", task[0])(**task[1]))
     except ValueError:  # p is not prime, and the task divides
         return None
-    said = logits[made.pairs[:, 0], made.pairs[:, 1]]
+    said = logits[made.pairs[:, 0], made.pairs[:, 1]]  # [pair, d_vocab_out]
     right = said.argmax(dim=1) == made.targets
-    sure = cross_entropy(said, made.targets)[right]  # of pairs that it never saw a network says anything
-    return Guess(task, model, p, float(right.double().mean()), float(sure.median()) if len(sure) else math.inf)
+    losses = cross_entropy(said, made.targets)[right]  # those of pairs answered wrong may be anything
+    return Guess(task, model, p, float(right.double().mean()), float(losses.median()) if len(losses) else math.inf)

@@ -1,6 +1,6 @@
-"""Which of somebody's tensors is which of ours, told by the words in their names and by their order.
+"""Which of somebody's tensors is which of ours, told by the words in their names, their order and their shapes.
 
-Ours are TransformerLens's names. Query, key and value in one tensor have the name "blocks.0.attn.W_QKV" (and b_QKV).
+Our names are TransformerLens's. Query, key and value in one tensor have the name "blocks.0.attn.W_QKV" (and b_QKV).
 """
 
 from __future__ import annotations
@@ -11,9 +11,12 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from interp.errors import InterpError
 
 Shapes = Mapping[str, tuple[int, ...]]
+"""Their names -> shapes."""
 
 ATTENTION = {"attn", "attention", "selfattn", "selfattention", "mha", "sa"}
 NORMALISATION = {"ln", "ln1", "ln2", "lnf", "lnfinal", "norm", "norm1", "norm2", "layernorm", "rmsnorm", "bn"}
@@ -36,14 +39,14 @@ FIRST_OPERAND, SECOND_OPERAND = {"a", "x", "left", "wx", "lhs"}, {"b", "y", "rig
 
 @dataclass(frozen=True)
 class Names:
-    """Their name of each of our tensors."""
+    """What each of their tensors was taken for."""
 
     theirs: dict[str, str]
-    """Ours -> theirs."""
+    """Our names -> theirs."""
     unknown: tuple[str, ...]
-    """Theirs that fit nothing."""
+    """Their names that fit none of ours."""
     ignored: tuple[str, ...]
-    """Theirs that are no parameters: masks, second names of one tensor, what the reader told to leave out."""
+    """Their names of what is no parameter: masks, second names of one tensor, what the user told to leave out."""
 
     @property
     def is_transformer(self) -> bool:
@@ -55,12 +58,13 @@ class Names:
         return 1 + max(layers, default=0)
 
 
-def match(shapes: Shapes, told: Mapping[str, str | None]) -> Names:
-    """Give each of their tensors one of our names. `told` is the reader's own map, in either direction.
+def match(arrays: Mapping[str, np.ndarray], told: Mapping[str, str | None] | None = None) -> Names:
+    """Give each of their tensors one of our names. `told` is the user's own map, in either direction.
 
     Raises InterpError where `told` names a tensor that is not there, or what is neither ours nor null.
     """
-    given, left_out = _told(shapes, told)
+    shapes = {name: array.shape for name, array in arrays.items()}
+    given, left_out = _told(shapes, told or {})
     theirs = dict(given)
     ignored = [name for name in shapes if name in left_out or (name not in given.values() and is_buffer(name))]
     open_names = [name for name in shapes if name not in given.values() and name not in ignored]
@@ -70,28 +74,30 @@ def match(shapes: Shapes, told: Mapping[str, str | None]) -> Names:
         if slot and slot not in theirs:
             theirs[slot] = name
     if transformer:
-        _tables_by_shape([name for name in open_names if name not in theirs.values()], shapes, theirs)
-    _by_order([name for name in open_names if name not in theirs.values()], shapes, theirs, transformer)
-    _biases([name for name in open_names if name not in theirs.values()], theirs)
+        _add_tables_by_shape([name for name in open_names if name not in theirs.values()], shapes, theirs)
+    _add_by_order([name for name in open_names if name not in theirs.values()], shapes, theirs, transformer)
+    _add_biases([name for name in open_names if name not in theirs.values()], theirs)
     unknown = tuple(name for name in open_names if name not in theirs.values())
     return Names(_with_tables(theirs), unknown, tuple(ignored))
 
 
 def words(name: str) -> list[str]:
-    """blocks.0.mlp.fc_in.weight -> [blocks, 0, mlp, fc, in, weight]"""
+    """Split a name into its words: blocks.0.mlp.fc_in.weight into blocks, 0, mlp, fc, in, weight."""
     return [word for word in re.split(r"[^0-9a-z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", ".", name).lower()) if word]
 
 
 def is_buffer(name: str) -> bool:
+    """Whether the name is that of a mask or another constant, which is no parameter."""
     return bool(_joined(words(name)) & BUFFERS)
 
 
 def is_normalisation(name: str) -> bool:
+    """Whether the name is that of a normalisation, which our networks have not."""
     return bool(_joined(words(name)) & NORMALISATION)
 
 
 def by_words(name: str) -> str | None:
-    """Our name for a transformer's tensor, where the words of theirs tell it."""
+    """Return our name for a transformer's tensor, where the words of theirs tell it."""
     found, joined = words(name), _joined(words(name))
     letter = "b" if is_bias(name) else "W"
     if joined & NORMALISATION:
@@ -118,7 +124,7 @@ def by_words(name: str) -> str | None:
 
 
 def _by_words_without_attention(name: str) -> str | None:
-    """Our name for a tensor of a network without attention: tables and readout; the hidden layers go by order."""
+    """Return our name for a table or the readout of a network without attention; hidden layers go by order."""
     found, joined = words(name), _joined(words(name))
     if joined & NORMALISATION:
         return None
@@ -134,23 +140,23 @@ def _by_words_without_attention(name: str) -> str | None:
 
 
 def is_bias(name: str) -> bool:
-    """fc1.bias, in_proj_bias, b_in, b1"""
+    """Whether the name is a bias's, such as fc1.bias, in_proj_bias, b_in, b1."""
     *_, before, last = ["", *words(name)]
     return last in ("bias", "biases") or bool(re.fullmatch(r"b\d*", last)) or (before == "b" and last != "weight")
 
 
 def _layer(found: list[str]) -> int:
-    """The first number that something follows which is not just "weight": layers.2.linear1.weight is in layer 2."""
+    """Return the layer: the first number with more than one word after it, 2 in layers.2.linear1.weight."""
     return next((int(word) for word in found[:-2] if word.isdigit()), 0)
 
 
 def _joined(found: list[str]) -> set[str]:
-    """The words, and every two neighbours as one: lm_head is "lmhead", in_proj "inproj", W_Q "wq"."""
+    """Return the words, and every two neighbours as one: lm_head is also "lmhead", in_proj "inproj", W_Q "wq"."""
     return set(found) | {first + second for first, second in itertools.pairwise(found)}
 
 
-def _tables_by_shape(left: list[str], shapes: Shapes, theirs: dict[str, str]) -> None:
-    """The tables over positions (two or three rows) and over tokens, where their names tell nothing."""
+def _add_tables_by_shape(left: list[str], shapes: Shapes, theirs: dict[str, str]) -> None:
+    """Add the tables over positions (two or three rows) and over tokens, where their names tell nothing."""
     reading = [set(shapes[name]) for slot, name in theirs.items() if ".attn.W_" in slot and len(shapes[name]) > 1]
     shared = set.intersection(*reading) if reading else set()
     for name in left:
@@ -163,12 +169,12 @@ def _tables_by_shape(left: list[str], shapes: Shapes, theirs: dict[str, str]) ->
 
 
 def name_of_layer(name: str) -> bool:
-    """Whether it belongs to a numbered block or a hidden layer."""
+    """Whether the tensor belongs to a numbered block or a hidden layer."""
     return bool(re.search(r"\d", name)) or bool(set(words(name)) & {"mlp", "ff", "ffn", "hidden"})
 
 
-def _by_order(left: list[str], shapes: Shapes, theirs: dict[str, str], transformer: bool) -> None:
-    """Matrices whose names tell nothing are the layers in the order in which the network was written down."""
+def _add_by_order(left: list[str], shapes: Shapes, theirs: dict[str, str], transformer: bool) -> None:
+    """Add the matrices whose names tell nothing: they are the layers, in the order in which they were written down."""
     matrices = [name for name in left if len(shapes[name]) == 2 and not is_bias(name) and not is_normalisation(name)]
     if transformer and "embed.W_E" in theirs:  # each reads or writes the residual stream
         matrices = [name for name in matrices if set(shapes[name]) & set(shapes[theirs["embed.W_E"]])]
@@ -195,8 +201,8 @@ def _twice(shapes: Shapes, table: str, matrices: list[str]) -> bool:
     return any(2 * size in shapes[name] for size in shapes[table] for name in matrices)
 
 
-def _biases(left: list[str], theirs: dict[str, str]) -> None:
-    """A bias belongs to the weight beside it: fc1.bias to fc1.weight."""
+def _add_biases(left: list[str], theirs: dict[str, str]) -> None:
+    """Add the biases: one belongs to the weight beside it, fc1.bias to fc1.weight."""
     for name in left:
         if is_bias(name):
             beside = [slot for slot, weight in theirs.items() if _module(weight) == _module(name) and ".W_" in slot]
@@ -205,13 +211,13 @@ def _biases(left: list[str], theirs: dict[str, str]) -> None:
 
 
 def _module(name: str) -> str:
-    """fc1.bias and fc1.weight -> fc1; b1 and W1 -> 1"""
+    """Return what a bias and its weight share: fc1 of fc1.bias and fc1.weight, 1 of b1 and W1."""
     head, _, last = name.rpartition(".")
     return f"{head}.{re.sub(r'(weight|bias)$|^[Wwb](?=_?[0-9A-Za-z]*$)', '', last)}"
 
 
 def _with_tables(theirs: dict[str, str]) -> dict[str, str]:
-    """One operand's own table makes the other, plain one, the other operand's."""
+    """Make the plain table b's where a has one of its own, and a's where b has."""
     if "embed.W_E" in theirs and len({"embed_a.W_E", "embed_b.W_E"} & theirs.keys()) == 1:
         other = "embed_b.W_E" if "embed_a.W_E" in theirs else "embed_a.W_E"
         return {other if ours == "embed.W_E" else ours: name for ours, name in theirs.items()}
@@ -219,6 +225,7 @@ def _with_tables(theirs: dict[str, str]) -> dict[str, str]:
 
 
 def _told(shapes: Shapes, told: Mapping[str, str | None]) -> tuple[dict[str, str], set[str]]:
+    """Our names -> theirs, and the names to leave out, as the user tells them."""
     theirs: dict[str, str] = {}
     left_out: set[str] = set()
     for first, second in told.items():
@@ -243,6 +250,7 @@ def _told(shapes: Shapes, told: Mapping[str, str | None]) -> tuple[dict[str, str
 
 
 def is_ours(name: str) -> bool:
+    """Whether it is one of our names."""
     return bool(
         re.fullmatch(
             r"embed(_[ab])?\.W_E|pos_embed\.W_pos|unembed\.[Wb]_U|mlp2?\.[Wb]_in"
@@ -253,6 +261,6 @@ def is_ours(name: str) -> bool:
 
 
 def closest(name: str, known: Iterable[str], count: int = 3) -> str:
-    """The known names most like `name`, in words."""
+    """Return the known names most like `name`, in words."""
     near = difflib.get_close_matches(name, list(known), n=count, cutoff=0.0)
     return "the closest are " + ", ".join(repr(one) for one in near) if near else "there are none"
