@@ -10,7 +10,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from interp.checkpoints import Checkpoint
-from interp.errors import NothingToSay
 from interp.figures import Curves
 from interp.measures.shared.cyclic import Cyclic, cyclic
 from interp.summaries import Summary
@@ -19,9 +18,9 @@ from interp.summaries import Summary
 @dataclass(frozen=True)
 class DistanceIrrelevance:
     correct_logit: Float[Tensor, ""]
-    """Distance irrelevance of the correct logit"""
+    """Distance irrelevance of the correct logit; NaN where it is the same on all pairs"""
     best_wrong_logit: Float[Tensor, ""]
-    """Distance irrelevance of the largest wrong logit"""
+    """Distance irrelevance of the largest wrong logit; NaN where it is the same on all pairs"""
 
 
 def distance_irrelevance(checkpoint: Checkpoint) -> DistanceIrrelevance:
@@ -43,13 +42,12 @@ def distance_irrelevance(checkpoint: Checkpoint) -> DistanceIrrelevance:
     logits = order.table(checkpoint.logits)  # [a, b, logit]
     answers = order.axis[order.answer][..., None]
     correct = logits.gather(2, answers)[..., 0]
-    if not correct.std(correction=0):
-        raise NothingToSay("the correct logit is the same on all pairs, so distance has nothing to explain")
     best_wrong = logits.scatter(2, answers, -torch.inf).amax(dim=2)
     return DistanceIrrelevance(_irrelevance(correct, order), _irrelevance(best_wrong, order))
 
 
 def _irrelevance(table: Float[Tensor, "a b"], order: Cyclic) -> Float[Tensor, ""]:
+    """The mean standard deviation among the pairs of one distance, over the standard deviation among all pairs."""
     place = torch.arange(order.n)
     by_distance = table[place, (order.sign * (place - place[:, None])) % order.n]  # [distance, a]
     return by_distance.std(dim=1, correction=0).mean() / table.std(correction=0)
@@ -61,7 +59,10 @@ def figure(result: xr.Dataset) -> list[Curves]:
 
 
 def summary(result: xr.Dataset) -> Summary:
-    values = {name: float(result[name][-1]) for name in ("correct_logit", "best_wrong_logit")}
+    known = result.dropna("step")
+    if not known.sizes["step"]:
+        return Summary("The logits are the same on all pairs, so distance has nothing to explain.")
+    values = {name: float(known[name][-1]) for name in ("correct_logit", "best_wrong_logit")}
     return Summary(
         f"The distance irrelevance ends at **{values['correct_logit']:.2f}** "
         f"({values['best_wrong_logit']:.2f} for the largest wrong logit).",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import xarray as xr
 
 from interp.checkpoints import Checkpoint
@@ -18,27 +16,25 @@ from interp.measures.shared.frequency_losses import (
     freq_losses,
     with_keys_together,
 )
-from interp.measures.shared.key_frequencies import key_mask
+from interp.measures.shared.key_frequencies import Keys, key_mask
 from interp.summaries import Summary
 
 
-def excluded_loss(
-    checkpoint: Checkpoint, keys: Literal["final", "checkpoint", "ever", "traced"] | list[int] = "final"
-) -> FreqLosses:
+def excluded_loss(checkpoint: Checkpoint, keys: Keys = "final") -> FreqLosses:
     r"""Without the circuit the network falls back on what it memorised, until that too is gone.
 
     From each logit, as a function of the pair, cos w_k(a+b) and sin w_k(a+b) of the key frequencies are taken away,
     and nothing is added back. Expect the train loss to stay small while the network lives from memory, to rise
     as the circuit forms, and to end above what guessing costs.
 
-    `keys` says which frequencies count: *final*, those any neuron has at the last checkpoint; *checkpoint*, at this;
-    *ever*, clear in more than 2 % of the neurons at some checkpoint of the analysis; *traced*, trace similarity above
-    0.005 at the last; or a list. It matters: before grokking almost every frequency is some neuron's, so with a
-    checkpoint's own keys nearly everything is taken away and the early loss is an artefact; with the final ones a
-    frequency the network used and gave up is missed.
+    `keys` says which frequencies count, by the rules that `restricted_loss` explains: *final*, *checkpoint*, *ever*,
+    *traced*, or a list. The choice matters. With a checkpoint's own keys, which before grokking are almost all
+    frequencies, nearly everything is taken away, and the early loss is an artefact; with the final ones a frequency
+    that the network used and gave up stays in.
 
-    The first p logits are used, on all pairs (on products, those of the non-zero residues, by discrete logarithm).
-    At frequency 0 nothing is taken away. Where the split is unknown only the losses on all pairs are numbers.
+    The loss is the cross-entropy of the first p logits, whichever loss the run was trained with; for products the pairs
+    are those of the non-zero residues, in the order of their discrete logarithms. At frequency 0 nothing is taken away.
+    Where the split is unknown only the losses on all pairs are numbers.
 
     Formula: \mathcal{L}\Big(Z - \sum_{k \in K} P_k Z\Big), \quad
         (P_k Z)(a, b) = \frac{2}{n^2} \sum_{a', b'} \cos\big(w_k(a+b-a'-b')\big)\, Z(a', b')

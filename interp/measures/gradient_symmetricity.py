@@ -15,7 +15,9 @@ from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
 from interp.checkpoints import Checkpoint
-from interp.contracts.task import Task
+from interp.contracts.architecture import ReadsTwoOperands, Weights, reads_two_operands
+from interp.contracts.task import TwoOperands, two_operands
+from interp.errors import NothingToSay
 from interp.figures import Curves
 from interp.machine import devices
 from interp.measures.shared.seed import Seed
@@ -30,9 +32,9 @@ SHUFFLED = 200**3
 @dataclass(frozen=True)
 class GradientSymmetricity:
     gradient_symmetricity: Float[Tensor, ""]
-    """Cosine of the logits' gradients with respect to the two embeddings, mean over triples"""
+    """Mean cosine, over triples, of a logit's gradients with respect to the embeddings of a and of b"""
     gradient_symmetricity_se: Float[Tensor, ""]
-    """Standard error of that mean"""
+    """Standard error of the mean cosine"""
     sampling_seed: int
     """Seed with which the triples were drawn"""
 
@@ -56,21 +58,24 @@ def gradient_symmetricity(
 
     Paper: Zhong et al. 2023, arXiv 2306.17844
     """
-    pairs, c = _triples(checkpoint.task, n_triples, seed)
+    task, architecture = two_operands(checkpoint.task), reads_two_operands(checkpoint.run.architecture)
+    pairs, c = _triples(task, n_triples, seed)
     weights = {name: devices.float64(value) for name, value in checkpoint.weights.items()}
     device = next(iter(weights.values())).device
-    operands = _operands(checkpoint, weights, pairs.to(device), shift_b)
+    operands = _operands(architecture, weights, pairs.to(device), shift_b)
     chunks = zip(operands.split(AT_ONCE), c.to(device).split(AT_ONCE), strict=True)
-    gradient = torch.cat([_gradient(checkpoint, weights, *chunk) for chunk in chunks])  # [triple, operand, d_model]
-    moved = (gradient.abs().amax(dim=2) > 0).all(dim=1)
+    gradient = torch.cat([_gradient(architecture, weights, *chunk) for chunk in chunks])  # [triple, operand, d_model]
+    moved = (gradient.abs().amax(dim=2) > 0).all(dim=1)  # [triple]
+    if not moved.any():
+        raise NothingToSay("no logit moves with the embeddings")
     unit = gradient[moved] / gradient[moved].abs().amax(dim=2, keepdim=True)
-    cosine = cosine_similarity(unit[:, 0], unit[:, 1], dim=1, eps=0)
+    cosine = cosine_similarity(unit[:, 0], unit[:, 1], dim=1, eps=0)  # [triple]
     spread = cosine.std() if len(cosine) > 1 else cosine.new_tensor(torch.nan)
-    return GradientSymmetricity(cosine.mean(), spread / max(len(cosine), 1) ** 0.5, seed)
+    return GradientSymmetricity(cosine.mean(), spread / len(cosine) ** 0.5, seed)
 
 
-def _triples(task: Task, n_triples: int, seed: int) -> tuple[Int[Tensor, "triple 2"], Int[Tensor, " triple"]]:
-    """Pairs of the task, each with an answer c that need not be its own."""
+def _triples(task: TwoOperands, n_triples: int, seed: int) -> tuple[Int[Tensor, "triple 2"], Int[Tensor, " triple"]]:
+    """Pairs of the task, and for each of them an answer c that need not be its own."""
     drawn = torch.tensor(_first_shuffled(len(task.pairs) * task.p, n_triples, seed))
     return task.pairs[drawn // task.p], drawn % task.p
 
@@ -87,9 +92,9 @@ def _first_shuffled(size: int, count: int, seed: int) -> tuple[int, ...]:
 
 
 def _operands(
-    checkpoint: Checkpoint, weights: dict[str, Tensor], pairs: Int[Tensor, "triple 2"], shift_b: bool
+    architecture: ReadsTwoOperands, weights: Weights, pairs: Int[Tensor, "triple 2"], shift_b: bool
 ) -> Float[Tensor, "triple operand d_model"]:
-    architecture = checkpoint.run.architecture
+    """The embeddings that the pairs are read as; without `shift_b` both by the tokens of a."""
     operands = architecture.operands(weights, pairs)
     if shift_b:
         return operands
@@ -98,15 +103,15 @@ def _operands(
 
 
 def _gradient(
-    checkpoint: Checkpoint,
-    weights: dict[str, Tensor],
+    architecture: ReadsTwoOperands,
+    weights: Weights,
     operands: Float[Tensor, "triple operand d_model"],
     c: Int[Tensor, " triple"],
 ) -> Float[Tensor, "triple operand d_model"]:
-    """Of each triple's logit with respect to its own two embeddings."""
+    """The gradient of each triple's logit with respect to the embeddings of its own two operands."""
     leaf = operands.detach().requires_grad_()
     with torch.enable_grad():
-        logits = checkpoint.run.architecture.logits_of_operands(weights, leaf)
+        logits = architecture.logits_of_operands(weights, leaf)
         (gradient,) = torch.autograd.grad(logits.gather(1, c[:, None]).sum(), leaf)
     return gradient
 
@@ -116,8 +121,6 @@ def figure(result: xr.Dataset) -> list[Curves]:
 
 
 def summary(result: xr.Dataset) -> Summary:
-    found = result.gradient_symmetricity.dropna("step")
-    if not found.size:
-        return Summary("No logit moves with the embeddings, so the gradient symmetricity is undefined.")
+    found = result.gradient_symmetricity
     values = {"first": float(found[0]), "final": float(found[-1])}
     return Summary(f"The gradient symmetricity ends at **{values['final']:.3f}**.", values)

@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float
 
 from interp.catalogue.names import known_names
 from interp.checkpoints import Checkpoint, Run
-from interp.errors import InterpError, shown
+from interp.errors import InterpError, NothingToSay, shown
 from interp.figures import Table
 from interp.measures.shared import recorded_metrics
 from interp.summaries import Summary
@@ -51,7 +51,7 @@ class Recorded:
 
 @dataclass(frozen=True)
 class _Row:
-    """One metric of a gold file."""
+    """One metric of a gold file, and our value."""
 
     metric: str
     recorded: float
@@ -91,6 +91,8 @@ def recorded(run: Run) -> Recorded:
         arXiv 2306.17844
     """
     rows = list(_rows(_metrics(run), run.final))
+    if not rows:
+        raise NothingToSay("no values that its authors recorded lie beside the weights")
     statuses = tuple(dict.fromkeys(row.status for row in rows))
     recorded, rederived, ours = (
         np.array([getattr(row, name) for row in rows], float) for name in ("recorded", "rederived", "ours")
@@ -105,10 +107,8 @@ def recorded(run: Run) -> Recorded:
         ours=ours,
         difference=difference,
         rederived_difference=rederived_difference,
-        agrees=np.array([row.agrees for row in rows], bool),
-        has_status=np.array([[row.status == status for status in statuses] for row in rows], bool).reshape(
-            len(rows), len(statuses)
-        ),
+        agrees=np.array([row.agrees for row in rows]),
+        has_status=np.array([[row.status == status for status in statuses] for row in rows]),
     )
 
 
@@ -136,7 +136,10 @@ def _entry(name: str, entry: Any) -> tuple[float, float, str]:
 
 
 def _metrics(run: Run) -> Mapping[str, Any]:
-    """The metrics of the gold file beside the weights; none where there is no such file."""
+    """The metrics of the gold file beside the weights; none where there is no such file.
+
+    Raises InterpError where the file is not one of metrics.
+    """
     for name in _gold_names(run.path):
         content = run.beside(name)
         if content is None:
@@ -152,18 +155,16 @@ def _metrics(run: Run) -> Mapping[str, Any]:
 
 
 def _gold_names(path: Path) -> Iterable[str]:
-    """model_abc.pt -> gold_abc.json; abc.pth -> gold_abc.json; a folder or model.pt -> gold.json."""
+    """The names it may have: gold_abc.json beside model_abc.pt or abc.pth, gold.json in a folder or beside any file."""
     if path.is_dir():
         return ("gold.json",)
     return (f"gold_{path.stem.removeprefix('model_')}.json", "gold.json")
 
 
 def figure(result: xr.Dataset) -> list[Table]:
-    """What differs comes first, then what is of the whole network, then what is of each representation."""
+    """A table of all metrics: first those that differ, then those of the network, then those of one representation."""
     names, agrees = result.metric.values.tolist(), result.agrees.values.tolist()
     order = sorted(range(len(names)), key=lambda place: (agrees[place], recorded_metrics.is_of_rep(names[place])))
-    if not order:
-        return []
     rows = result.isel(metric=order)
     status = [str(rows.status.values[place]).replace("_", " ") for place in rows.has_status.values.argmax(axis=1)]
     columns = {
@@ -178,15 +179,13 @@ def figure(result: xr.Dataset) -> list[Table]:
 
 
 def _short(difference: xr.DataArray) -> xr.DataArray:
-    """As text of two digits; nothing where there is no number to compare with."""
+    """The differences as texts of two digits; "" where there is no number to compare with."""
     texts = ["0" if value == 0 else f"{value:.1e}" if np.isfinite(value) else "" for value in difference.values]
     return difference.copy(data=texts)
 
 
 def summary(result: xr.Dataset) -> Summary:
     count = result.sizes["metric"]
-    if not count:
-        return Summary("No values that its authors recorded lie beside the weights.")
     agreeing = int(result.agrees.sum())
     reproduced = result.agrees & result.has_status.sel(status=result.status == REPRODUCED).any("status")
     values = {"metrics": count, "agreeing": agreeing, "as_recorded": int(reproduced.sum())}

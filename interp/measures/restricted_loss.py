@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import xarray as xr
 
 from interp.checkpoints import Checkpoint
@@ -18,27 +16,27 @@ from interp.measures.shared.frequency_losses import (
     restricted_summary,
     with_keys_together,
 )
-from interp.measures.shared.key_frequencies import key_mask
+from interp.measures.shared.key_frequencies import Keys, key_mask
 from interp.summaries import Summary
 
 
-def restricted_loss(
-    checkpoint: Checkpoint, keys: Literal["final", "checkpoint", "ever", "traced"] | list[int] = "final"
-) -> FreqLosses:
+def restricted_loss(checkpoint: Checkpoint, keys: Keys = "final") -> FreqLosses:
     r"""What the circuit alone would lose: it works long before the network shows it.
 
     Of each logit, as a function of the pair, only cos w_k(a+b) and sin w_k(a+b) of the key frequencies are kept, and
     its mean over all pairs. Expect this loss to fall far below the test loss while the circuit forms under what
     was memorised, and to stay a little below it in the end.
 
-    `keys` says which frequencies count: *final*, those any neuron has at the last checkpoint; *checkpoint*, at this;
-    *ever*, clear in more than 2 % of the neurons at some checkpoint of the analysis; *traced*, trace similarity above
-    0.005 at the last; or a list. It matters: before grokking almost every frequency is some neuron's, so with a
-    checkpoint's own keys nearly nothing is left out and the early loss is an artefact; with the final ones a
-    frequency the network used and gave up is missed.
+    `keys` says which frequencies count: *final*, those that some neuron has for its own at the last checkpoint
+    (`key_freqs`); *checkpoint*, those that some neuron has at the checkpoint that is measured; *ever*, those that were
+    clear in more than 2 % of the neurons at some checkpoint the analysis visits; *traced*, those of trace similarity
+    above 0.005 at the last checkpoint (`cosine_fit`); or a list of them. The choice matters. Before grokking almost
+    every frequency is some neuron's own, so with a checkpoint's own keys nearly nothing is left out, and the early loss
+    is an artefact; with the final ones a frequency that the network used and gave up is missed.
 
-    The first p logits are used, on all pairs (on products, those of the non-zero residues, by discrete logarithm).
-    At frequency 0 the mean alone is kept.
+    The loss is the cross-entropy of the first p logits on all pairs, whichever loss the run was trained with. For
+    products the pairs are those of the non-zero residues, in the order of their discrete logarithms. At frequency 0
+    the mean alone is kept.
 
     Formula: \mathcal{L}\Big(\bar Z + \sum_{k \in K} P_k Z\Big), \quad
         (P_k Z)(a, b) = \frac{2}{n^2} \sum_{a', b'} \cos\big(w_k(a+b-a'-b')\big)\, Z(a', b')

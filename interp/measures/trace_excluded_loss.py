@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import xarray as xr
 
 from interp.checkpoints import Checkpoint
@@ -18,26 +16,20 @@ from interp.measures.shared.frequency_losses import (
     freq_losses,
     with_keys_together,
 )
-from interp.measures.shared.key_frequencies import key_mask
+from interp.measures.shared.key_frequencies import Keys, key_mask
 from interp.summaries import Summary
 
 
-def trace_excluded_loss(
-    checkpoint: Checkpoint, keys: Literal["final", "checkpoint", "ever", "traced"] | list[int] = "final"
-) -> FreqLosses:
+def trace_excluded_loss(checkpoint: Checkpoint, keys: Keys = "final") -> FreqLosses:
     r"""Without the ideal circuit's share of the logits a network that has the circuit cannot answer.
 
-    From the logits α_k cos w_k(a+b-c) is taken away at the key frequencies, the α_k those of `cosine_fit`. As with
+    From the logits α_k cos w_k(a+b-c) is taken away at the key frequencies, with the α_k of `cosine_fit`. As with
     `excluded_loss` expect the train loss to stay small while the network lives from memory, and to end near or above
     what guessing costs; where it ends lower, the circuit's logits are not these cosines alone.
 
-    `keys` says which frequencies count: *final*, those any neuron has at the last checkpoint; *checkpoint*, at this;
-    *ever*, clear in more than 2 % of the neurons at some checkpoint of the analysis; *traced*, trace similarity above
-    0.005 at the last (what Chughtai et al. sum over); or a list. With a checkpoint's own keys, before grokking almost
-    all frequencies, the early loss is an artefact; with the final ones a frequency that was given up is missed.
-
-    The first p logits are used, on all pairs (on products, those of the non-zero residues, by discrete logarithm).
-    At frequency 0 nothing is taken away. Where the split is unknown only the losses on all pairs are numbers.
+    `keys`, the pairs, the logits and the loss are those of `excluded_loss`; Chughtai et al. sum over the frequencies of
+    the rule *traced*. At frequency 0 nothing is taken away. Where the split is unknown only the losses on all pairs are
+    numbers.
 
     Formula: \mathcal{L}\Big(Z - \sum_{k \in K} \alpha_k \cos w_k(a+b-c)\Big)
 

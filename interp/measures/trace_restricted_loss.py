@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 import xarray as xr
 
@@ -19,25 +17,20 @@ from interp.measures.shared.frequency_losses import (
     restricted_summary,
     with_keys_together,
 )
-from interp.measures.shared.key_frequencies import key_mask
+from interp.measures.shared.key_frequencies import Keys, key_mask
 from interp.summaries import Summary
 
 
-def trace_restricted_loss(
-    checkpoint: Checkpoint, keys: Literal["final", "checkpoint", "ever", "traced"] | list[int] = "final"
-) -> FreqLosses:
+def trace_restricted_loss(checkpoint: Checkpoint, keys: Keys = "final") -> FreqLosses:
     r"""What the ideal circuit, α_k cos w_k(a+b-c), would lose with the network's own amplitudes.
 
-    Stricter than `restricted_loss`: one number a frequency is kept of all logits, the α_k of `cosine_fit`, so what
-    is left is the algorithm of the papers, its gain set by the network. All pairs have the same loss.
+    This is stricter than `restricted_loss`: of all logits one number is kept for each frequency, the α_k of
+    `cosine_fit`, so that what is left is the algorithm of the papers with a gain that the network sets. All pairs have
+    the same loss.
 
-    `keys` says which frequencies count: *final*, those any neuron has at the last checkpoint; *checkpoint*, at this;
-    *ever*, clear in more than 2 % of the neurons at some checkpoint of the analysis; *traced*, trace similarity above
-    0.005 at the last (what Chughtai et al. sum over); or a list. With a checkpoint's own keys, before grokking almost
-    all frequencies, the early loss is an artefact; with the final ones a frequency that was given up is missed.
-
-    The first p logits are used, on all pairs (on products, those of the non-zero residues, by discrete logarithm).
-    At frequency 0 nothing is kept, which costs ln n. For even n the frequency n/2 is the sign representation.
+    `keys`, the pairs, the logits and the loss are those of `restricted_loss`; Chughtai et al. sum over the frequencies
+    of the rule *traced*. At frequency 0 nothing is kept, which costs ln n. For even n the frequency n/2 is the sign
+    representation.
 
     Formula: \mathcal{L}\Big(\sum_{k \in K} \alpha_k \cos w_k(a+b-c)\Big)
         = \log \sum_g e^{\sum_{k \in K} \alpha_k (\cos w_k g - 1)}

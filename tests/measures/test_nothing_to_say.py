@@ -65,7 +65,7 @@ def test_neurons_that_never_vary_are_not_shown(planted_mlp):
         planted_mlp({0: (alike, alike, alike.T)}, {"p": 5})[0].measure("neuron_activation")
 
 
-def test_logits_that_are_all_alike_have_no_distance(planted_mlp):
-    alike = torch.ones(5, 3)
-    with pytest.raises(NothingToSay, match="the same on all pairs"):
-        planted_mlp({0: (alike, alike, alike.T)}, {"p": 5})[0].measure("distance_irrelevance")
+def test_logits_that_the_embeddings_do_not_move_have_no_gradients(planted_mlp):
+    nothing = torch.zeros(5, 3)
+    with pytest.raises(NothingToSay, match="no logit moves with the embeddings"):
+        planted_mlp({0: (nothing, nothing, nothing.T)}, {"p": 5})[0].measure("gradient_symmetricity")

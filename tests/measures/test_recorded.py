@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 
 from interp.catalogue.names import known_names
 from interp.checkpoints import open_run
-from interp.errors import InterpError
+from interp.errors import InterpError, NothingToSay
 from interp.measures.shared.recorded_metrics import METRICS, find
 from interp.recipes.analysis_recipe import open_runs, read
 from interp.results.over_steps import over_steps, panels, summary
@@ -88,10 +89,17 @@ def test_what_no_measure_gives_and_what_cannot_be_compared_is_left_out(run):
 
 
 def test_without_a_gold_file_it_says_so(run):
-    found = over_steps("recorded", run)
-    assert found.sizes["metric"] == 0
-    assert "No values" in summary("recorded", found).sentence
-    assert panels("recorded", found) == []
+    with pytest.raises(NothingToSay, match="no values that its authors recorded lie beside the weights"):
+        over_steps("recorded", run)
+
+
+def test_a_metric_of_which_a_measure_has_nothing_to_say_does_not_agree(make_run):
+    shapes = make_run({}, TASK, MODEL, name="shapes").architecture.shapes
+    run = make_run({0: {name: torch.zeros(shape) for name, shape in shapes.items()}}, TASK, MODEL)
+    write(run, {"circularity": [0.5, 0.5, "reproduced"]})
+    ours, agrees = rows(run)["circularity"]
+    assert math.isnan(ours)
+    assert not agrees
 
 
 def test_a_gold_file_that_is_changed_is_read_again(run, tmp_path):

@@ -1,4 +1,9 @@
-"""Losses of logits that keep, or lose, the waves of some frequencies: together and one frequency at a time."""
+"""Losses of logits that keep, or lose, the waves of some frequencies: together and one frequency at a time.
+
+Four measures share the record, the means over training and test pairs, the panels and the sentences here; each says in
+its own file which part of the logits belongs to a frequency. The losses are cross-entropies, whichever loss a run was
+trained with.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +18,7 @@ from torch import Tensor
 
 from interp.checkpoints import Checkpoint
 from interp.figures import Bars, Curves, Heatmap
+from interp.maths.cross_entropy import cross_entropy
 from interp.measures.shared.cyclic import Cyclic
 from interp.summaries import Summary
 
@@ -24,62 +30,70 @@ class FreqLosses:
     freq: Int[Tensor, " freq"]
     """Frequency"""
     key: Bool[Tensor, " freq"]
-    """Counted as a key frequency"""
+    """The frequency counts as a key frequency"""
     all_loss: Float[Tensor, ""]
-    """All pairs, the key frequencies together [nats]"""
+    """Cross-entropy on all pairs, the key frequencies together [nats]"""
     train_loss: Float[Tensor, ""]
-    """Training pairs, the key frequencies together [nats]"""
+    """Cross-entropy on the training pairs, the key frequencies together [nats]"""
     test_loss: Float[Tensor, ""]
-    """The other pairs, the key frequencies together [nats]"""
+    """Cross-entropy on the other pairs, the key frequencies together [nats]"""
     all_loss_by_freq: Float[Tensor, " freq"]
-    """All pairs, one frequency at a time [nats]"""
+    """Cross-entropy on all pairs, one frequency at a time [nats]"""
     train_loss_by_freq: Float[Tensor, " freq"]
-    """Training pairs, one frequency at a time [nats]"""
+    """Cross-entropy on the training pairs, one frequency at a time [nats]"""
     test_loss_by_freq: Float[Tensor, " freq"]
-    """The other pairs, one frequency at a time [nats]"""
+    """Cross-entropy on the other pairs, one frequency at a time [nats]"""
     network_all_loss: Float[Tensor, ""]
-    """The network's own loss on all pairs [nats]"""
+    """The network's own cross-entropy on all pairs [nats]"""
     network_train_loss: Float[Tensor, ""]
-    """The network's own loss on the training pairs [nats]"""
+    """The network's own cross-entropy on the training pairs [nats]"""
     network_test_loss: Float[Tensor, ""]
-    """The network's own loss on the other pairs [nats]"""
+    """The network's own cross-entropy on the other pairs [nats]"""
     uniform_loss: Float[Tensor, ""]
     """What guessing costs: ln of the number of answers [nats]"""
 
 
 def freq_losses(
     checkpoint: Checkpoint,
-    cyclic: Cyclic,
+    order: Cyclic,
     key: Bool[Tensor, " freq"],
     losses: Float[Tensor, "answer a freq_and_keys"],
 ) -> FreqLosses:
-    """Means of the losses of every pair, [s, a] as by `Cyclic.by_answer`: each frequency's, and last the keys'."""
-    everything = torch.ones(cyclic.n, cyclic.n, dtype=torch.bool)
-    train, test = torch.zeros_like(everything), torch.zeros_like(everything)
-    if cyclic.train is not None:
-        train = cyclic.by_answer(cyclic.train)
-        test = ~train
-    sets = torch.stack([everything, train, test]).flatten(1).double()
-    means = sets @ losses.flatten(0, 1) / sets.sum(1, keepdim=True)  # of no pairs: NaN
-    network = checkpoint.measure("loss")
+    """The record of the losses that each pair has for each frequency, and last for the key frequencies together.
+
+    The pairs are arranged as by `Cyclic.by_answer`.
+    """
+    train = None if order.train is None else order.by_answer(order.train).flatten()
+    means = _means(losses.flatten(0, 1), train)  # [set, freq_and_keys]
+    own = cross_entropy(checkpoint.logits, checkpoint.task.targets.to(checkpoint.logits.device)).cpu()
+    network = _means(own[:, None], checkpoint.task.train)[:, 0]
     return FreqLosses(
-        freq=torch.arange(cyclic.n_freqs),
+        freq=torch.arange(order.n_freqs),
         key=key,
         **{f"{name}_loss": mean[-1] for name, mean in zip(SETS, means, strict=True)},
         **{f"{name}_loss_by_freq": mean[:-1] for name, mean in zip(SETS, means, strict=True)},
-        **{f"network_{name}_loss": getattr(network, f"{name}_loss") for name in SETS},
-        uniform_loss=torch.tensor(cyclic.n, dtype=torch.float64).log(),
+        **{f"network_{name}_loss": mean for name, mean in zip(SETS, network, strict=True)},
+        uniform_loss=torch.tensor(order.n, dtype=torch.float64).log(),
     )
+
+
+def _means(losses: Float[Tensor, "pair number"], train: Bool[Tensor, " pair"] | None) -> Float[Tensor, "set number"]:
+    """Over all pairs, the training pairs and the others; NaN over none, as where the split is unknown."""
+    everything = torch.ones(len(losses), dtype=torch.bool)
+    parts = (~everything, ~everything) if train is None else (train, ~train)
+    sets = torch.stack([everything, *parts]).double()  # [set, pair]
+    return sets @ losses / sets.sum(1, keepdim=True)
 
 
 def with_keys_together(
     parts: Float[Tensor, "answer c freq"], key: Bool[Tensor, " freq"]
 ) -> Float[Tensor, "answer c freq_and_keys"]:
-    """The part of the logits at each frequency, and last that at all key frequencies."""
+    """The part of the logits at each frequency, and last the part at all key frequencies together."""
     return torch.cat([parts, parts[..., key].sum(-1, keepdim=True)], dim=-1)
 
 
 def restricted_figure(title: str, result: xr.Dataset) -> list[Curves | Heatmap | Bars]:
+    """The panels of a loss that keeps the waves of some frequencies."""
     by_freq = result.all_loss_by_freq.isel(freq=slice(1, None))
     return [
         Curves(title, {"restricted": result.all_loss} | _network(result), log=True),
@@ -89,6 +103,7 @@ def restricted_figure(title: str, result: xr.Dataset) -> list[Curves | Heatmap |
 
 
 def excluded_figure(title: str, result: xr.Dataset) -> list[Curves | Heatmap | Bars]:
+    """The panels of a loss that lacks the waves of some frequencies."""
     name = pairs(result)
     by_freq = result[f"{name}_loss_by_freq"].isel(freq=slice(1, None))
     return [
@@ -116,7 +131,10 @@ def pairs(result: xr.Dataset) -> str:
 
 
 def restricted_summary(result: xr.Dataset, of: str = "") -> Summary:
-    """`of` names what is kept, where it is not the waves of the answer: "ideal cosines at "."""
+    """What a loss says that keeps only the key frequencies.
+
+    `of` names what is kept, where it is not the waves of the answer: "ideal cosines at ".
+    """
     keys, said = _keys(result)
     test = result.network_all_loss if pairs(result) == "all" else result.network_test_loss
     name = "loss" if pairs(result) == "all" else "test loss"
@@ -138,7 +156,7 @@ def restricted_summary(result: xr.Dataset, of: str = "") -> Summary:
 
 
 def excluded_summary(result: xr.Dataset, of: str = "") -> Summary:
-    """`of` as for `restricted_summary`."""
+    """What a loss says that lacks the key frequencies; `of` as for `restricted_summary`."""
     keys, said = _keys(result)
     name = pairs(result)
     excluded = result[f"{name}_loss"]
@@ -171,7 +189,7 @@ def _keys(result: xr.Dataset) -> tuple[dict[str, object], str]:
 
 
 def _stays(result: xr.Dataset, holds: xr.DataArray) -> int | None:
-    """The first step from which it holds to the end."""
+    """The first step from which `holds` is true to the end; None where it is false at the end."""
     failing = np.flatnonzero(~holds.values)
     place = failing[-1] + 1 if len(failing) else 0
     return int(result.step[place]) if place < len(holds) else None

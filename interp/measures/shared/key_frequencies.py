@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -14,7 +13,14 @@ from interp.checkpoints import Checkpoint, Run
 from interp.errors import InterpError
 from interp.measures.shared.cyclic import Cyclic
 
-Rule = Literal["final", "checkpoint", "ever", "traced"]
+Keys = Literal["final", "checkpoint", "ever", "traced"] | list[int]
+"""The frequencies that count as the circuit's, by a rule or as they are listed:
+
+- final: those that some neuron has for its own at the last checkpoint (Nanda et al. 2023);
+- checkpoint: those that some neuron has for its own at the checkpoint that is measured;
+- ever: those that were clear in more than 2 % of the neurons at some checkpoint the analysis visits;
+- traced: those of trace similarity above 0.005 at the last checkpoint (Chughtai et al. 2023).
+"""
 
 MANY = 0.02
 """The share of the neurons above which a frequency that has them clearly is one of those ever used."""
@@ -22,18 +28,11 @@ TRACED = 0.005
 """The trace similarity above which Chughtai et al. count a representation to the key ones."""
 
 _ever: dict[tuple[str, ...], tuple[Bool[Tensor, " freq"], provenance.Reads]] = {}
-"""The last answer of this process, and what it was made from."""
+"""What `_ever_used` found last, by what it was made from."""
 
 
-def key_mask(checkpoint: Checkpoint, cyclic: Cyclic, keys: Rule | Sequence[int]) -> Bool[Tensor, " freq"]:
-    """True at the key frequencies, by rule or as listed.
-
-    final: some neuron's own frequency at the last checkpoint (Nanda et al. 2023); checkpoint: at this one; ever: clear
-    in more than 2 % of the neurons at some checkpoint the analysis visits; traced: trace similarity above 0.005 at the
-    last checkpoint (Chughtai et al. 2023).
-
-    Raises InterpError where a listed number is not a frequency.
-    """
+def key_mask(checkpoint: Checkpoint, order: Cyclic, keys: Keys) -> Bool[Tensor, " freq"]:
+    """True at the key frequencies, which `keys` names. Raises InterpError where a listed number is not a frequency."""
     if keys == "final":
         return checkpoint.run.final.measure("key_freqs").key
     if keys == "checkpoint":
@@ -42,18 +41,18 @@ def key_mask(checkpoint: Checkpoint, cyclic: Cyclic, keys: Rule | Sequence[int])
         return _ever_used(checkpoint.run)
     if keys == "traced":
         return checkpoint.run.final.measure("cosine_fit").trace_similarity > TRACED
-    mask = torch.zeros(cyclic.n_freqs, dtype=torch.bool)
+    mask = torch.zeros(order.n_freqs, dtype=torch.bool)
     for freq in keys:
-        if not 1 <= int(freq) < cyclic.n_freqs:
+        if not 1 <= int(freq) < order.n_freqs:
             raise InterpError(
-                f"keys: {freq} is not a frequency of {checkpoint.task.description}; they are 1 to {cyclic.n_freqs - 1}"
+                f"keys: {freq} is not a frequency of {checkpoint.task.description}; they are 1 to {order.n_freqs - 1}"
             )
         mask[int(freq)] = True
     return mask
 
 
 def _ever_used(run: Run) -> Bool[Tensor, " freq"]:
-    """Computed once per process while the weights at the steps asked for stay as they are."""
+    """The frequencies of the rule "ever", computed once in a process while the weights at these steps stay the same."""
     made_of = (str(run.path), run.recipe_digest, repr([(step, run.state_of(step)) for step in run.asked]))
     if made_of not in _ever:
         with provenance.recording() as reads:
@@ -66,4 +65,5 @@ def _ever_used(run: Run) -> Bool[Tensor, " freq"]:
 
 
 def _clear(checkpoint: Checkpoint) -> Bool[Tensor, " freq"]:
+    """True at the frequencies that clearly have many of the checkpoint's neurons."""
     return checkpoint.measure("key_freqs").clear_neurons > MANY * checkpoint.neurons.shape[1]

@@ -1,7 +1,8 @@
-"""Which of our measures gives which metric of a release: one table."""
+"""Which of our measures gives which metric that a release recorded: one table, and how a metric is looked up in it."""
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -10,33 +11,40 @@ from typing import Any
 from torch import Tensor
 
 from interp.checkpoints import Checkpoint
+from interp.contracts.task import two_operands
+from interp.errors import NothingToSay
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A field of a measure."""
+    """What a release recorded, as a number that one of our measures gives."""
 
     measure: str
     read: Callable[[Any], Tensor]
-    """The measure's answer -> the value; for a metric of each irreducible representation, [freq]."""
+    """Takes the value from the measure's answer; for a metric of each irreducible representation an array [freq]."""
     options: Mapping[str, Any] = field(default_factory=dict)
     rtol: float = 0.0
-    """Where numerical methods differ by more than rounding."""
+    """The relative tolerance, where numerical methods differ by more than rounding."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """A metric, and the representation it is asked for: a frequency, "sign", or None where it has none."""
+    """A metric, and the representation that its name asks for."""
 
     metric: Metric
     rep: str | None
+    """ "freq_3" or "sign"; None for a metric of the whole network."""
 
     def value(self, checkpoint: Checkpoint) -> float:
-        answer = checkpoint.measure(self.metric.measure, **self.metric.options)
+        """Ours, at this checkpoint; NaN where the measure has nothing to say."""
+        try:
+            answer = checkpoint.measure(self.metric.measure, **self.metric.options)
+        except NothingToSay:
+            return math.nan
         values = self.metric.read(answer)
         if self.rep is None:
             return float(values)
-        freq = checkpoint.task.p // 2 if self.rep == "sign" else int(self.rep.removeprefix("freq_"))
+        freq = two_operands(checkpoint.task).p // 2 if self.rep == "sign" else int(self.rep.removeprefix("freq_"))
         return float(values[answer.freq.tolist().index(freq)])
 
 
@@ -73,20 +81,20 @@ METRICS = {
     "logit_restricted_loss_{rep}_rep": Metric("trace_restricted_loss", lambda found: found.all_loss_by_freq),
     "logit_excluded_loss_{rep}_rep": Metric("trace_excluded_loss", lambda found: found.train_loss_by_freq),
 }
-"""Theirs -> ours. {rep} stands for freq_1, freq_2, … and, for even n, sign, which is frequency n/2."""
+"""By the name that a release gives it. {rep} stands for freq_1, freq_2, … and for sign, the frequency p/2 of even p."""
 
 
-REP = re.compile(r"_(sign|freq_\d{1,9})_rep")
+_REP = re.compile(r"_(sign|freq_\d{1,9})_rep")
 
 
 def is_of_rep(name: str) -> bool:
-    """Whether a metric is one of many alike, one for each representation."""
-    return REP.search(name) is not None
+    """Whether the metric of this name is one of many alike, one for each representation."""
+    return _REP.search(name) is not None
 
 
 def find(name: str) -> Found | None:
     """The metric that a release calls `name`; None where no measure gives it."""
-    rep = REP.search(name)
+    rep = _REP.search(name)
     general = name if rep is None else f"{name[: rep.start()]}_{{rep}}_rep{name[rep.end() :]}"
     metric = METRICS.get(general)
     return None if metric is None else Found(metric, rep[1] if rep else None)
