@@ -1,8 +1,8 @@
-"""What a result was made from: questions asked while it was computed, and a digest of each answer.
+"""What an answer was made from: questions asked while it was computed, and a digest of each answer.
 
-A kept result is good as long as the same questions still have the same answers. Questions are
-"step 100", "final", "first", "steps" (of the run), "asked" (the steps the analysis visits), "recipe", and
-"measures/loss" (a file looked up, and what it imports).
+A kept answer is good as long as the same questions have the same answers now. Questions are "step 100", "final",
+"first", "steps" (those of the run), "asked" (those the analysis visits), "recipe", "beside gold.json" (a file in the
+run's folder), and "measures/loss" (the code of a name).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 
 Reads = dict[str, str]
+"""Question -> digest of its answer."""
 
 _open: ContextVar[tuple[Reads, ...]] = ContextVar("open", default=())
 
@@ -28,6 +29,7 @@ def recording() -> Iterator[Reads]:
 
 
 def note(question: str, answer: str) -> None:
+    """Add a question and the digest of its answer to every recording that is under way."""
     for reads in _open.get():
         reads[question] = answer
 

@@ -1,4 +1,4 @@
-"""One answer of a measure on disk, while an analysis is under way."""
+"""One answer of a measure: a row of its result, in a file of its own until the result is whole."""
 
 from __future__ import annotations
 
@@ -12,22 +12,29 @@ from interp.files.arrays import read_about, read_arrays, write_arrays
 from interp.provenance import Reads
 from interp.results.schema import Schema
 
+Key = tuple[int | str, ...]
+"""Where a row stands on the named axes of its result: (step,), (run,), or () where there is one row."""
+
 
 @dataclass(frozen=True)
 class Row:
-    """One answer of a measure: arrays by field, None where the weights were not finite."""
+    """What a measure answered, and what that was made from."""
 
     values: dict[str, np.ndarray] | None
+    """Arrays by field; None where there is no answer"""
     reads: Reads
+    reason: str = ""
+    """Why there is none"""
 
 
-def write_row(path: Path, schema: Schema, row: Row, of: Any) -> None:
-    """Store the row, and a JSON value that says what it is the row of."""
+def write_row(path: Path, schema: Schema, row: Row, key: Key) -> None:
+    """Store the row, whose place is `key`."""
     values = row.values or {}
     texts = {field.name for field in schema.fields if field.kind == "U"}
     about = {
-        "of": of,
+        "key": list(key),
         "blank": row.values is None,
+        "reason": row.reason,
         "reads": row.reads,
         "texts": {name: array.tolist() for name, array in values.items() if name in texts},
     }
@@ -35,17 +42,18 @@ def write_row(path: Path, schema: Schema, row: Row, of: Any) -> None:
 
 
 def read_row(path: Path, schema: Schema) -> Row:
-    """Raises what comes of a file that is damaged or of another schema."""
+    """The row in a file. Raises whatever comes of a file that is damaged, or holds something else."""
     arrays, about = read_arrays(path)
     if about["blank"]:
-        return Row(None, about["reads"])
+        return Row(None, dict(about["reads"]), str(about["reason"]))
     texts = {name: np.asarray(text, np.str_) for name, text in about["texts"].items()}
-    return Row(
-        {field.name: (texts if field.kind == "U" else arrays)[field.name] for field in schema.fields}, about["reads"]
-    )
+    values = {field.name: (texts if field.kind == "U" else arrays)[field.name] for field in schema.fields}
+    if any(values[field.name].ndim != len(field.axes) for field in schema.fields):
+        raise ValueError("its arrays have other axes")
+    return Row(values, dict(about["reads"]))
 
 
-def read_about_row(path: Path) -> tuple[Any, Reads]:
-    """What it is the row of, and what that was made from."""
-    about = read_about(path)
-    return about["of"], dict(about["reads"])
+def read_key(path: Path) -> tuple[Key, Reads]:
+    """The place of the row in a file, and what it was made from."""
+    about: Any = read_about(path)
+    return tuple(about["key"]), dict(about["reads"])

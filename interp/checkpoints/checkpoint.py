@@ -1,0 +1,215 @@
+"""The network at one step: weights, hooked model, activations, and what measures answer of it."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor
+
+from interp import provenance
+from interp.catalogue.names import find
+from interp.catalogue.options import checked_options
+from interp.contracts.architecture import Architecture, has_neurons, reads_two_operands
+from interp.contracts.loss import Loss
+from interp.contracts.task import Task
+from interp.errors import InterpError, NothingToSay
+from interp.files.arrays import Arrays
+from interp.machine import devices
+from interp.results import schema
+from interp.results.account import show_panel
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+    import xarray as xr
+    from transformer_lens import ActivationCache
+
+    from interp.contracts.hooked_model import HookedModel
+
+
+class RunOfCheckpoint(Protocol):
+    """What a checkpoint, and a measure of it, may ask of the run it belongs to."""
+
+    name: str
+    path: Path
+    task: Task
+    architecture: Architecture
+    loss: Loss
+    device: str
+
+    @property
+    def steps(self) -> list[int]: ...
+
+    @property
+    def asked(self) -> list[int]: ...
+
+    @property
+    def stamp(self) -> str: ...
+
+    @property
+    def recipe_digest(self) -> str: ...
+
+    @property
+    def first(self) -> Checkpoint: ...
+
+    @property
+    def final(self) -> Checkpoint: ...
+
+    def __getitem__(self, step: Any) -> Checkpoint: ...
+
+    def weights_and_digest(self, step: int) -> tuple[Arrays, str]:
+        """The weights at `step`, as stored, and their digest. Raises InterpError where they cannot be read."""
+        ...
+
+    def note(self, question: str, answer: str) -> None:
+        """Note what is being read of the run."""
+        ...
+
+    def measure(self, name: str, **options: Any) -> xr.Dataset: ...
+
+
+class Answer:
+    """What a measure said of a checkpoint, its record or why it says nothing, and what that was made from."""
+
+    def __init__(self, record: Any, silence: NothingToSay | None, reads: provenance.Reads) -> None:
+        self.record, self.silence, self.reads = record, silence, reads
+
+    def given(self) -> Any:
+        """The record; whoever asks was made from the same. Raises NothingToSay where the measure said nothing."""
+        provenance.note_all(self.reads)
+        if self.silence:
+            raise self.silence.with_traceback(None)
+        return self.record
+
+
+class Checkpoint:
+    """The network at one step: `.step .weights .model .task .run`, and activations, each computed when asked for."""
+
+    def __init__(self, run: RunOfCheckpoint, step: int, answers: dict[str, Answer] | None = None) -> None:
+        """`answers` are remembered beyond this object, where it is given: every checkpoint may ask for the last's."""
+        self.run = run
+        self.step = step
+        self._answers = {} if answers is None else answers
+
+    def __repr__(self) -> str:
+        return f"Checkpoint({self.run.name}, step {self.step:,})"
+
+    @property
+    def task(self) -> Task:
+        return self.run.task
+
+    @property
+    def loss(self) -> Loss:
+        """The loss the run was trained with."""
+        return self.run.loss
+
+    @functools.cached_property
+    def _read(self) -> tuple[Arrays, str]:
+        return self.run.weights_and_digest(self.step)
+
+    @property
+    def digest(self) -> str:
+        """A fingerprint of its weights."""
+        return self._read[1]
+
+    @property
+    def arrays(self) -> Arrays:
+        """The weights as they are stored."""
+        return self._read[0]
+
+    @property
+    def weights(self) -> dict[str, Tensor]:
+        """Parameter name -> tensor, in the precision they were trained in."""
+        self._note()
+        return self._weights
+
+    @functools.cached_property
+    def _weights(self) -> dict[str, Tensor]:
+        return {name: torch.from_numpy(array).to(self.run.device) for name, array in self._read[0].items()}
+
+    @functools.cached_property
+    def finite(self) -> bool:
+        """Whether every weight is a finite number."""
+        return all(np.isfinite(array).all() for array in self._read[0].values())
+
+    @functools.cached_property
+    def model(self) -> HookedModel:
+        """The network as a TransformerLens hooked module, this checkpoint's own."""
+        return self.run.architecture.hooked({name: value.clone() for name, value in self.weights.items()})
+
+    @functools.cached_property
+    def tokens(self) -> Shaped[Tensor, "example ..."]:
+        """Every input of the task, as `model` takes it."""
+        return self.run.architecture.tokens(self.task.inputs).to(self.run.device)
+
+    @functools.cached_property
+    def cache(self) -> ActivationCache:
+        """Every activation on every input, [example, pos, …], by the hooked path."""
+        with torch.no_grad():
+            return self.model.run_with_cache(self.tokens)[1]
+
+    @property
+    def activations(self) -> Mapping[str, Float[Tensor, "example ..."]]:
+        """Activations where the answer is read, on every input, float64, by hook name; the fast path where there is one."""
+        self._note()
+        return self._activations
+
+    @functools.cached_property
+    def _activations(self) -> Mapping[str, Float[Tensor, "example ..."]]:
+        weights = {name: devices.float64(value) for name, value in self._weights.items()}
+        inputs = self.task.inputs.to(next(iter(weights.values())).device)
+        with torch.no_grad():
+            return self.run.architecture.activations(weights, inputs)
+
+    @property
+    def logits(self) -> Float[Tensor, "example output"]:
+        """The network's outputs on every input, float64."""
+        return self.activations["logits"]
+
+    @property
+    def neurons(self) -> Float[Tensor, "example neuron"]:
+        """The last hidden layer's activations where the answer is read, on every input, float64.
+
+        Raises NothingToSay where the network has no such layer.
+        """
+        return self.activations[has_neurons(self.run.architecture).neurons]
+
+    @property
+    def embedding(self) -> Float[Tensor, "p d_model"]:
+        """W_E's rows for the residues 0…p-1, float64; separate embeddings of a and b side by side.
+
+        Raises NothingToSay where the network has no embeddings of two operands.
+        """
+        return devices.float64(reads_two_operands(self.run.architecture).embedding(self.weights))
+
+    def measure(self, name: str, **options: Any) -> Any:
+        """Another measure's answer at this checkpoint, computed once and shared.
+
+        Raises NothingToSay where the measure has no answer, InterpError where there is no such measure or option.
+        """
+        key = f"{name} {options!r}"
+        if key not in self._answers:
+            if schema.subject(name) != "checkpoint":
+                raise InterpError(f"{name} measures a whole run, not a checkpoint: run.measure({name!r})")
+            checked = checked_options("measures", name, options)
+            with provenance.recording() as reads:
+                function = find("measures", name)
+                record = silence = None
+                try:
+                    record = function(self, **checked)
+                except NothingToSay as reason:
+                    silence = reason
+            self._answers[key] = Answer(record, silence, reads)
+        return self._answers[key].given()
+
+    def show(self, measure: str, panel: str | None = None, **options: Any) -> go.Figure:
+        """The report's panel of `measure` at this step. Raises NothingToSay where the measure has no answer."""
+        return show_panel(measure, self.run.measure(measure, **options), panel, step=self.step)
+
+    def _note(self) -> None:
+        self.run.note(f"step {self.step}", self.digest)

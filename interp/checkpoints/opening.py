@@ -1,0 +1,137 @@
+"""A path becomes a run: a folder with a recipe, or anything an importer reads."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from interp.catalogue.options import checked_options, parameter_names
+from interp.checkpoints.folder import SPLIT, WEIGHTS
+from interp.checkpoints.run import Run
+from interp.checkpoints.weight_source import imported_weights, own_weights
+from interp.contracts.task import Task
+from interp.errors import InterpError, near_misses
+from interp.files.arrays import read_arrays
+from interp.recipes import run_recipe
+from interp.recipes.call import Call
+from interp.recipes.run_paths import Source
+from interp.recipes.run_recipe import Recipe
+
+CROSS_ENTROPY = Call("losses", "cross_entropy", {})
+"""The loss of a run that does not say another."""
+
+
+def open_run(path: str | os.PathLike[str], importer: str | None = None, device: str = "cpu", **options: Any) -> Run:
+    """Open the run at `path`: a folder with a `run.yaml`, or anything the `importer` of that name reads.
+
+    `options` are the importer's. `$NAMES` in the path are expanded. Raises InterpError where there is no run, no such
+    importer or option, or a recipe with mistakes.
+    """
+    place = Path(os.path.expandvars(path)).expanduser()
+    checked = checked_options("importers", importer, options) if importer is not None else {}
+    return opened(Source(place, importer, checked), device)
+
+
+def opened(source: Source, device: str) -> Run:
+    """The run at `source`, whose path and options are checked."""
+    if source.importer is not None:
+        call = Call("importers", source.importer, source.options)
+        return _imported(source, device, Recipe(source.path, None, None, None, call, None, ""))
+    if not (source.path / run_recipe.FILE).is_file():
+        raise InterpError(_no_run(source.path))
+    recipe = run_recipe.read(source.path / run_recipe.FILE)
+    return _imported(source, device, recipe) if recipe.importer else _own(source, device, recipe)
+
+
+def open_runs(sources: Sequence[Source], device: str) -> list[Run]:
+    """Open several runs. Raises InterpError where two have one name: their results would share a folder."""
+    runs = [open_run(source.path, source.importer, device, **source.options) for source in sources]
+    names = [run.name for run in runs]
+    for name in names:
+        if names.count(name) > 1:
+            paths = " and ".join(str(run.path) for run in runs if run.name == name)
+            raise InterpError(f"two runs are called {name!r}: {paths}; move one, or analyse them apart")
+    return runs
+
+
+def _own(source: Source, device: str, recipe: Recipe) -> Run:
+    """A run that was, or will be, trained here."""
+    assert recipe.task is not None
+    assert recipe.model is not None
+    task = _made(recipe.path, recipe.task)
+    weights = source.path / WEIGHTS
+    if (weights / SPLIT).exists():
+        task = _with_split(task, read_arrays(weights / SPLIT)[0].get("train"), weights / SPLIT)
+    loss = recipe.training.loss if recipe.training else CROSS_ENTROPY
+    return Run(
+        path=source.path,
+        task=task,
+        architecture=_made(recipe.path, recipe.model, task),
+        loss=_made(recipe.path, loss),
+        calls=(recipe.task, recipe.model, loss),
+        weights=own_weights(weights),
+        source=source,
+        opener=opened,
+        training=recipe.training,
+        text=recipe.text,
+        device=device,
+    )
+
+
+def _imported(source: Source, device: str, recipe: Recipe) -> Run:
+    """A run made of what an importer returns; the task and model of a recipe stand in the place of its own."""
+    assert recipe.importer is not None
+    place = recipe.weights or source.path
+    given = {"task": recipe.task, "model": recipe.model}
+    known = parameter_names(recipe.importer)
+    told = {name: (call.name, call.options) for name, call in given.items() if call and name in known}
+    found = recipe.importer(place, **told)
+    task_call = recipe.task or Call("tasks", found.task[0], checked_options("tasks", *found.task))
+    model_call = recipe.model or Call("models", found.model[0], checked_options("models", *found.model))
+    task = _made(place, task_call)
+    if found.train is not None:
+        task = _with_split(task, found.train, place)
+    loss = recipe.loss or CROSS_ENTROPY
+    return Run(
+        path=source.path,
+        task=task,
+        architecture=_made(place, model_call, task),
+        loss=_made(place, loss),
+        calls=(task_call, model_call, loss),
+        weights=imported_weights(found, source.path),
+        source=source,
+        opener=opened,
+        text=recipe.text,
+        notes=found.notes,
+        device=device,
+    )
+
+
+def _with_split(task: Task, train: np.ndarray | None, place: Path) -> Task:
+    if train is None or train.dtype != np.bool_ or train.shape != (len(task),):
+        raise InterpError(f"{place} is not a split of the {len(task)} examples of {task.description}; restore it")
+    return dataclasses.replace(task, train=torch.from_numpy(train))
+
+
+def _made(place: Path, call: Call, *ours: Any) -> Any:
+    try:
+        return call(*ours)
+    except ValueError as error:
+        raise InterpError(f"{place}: {call.name}: {error}") from None
+
+
+def _no_run(place: Path) -> str:
+    if not place.exists():
+        siblings = sorted(place.parent.glob("*/run.yaml")) if place.parent.is_dir() else []
+        near = near_misses(place.name, [sibling.parent.name for sibling in siblings]) if siblings else ""
+        return f"{place} does not exist{near}"
+    return (
+        f"{place} is not a run: it holds no {run_recipe.FILE}; "
+        f"what it is, and the importer that opens it, tells: python -m interp.describe {place}"
+    )
