@@ -23,6 +23,7 @@ from interp.files.arrays import Arrays
 from interp.machine import devices
 from interp.results import schema
 from interp.results.account import show_panel
+from interp.results.series import Moment
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -87,10 +88,12 @@ class Answer:
         return self.record
 
 
-class Checkpoint:
+class Checkpoint(Moment):
     """The network at one step: `.step .weights .model .task .run`, and activations, each computed when asked for."""
 
-    def __init__(self, run: RunOfCheckpoint, step: int, answers: dict[str, Answer] | None = None) -> None:
+    run: RunOfCheckpoint
+
+    def __init__(self, run: Any, step: int, answers: dict[str, Answer] | None = None) -> None:
         """`answers` are remembered beyond this object, where it is given: every checkpoint may ask for the last's."""
         self.run = run
         self.step = step
@@ -132,7 +135,7 @@ class Checkpoint:
     def _weights(self) -> dict[str, Tensor]:
         return {name: torch.from_numpy(array).to(self.run.device) for name, array in self._read[0].items()}
 
-    @functools.cached_property
+    @property
     def finite(self) -> bool:
         """Whether every weight is a finite number."""
         return all(np.isfinite(array).all() for array in self._read[0].values())
@@ -155,7 +158,7 @@ class Checkpoint:
 
     @property
     def activations(self) -> Mapping[str, Float[Tensor, "example ..."]]:
-        """Activations where the answer is read, on every input, float64, by hook name; the fast path where there is one."""
+        """Activations where the answer is read, on every input, float64, by hook name."""
         self._note()
         return self._activations
 

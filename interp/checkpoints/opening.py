@@ -68,7 +68,7 @@ def _own(source: Source, device: str, recipe: Recipe) -> Run:
     weights = source.path / WEIGHTS
     if (weights / SPLIT).exists():
         task = _with_split(task, read_arrays(weights / SPLIT)[0].get("train"), weights / SPLIT)
-    loss = recipe.training.loss if recipe.training else CROSS_ENTROPY
+    loss = getattr(recipe.training, "loss", CROSS_ENTROPY)
     return Run(
         path=source.path,
         task=task,
@@ -97,7 +97,7 @@ def _imported(source: Source, device: str, recipe: Recipe) -> Run:
     task = _made(place, task_call)
     if found.train is not None:
         task = _with_split(task, found.train, place)
-    loss = recipe.loss or CROSS_ENTROPY
+    loss = getattr(recipe, "loss", None) or CROSS_ENTROPY
     return Run(
         path=source.path,
         task=task,

@@ -15,14 +15,14 @@ class AnotherNetworkError(DamagedError):
 
 
 class DamagedCheckpointError(DamagedError):
-    """A checkpoint whose weights cannot be read, or are others than before; `step` says which."""
+    """A checkpoint whose weights cannot be read, or, `replaced`, are others than before; `step` says which."""
 
-    def __init__(self, step: int, reason: str) -> None:
+    def __init__(self, step: int, reason: str, replaced: bool = False) -> None:
         super().__init__(reason)
-        self.step = step
+        self.step, self.replaced = step, replaced
 
-    def __reduce__(self) -> tuple[type, tuple[int, str]]:
-        return type(self), (self.step, str(self))
+    def __reduce__(self) -> tuple[type, tuple[int, str, bool]]:
+        return type(self), (self.step, str(self), self.replaced)
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from interp.checkpoints.weight_source import WeightSource
 from interp.contracts.architecture import Architecture
 from interp.contracts.loss import Loss
 from interp.contracts.task import Task
-from interp.errors import InterpError
+from interp.errors import DamagedError, InterpError
 from interp.files.arrays import Arrays, arrays_digest
 from interp.recipes import step_choice
 from interp.recipes.call import Call
@@ -30,6 +30,7 @@ from interp.recipes.run_paths import Source, run_name
 from interp.recipes.run_recipe import Training
 from interp.results.account import show_panel
 from interp.results.over_steps import over_steps
+from interp.results.series import Series
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -49,7 +50,7 @@ class Memory:
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class Run:
+class Run(Series):
     """One training: `run.steps`, `run[step]`, `run.first`, `run.final`, `for checkpoint in run`.
 
     A run is what was there when it was opened, in worker processes too; `run.refreshed()` is what is there now. A
@@ -122,7 +123,7 @@ class Run:
         self.note("asked", _digest_of(found))
         return found
 
-    @functools.cached_property
+    @property
     def stamp(self) -> str:
         """What changes when weights are replaced."""
         return _digest_of(sorted(self._stamps.items()))
@@ -152,6 +153,16 @@ class Run:
     def scoped(self, scope: str) -> Run:
         """This run for a measure of several runs, which notes whose answers it read."""
         return dataclasses.replace(self, scope=scope, _memory=Memory())
+
+    @property
+    def known_steps(self) -> list[int]:
+        """Every step that was there when it was opened, those that cannot be read among them."""
+        return list(self.weights.steps)
+
+    def remember_damage(self, error: DamagedError) -> None:
+        """Leave out the checkpoint that could not be read, where the error says which and it is the same file still."""
+        if isinstance(error, DamagedCheckpointError) and not error.replaced:
+            self.readable.damage.setdefault(error.step, error)
 
     def has_changed(self) -> bool:
         """Whether the weights at a step are no longer those of when it was opened."""
@@ -218,7 +229,9 @@ class Run:
         digest = arrays_digest(arrays)
         if self._memory.digests.setdefault(step, digest) != digest:
             raise DamagedCheckpointError(
-                step, f"{self.path}: the weights at step {step:,} were replaced since the run was opened; open it again"
+                step,
+                f"{self.path}: the weights at step {step:,} were replaced since the run was opened; open it again",
+                replaced=True,
             )
         return arrays, digest
 
@@ -228,15 +241,19 @@ class Run:
         """Note what is being read of this run."""
         provenance.note(f"{self.scope}{question}", answer)
 
-    @functools.cached_property
+    @property
     def origin(self) -> provenance.Reads:
         """What every answer on this run is made from: the recipe, and the code of task, model and loss."""
         code = {f"{call.kind}/{call.name}": current_digest(call.kind, call.name) for call in self.calls}
         return {"recipe": self.recipe_digest, **code}
 
-    @functools.cached_property
+    @property
     def recipe_digest(self) -> str:
         """A fingerprint of task, split, model and loss."""
+        return self._recipe_digest
+
+    @functools.cached_property
+    def _recipe_digest(self) -> str:
         split = b"" if self.task.train is None else self.task.train.numpy().tobytes()
         return _digest_of([*self.calls, split])
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from jaxtyping import Shaped
 from torch import Tensor
@@ -18,6 +18,7 @@ Examples = tuple[Shaped[Tensor, "example ..."], Shaped[Tensor, "example ..."]]
 """Inputs and targets of one update."""
 
 
+@runtime_checkable
 class Training(Protocol):
     """A training as an intervention sees it: at `step` updates, with these weights."""
 

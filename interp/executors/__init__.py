@@ -1,4 +1,3 @@
-"""Where the work of an analysis is done: a name of `--executor` is a file here."""
+"""The executors, by the name that `--executor` gives them: functions of the jobs and of a folder of their own."""
 
-GIVEN = ("jobs",)
-"""Parameters that are ours: every other one is an option."""
+GIVEN = ("jobs", "folder")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,17 +24,19 @@ class Row:
     values: dict[str, np.ndarray] | None
     """Arrays by field; None where there is no answer"""
     reads: Reads
+    record: str = ""
+    """The name of the dataclass that was answered with"""
     reason: str = ""
-    """Why there is none"""
+    """Why there is no answer"""
 
 
-def write_row(path: Path, schema: Schema, row: Row, key: Key) -> None:
+def write_row(path: Path, row: Row, key: Key) -> None:
     """Store the row, whose place is `key`."""
     values = row.values or {}
-    texts = {field.name for field in schema.fields if field.kind == "U"}
+    texts = {name for name, array in values.items() if array.dtype.kind == "U"}
     about = {
         "key": list(key),
-        "blank": row.values is None,
+        "record": row.record,
         "reason": row.reason,
         "reads": row.reads,
         "texts": {name: array.tolist() for name, array in values.items() if name in texts},
@@ -41,16 +44,17 @@ def write_row(path: Path, schema: Schema, row: Row, key: Key) -> None:
     write_arrays(path, {name: array for name, array in values.items() if name not in texts}, about)
 
 
-def read_row(path: Path, schema: Schema) -> Row:
-    """The row in a file. Raises whatever comes of a file that is damaged, or holds something else."""
+def read_row(path: Path, schemas: Mapping[str, Schema]) -> Row:
+    """The row in a file, of one of these schemas. Raises whatever comes of a file that is damaged, or another's."""
     arrays, about = read_arrays(path)
-    if about["blank"]:
-        return Row(None, dict(about["reads"]), str(about["reason"]))
-    texts = {name: np.asarray(text, np.str_) for name, text in about["texts"].items()}
-    values = {field.name: (texts if field.kind == "U" else arrays)[field.name] for field in schema.fields}
-    if any(values[field.name].ndim != len(field.axes) for field in schema.fields):
+    record, reads = str(about["record"]), dict(about["reads"])
+    if not record:
+        return Row(None, reads, reason=str(about["reason"]))
+    arrays |= {name: np.asarray(text, np.str_) for name, text in about["texts"].items()}
+    values = {field.name: arrays[field.name] for field in schemas[record].fields}
+    if any(values[field.name].ndim != len(field.axes) for field in schemas[record].fields):
         raise ValueError("its arrays have other axes")
-    return Row(values, dict(about["reads"]))
+    return Row(values, reads, record)
 
 
 def read_key(path: Path) -> tuple[Key, Reads]:

@@ -1,7 +1,8 @@
-"""A measure's dataclass as labelled arrays: fields, axes, labels, captions.
+"""A measure's dataclass as labelled arrays: fields, axes, labels.
 
-The annotation of a field gives its axes (`Float[Tensor, "head freq"]`), the docstring under it the
-long name and, in brackets at its end, the units. A field named like an axis holds that axis's labels.
+The annotation of a field gives its axes (`Float[Tensor, "head freq"]`), the docstring under it the long name and, in
+brackets at its end, the units. A field named like an axis holds that axis's labels. A field whose annotation allows
+None is blank where it is None. A measure whose return annotation is a union of dataclasses answers with any of them.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ import functools
 import inspect
 import re
 import textwrap
+import types
 import typing
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args, get_origin
 
@@ -32,6 +35,13 @@ class Field:
     """"f" float, "i" integer, "b" mask, "U" text."""
     long_name: str
     units: str
+    optional: bool = False
+    """Whether it may be None."""
+
+    @property
+    def blank(self) -> Any:
+        """What stands in the place of a value that is not there."""
+        return {"f": np.nan, "i": -1, "b": False, "U": ""}[self.kind]
 
 
 @dataclass(frozen=True)
@@ -39,6 +49,8 @@ class Schema:
     """What one dataclass stores, in order."""
 
     fields: tuple[Field, ...]
+    record: str = ""
+    """The name of the dataclass."""
 
     @property
     def axes(self) -> tuple[str, ...]:
@@ -54,31 +66,6 @@ class Schema:
         return tuple(field for field in self.fields if field.name in self.axes)
 
 
-@dataclass(frozen=True)
-class Caption:
-    """A measure's docstring, taken apart."""
-
-    claim: str
-    prose: str
-    formulas: tuple[str, ...]
-    paper: str
-
-
-def caption(kind: str, name: str) -> Caption:
-    """First line, prose, lines that begin "Formula:" (LaTeX) and the one that begins "Paper:"."""
-    text = inspect.getdoc(find(kind, name)) or ""
-    claim, _, rest = text.partition("\n")
-    prose, formulas, paper = [], [], ""
-    for paragraph in re.split(r"\n\s*\n", rest.strip()):
-        if paragraph.startswith("Formula:"):
-            formulas += [" ".join(formula.split()) for formula in paragraph.split("Formula:") if formula.strip()]
-        elif paragraph.startswith("Paper:"):
-            paper = " ".join(paragraph.removeprefix("Paper:").split())
-        elif paragraph:
-            prose.append(" ".join(paragraph.split()))
-    return Caption(claim, "\n\n".join(prose), tuple(formulas), paper)
-
-
 @functools.cache
 def subject(measure: str) -> str:
     """What the measure is called on: "checkpoint", "run" or "runs", the name of its first parameter."""
@@ -88,31 +75,44 @@ def subject(measure: str) -> str:
     return first
 
 
+def is_over_runs(measure: str) -> bool:
+    """Whether it gives a row for each of several runs, which its `over_runs` then looks at together."""
+    return hasattr(module_of("measures", measure), "over_runs")
+
+
 def takes_previous(measure: str) -> bool:
     """Whether it may start from its answer at the checkpoint before."""
     return subject(measure) == "checkpoint" and "previous" in inspect.signature(find("measures", measure)).parameters
 
 
-def of_measure(measure: str, whole: bool = False) -> Schema:
-    """The schema of what `measure` returns; `whole` with the fields that begin with "_"."""
-    return of_dataclass(_returned(find("measures", measure), measure), whole)
+def schemas_of(measure: str, whole: bool = False) -> dict[str, Schema]:
+    """The schemas of what `measure` returns, by the dataclass's name; `whole` with the fields that begin with "_"."""
+    returned = _returned(find("measures", measure), measure)
+    return {record.__name__: schema_of(record, whole) for record in returned}
 
 
-def of_over_run(measure: str) -> Schema:
-    """The schema of what the measure's `over_run` returns; empty where it has none."""
-    function = getattr(module_of("measures", measure), "over_run", None)
-    return of_dataclass(_returned(function, measure)) if function else Schema(())
+def schema_of_joined(measure: str) -> Schema:
+    """The schema of what the measure's `over_run` or `over_runs` returns; empty where it has neither."""
+    function = joined(measure)
+    return schema_of(_returned(function, measure)[0]) if function else Schema(())
 
 
-def _returned(function: Any, measure: str) -> type:
+def joined(measure: str) -> Callable[..., Any] | None:
+    """The measure's `over_run` or `over_runs`, which sees its whole result and adds fields to it; None without one."""
+    module = module_of("measures", measure)
+    return getattr(module, "over_runs", None) or getattr(module, "over_run", None)
+
+
+def _returned(function: Any, measure: str) -> tuple[type, ...]:
     returned = typing.get_type_hints(function).get("return")
-    if not isinstance(returned, type) or not hasattr(returned, "__dataclass_fields__"):
+    records: tuple[Any, ...] = get_args(returned) if isinstance(returned, types.UnionType) else (returned,)
+    if not all(isinstance(record, type) and hasattr(record, "__dataclass_fields__") for record in records):
         raise InterpError(f"measure {measure}: its return annotation should be a frozen dataclass")
-    return returned
+    return records
 
 
 @functools.cache
-def of_dataclass(record: type, whole: bool = False) -> Schema:
+def schema_of(record: type, whole: bool = False) -> Schema:
     """Raises InterpError where a field's annotation cannot be stored."""
     hints = typing.get_type_hints(record)
     documented = _field_docstrings(record)
@@ -121,15 +121,19 @@ def of_dataclass(record: type, whole: bool = False) -> Schema:
             _field(record, field.name, hints[field.name], documented.get(field.name, ""))
             for field in fields(record)
             if whole or not field.name.startswith("_")
-        )
+        ),
+        record.__name__,
     )
 
 
 def _field(record: type, name: str, hint: Any, text: str) -> Field:
     match = re.fullmatch(r"(?s)(.*?)\s*(?:\[([^\[\]]*)\])?", " ".join(text.split()))
     long_name, units = (match[1].rstrip("."), match[2] or "") if match else ("", "")
+    optional = type(None) in get_args(hint)
+    if optional:
+        (hint,) = (part for part in get_args(hint) if part is not type(None))
     axes, kind = _axes_and_kind(record, name, hint)
-    return Field(name, axes, kind, long_name or name.replace("_", " "), units)
+    return Field(name, axes, kind, long_name or name.replace("_", " "), units, optional)
 
 
 def _axes_and_kind(record: type, name: str, hint: Any) -> tuple[tuple[str, ...], str]:
@@ -171,13 +175,14 @@ def _field_docstrings(record: type) -> dict[str, str]:
 def values(schema: Schema, answer: Any, measure: str) -> dict[str, np.ndarray]:
     """The answer's fields as NumPy arrays. Raises InterpError where one is not what its annotation says."""
     arrays: dict[str, np.ndarray] = {}
-    for field in schema.fields:
+    there = [field for field in schema.fields if not (field.optional and getattr(answer, field.name) is None)]
+    for field in there:
         try:
             arrays[field.name] = _array(getattr(answer, field.name), field)
         except (AttributeError, TypeError, ValueError, OverflowError) as error:
             raise InterpError(f"measure {measure}: {field.name} cannot be stored: {shown(error)}") from error
     sizes: dict[str, int] = {}
-    for field in schema.fields:
+    for field in there:
         array = arrays[field.name]
         if array.ndim != len(field.axes):
             raise InterpError(
@@ -186,12 +191,15 @@ def values(schema: Schema, answer: Any, measure: str) -> dict[str, np.ndarray]:
         for axis, size in zip(field.axes, array.shape, strict=True):
             if axis != "_" and sizes.setdefault(axis, size) != size:
                 raise InterpError(f"measure {measure}: axis {axis} is {sizes[axis]} long, but {size} in {field.name}")
-    return arrays
+    for field in schema.fields:
+        if field.name not in arrays:
+            arrays[field.name] = np.full([sizes.get(axis, 0) for axis in field.axes], field.blank)
+    return {field.name: arrays[field.name] for field in schema.fields}
 
 
-def restored(measure: str, values: dict[str, np.ndarray]) -> Any:
+def restored(measure: str, record: str, values: dict[str, np.ndarray]) -> Any:
     """What the measure returned, from the arrays of all its fields; tensors are on the CPU."""
-    returned = _returned(find("measures", measure), measure)
+    returned = next(one for one in _returned(find("measures", measure), measure) if one.__name__ == record)
     hints = typing.get_type_hints(returned)
     return returned(
         **{field.name: _value(values[field.name], hints[field.name]) for field in fields(returned) if field.init}

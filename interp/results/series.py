@@ -2,63 +2,77 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, Protocol, Self, runtime_checkable
+from typing import Any
 
+from interp.errors import DamagedError
 from interp.provenance import Reads
 
 
-@runtime_checkable
-class Moment(Protocol):
+class Moment(ABC):
     """A checkpoint: what a measure is called on."""
 
     step: int
 
     @property
-    def digest(self) -> str: ...
+    @abstractmethod
+    def digest(self) -> str:
+        """A fingerprint of its weights."""
 
     @property
+    @abstractmethod
     def finite(self) -> bool:
         """Whether every weight is a finite number."""
-        ...
 
-    def measure(self, name: str, **options: Any) -> Any: ...
+    @abstractmethod
+    def measure(self, name: str, **options: Any) -> Any:
+        """A measure's answer here. Raises NothingToSay where it has none."""
 
 
-@runtime_checkable
-class Series(Protocol):
+class Series(ABC):
     """A run: checkpoints by step, as they were when it was opened."""
 
     name: str
 
     @property
+    @abstractmethod
     def steps(self) -> list[int]:
         """Ascending. Raises InterpError where there is no checkpoint that can be read."""
-        ...
 
+    @property
+    @abstractmethod
+    def known_steps(self) -> list[int]:
+        """Every step that was there when it was opened, those that cannot be read among them."""
+
+    @abstractmethod
     def __getitem__(self, step: Any) -> Moment: ...
 
     @property
+    @abstractmethod
     def origin(self) -> Reads:
         """What every answer on it is made from, beside weights."""
-        ...
 
+    @abstractmethod
     def answer(self, question: str) -> str:
         """The present answer to a question that was noted while something was computed from it."""
-        ...
 
-    def visiting(self, steps: Sequence[int]) -> Self:
+    @abstractmethod
+    def visiting(self, steps: Sequence[int]) -> Series:
         """The run as part of an analysis that visits these steps."""
-        ...
 
-    def scoped(self, scope: str) -> Self:
+    @abstractmethod
+    def scoped(self, scope: str) -> Series:
         """The run for a measure of several, which notes its questions with `scope` before them."""
-        ...
 
+    @abstractmethod
     def has_changed(self) -> bool:
         """Whether its weights are no longer those of when it was opened."""
-        ...
 
-    def refreshed(self, steps: Sequence[int] | None = None) -> Self:
+    @abstractmethod
+    def remember_damage(self, error: DamagedError) -> None:
+        """Leave out the checkpoint that could not be read, where the error says which."""
+
+    @abstractmethod
+    def refreshed(self, steps: Sequence[int] | None = None) -> Series:
         """The run as it is now, at these steps."""
-        ...

@@ -1,348 +1,244 @@
-"""One measure's results over one run, on disk: part files while it is computed, one netCDF file at the end.
+"""One measure's rows on disk: part files while they are computed, one netCDF file at the end.
 
-Each row (a step, or the whole run) carries what it was made from, so that a later visit keeps what is
-still good and computes the rest. For the same rows the file is the same, byte for byte.
+Each row carries what it was made from, so that a later visit keeps what is still good and computes the rest.
 """
 
 from __future__ import annotations
 
 import contextlib
 import glob
+import hashlib
 import json
+import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
-from typing import Any
 
-import h5netcdf
-import h5py
-import numpy as np
-import xarray as xr
-
-from interp.catalogue.names import module_of
-from interp.checkpoints import Run
-from interp.errors import DamagedError, InterpError, NoNumbersError
-from interp.files import netcdf
+from interp.catalogue.caption import caption
+from interp.errors import DamagedError
 from interp.files.writing import writing
 from interp.provenance import Reads
-from interp.results import schema, warm_starts
-from interp.results.rows import Row, read_about_row, read_row, write_row
-from interp.results.schema import Schema
-from interp.results.warm_starts import BEFORE, Chain
-
-WHOLE_RUN = -1
-"""In the place of a step, for a measure that is called once per run."""
+from interp.recipes.asks import Ask
+from interp.results import result_file, schema
+from interp.results.result_file import Layout, ResultFile, opened
+from interp.results.rows import Key, Row, read_key, read_row, write_row
+from interp.results.warm_starts import BEFORE, LastAnswer, block_of, lineage, unbroken
 
 CALL = "call"
 """Among what a row was made from, the measure and its options."""
-READS = "_reads"
-FILLED: dict[str, Any] = {"f": np.nan, "i": -1, "b": False, "U": ""}
-ROWS_AT_ONCE = 64
+PARTS, LAST = ".parts", ".last"
+"""Folders beside the results: of rows that are not merged yet, and of the last answers that the next start from."""
 
-
-def opened(path: Path) -> xr.Dataset:
-    """A kept result, its arrays read when they are used."""
-    return xr.open_dataset(path, engine="h5netcdf", drop_variables=[READS], decode_timedelta=False)
+Answered = Callable[[Key, str], str]
+"""The present answer to a question that a row was made from."""
 
 
 @dataclass(frozen=True)
-class Work:
-    """Rows of one block that are to be computed."""
+class Good:
+    """The rows that need not be computed."""
 
-    steps: list[int]
-    goes_on: bool = False
-    """Whether the first starts from the last answer that was kept"""
+    places: dict[Key, Path]
+    """Where each lies"""
+    whole: bool
+    """Whether the result file holds these rows and no others, as they would be written now"""
 
 
-class Kept:
-    """The rows of one measure over one run, in `folder`."""
+class Stored:
+    """The rows of one measure, in `folder`, over the named axes in front."""
 
-    def __init__(self, folder: Path, label: str, measure: str, options: dict[str, Any]) -> None:
-        self.file = folder / f"{label}.nc"
-        self.parts = folder / ".parts" / label
-        self.measure = measure
-        self.options = options
-        self.schema: Schema = schema.of_measure(measure)
-        self.stepless = schema.subject(measure) != "checkpoint"
-        self.chained = schema.takes_previous(measure)
-
-    def good(self, run: Run, steps: Sequence[int]) -> dict[int, Path]:
-        """step -> the file that holds its row, of those of the rows at `steps` whose every read still has the same
-        answer, and which started from the row before."""
-        found: dict[int, Path] = {}
-        made_from: dict[int, Reads] = {}
-        answers = {CALL: self.call}
-        for path in [self.file, *sorted(self.parts.glob("*.safetensors"))]:
-            for step, reads in self._rows_in(path).items():
-                if all(_answer(run, question, answers) == reads[question] for question in reads.keys() - {BEFORE}):
-                    found[step], made_from[step] = path, reads
-        good = warm_starts.unbroken(steps, made_from) if self.chained else [step for step in steps if step in found]
-        return {step: found[step] for step in good}
-
-    def work(self, steps: Sequence[int], good: Mapping[int, Path]) -> Work | None:
-        """What is left to do of the rows at `steps`, all of one block, where those at `good` are good.
-
-        Of rows that start from one another, those after the last answer that was kept; where that did not lead to them,
-        all.
-        """
-        missing = [step for step in steps if step not in good]
-        if not missing or not self.chained:
-            return Work(missing) if missing else None
-        last = self.chain(steps[0]).leads_to()
-        if last and last[0] in good and last[0] in steps:
-            step, lineage = last
-            if lineage == warm_starts.lineage(_reads_in(good[step])[step]):
-                return Work([other for other in steps if other > step], goes_on=True)
-        return Work(list(steps))
-
-    def _rows_in(self, path: Path) -> dict[int, Reads]:
-        """Each row's reads; none where the file is not what this measure stores."""
-        rows = _reads_in(path)
-        told = all(CALL in reads and (self.stepless or f"step {step}" in reads) for step, reads in rows.items())
-        return rows if rows and told and self._fits(path, list(rows)) else {}
-
-    def _fits(self, path: Path, steps: list[int]) -> bool:
-        """Whether the file holds every array of these rows, over the axes it should have."""
-        with contextlib.suppress(Exception):  # of damaged HDF5, anything
-            if path != self.file:
-                values = read_row(path, self.schema).values
-                return not values or all(values[field.name].ndim == len(field.axes) for field in self.schema.fields)
-            with _netcdf(path) as file:
-                axes = {field.name: self._lead(field) + field.axes for field in self.schema.fields}
-                axes |= {field.name: field.axes for field in schema.of_over_run(self.measure).fields}
-                in_place = all(file.variables[name].dimensions == expected for name, expected in axes.items())
-                return in_place and (self.stepless or file.variables["step"][...].tolist() == steps)
-        return False
-
-    def _lead(self, field: schema.Field) -> tuple[str, ...]:
-        return () if self.stepless or field.name in self.schema.axes else ("step",)
-
-    def is_made_of(self, steps: Sequence[int], places: dict[int, Path]) -> bool:
-        """Whether the file holds these rows and no others, the good ones, and no parts wait to be merged."""
-        in_file = _reads_in(self.file).keys() == set(steps)
-        return in_file and not self.parts.exists() and all(places[step] == self.file for step in steps)
+    def __init__(self, folder: Path, ask: Ask, axes: tuple[str, ...]) -> None:
+        self.ask, self.axes = ask, axes
+        self.file = folder / f"{ask.label}.nc"
+        self.parts = folder / PARTS / ask.label
+        self._last = folder / LAST / f"{ask.label}.safetensors"
+        self.schemas = schema.schemas_of(ask.measure)
+        self.goes_on = schema.takes_previous(ask.measure)
 
     @property
     def call(self) -> str:
         """The measure and its options."""
-        return json.dumps([self.measure, self.options], sort_keys=True, default=str)
+        return json.dumps([self.ask.measure, self.ask.options], sort_keys=True, default=str)
 
-    def write_part(self, step: int, row: Row) -> None:
+    def good(self, keys: Sequence[Key], answer: Answered, attributes: Mapping[str, str]) -> Good:
+        """The rows at `keys` that are valid: nothing they were computed from has changed, and no bit of them.
+
+        A row that started from the row before it needs that one to be valid too.
+        """
+        found: dict[Key, Path] = {}
+        made_from: dict[Key, Reads] = {}
+        in_file, as_now = self._rows_in_file(attributes)
+        for path, rows in [(self.file, in_file), *self._rows_in_parts()]:
+            for key, reads in rows.items():
+                if reads.get(CALL) == self.call and all(
+                    _same(answer, key, question, digest) for question, digest in reads.items()
+                ):
+                    found[key], made_from[key] = path, reads
+        good = unbroken(keys, made_from) if self.goes_on else [key for key in keys if key in found]
+        places = {key: found[key] for key in good}
+        whole = (
+            as_now
+            and not self.parts.exists()
+            and list(in_file) == list(keys)
+            and all(places.get(key) == self.file for key in keys)
+        )
+        return Good(places, whole)
+
+    def missing(self, keys: Sequence[Key], good: Good) -> list[Key]:
+        """What is left to compute of the rows at `keys`, all of one block, in order.
+
+        Of rows that start from one another those after the last answer that was kept; all, where that did not lead to
+        the rows that are there.
+        """
+        missing = [key for key in keys if key not in good.places]
+        if not missing or not self.goes_on:
+            return missing
+        last = self.last_answer(block_of(keys[0])).leads_to()
+        if last and last[0] in good.places and last[0] in keys:
+            key, came_of = last
+            if came_of == lineage(self._reads_at(good.places[key], key)):
+                return list(keys[keys.index(key) + 1 :])
+        return list(keys)
+
+    def write_part(self, key: Key, row: Row) -> None:
         """Store a finished row in a file of its own."""
-        name = "run" if step == WHOLE_RUN else f"{step:09d}"
-        write_row(self.parts / f"{name}.safetensors", self.schema, row, step)
+        name = "-".join(f"{one:09d}" if isinstance(one, int) else one for one in key) or "run"
+        write_row(self.parts / f"{name}.safetensors", row, key)
 
-    def chain(self, step: int) -> Chain:
-        """Of the rows in the block of this step."""
-        return Chain(self.parts / f"{warm_starts.block(step)}.chain", self.measure)
+    def last_answer(self, block: int, computing: bool = False) -> LastAnswer:
+        """The last answer of a block; that of an earlier visit where there is no other, unless one is `computing`."""
+        own = self.parts / f"{block}.chain"
+        return LastAnswer(own if computing or own.exists() else self._last, self.ask.measure)
 
-    def merge(self, run: Run, steps: Sequence[int], places: dict[int, Path], attributes: dict[str, str]) -> list[int]:
-        """Write the file from the rows at `steps`, and remove the parts; of these, the steps without finite weights."""
-        for left in self.file.parent.glob(f".{glob.escape(self.file.name)}.*"):  # by a process killed while it wrote
+    def merge(self, keys: Sequence[Key], good: Good, attributes: Mapping[str, str]) -> dict[Key, str]:
+        """Write the result file from the rows at `keys`, and remove the parts. Why rows are blank, by key."""
+        for left in self.file.parent.glob(f".{glob.escape(self.file.name)}.*"):  # of a process killed while it wrote
             left.unlink(missing_ok=True)
-        rows = _Rows(self.schema, places)
-        blank: list[int] = []
-        pattern = rows.pattern(steps)
-        if pattern is None:
-            raise NoNumbersError(f"{run.name}: the weights are not finite numbers at any of the steps asked for")
-        with writing(self.file) as temporary:
-            with netcdf.editing(temporary, "w") as file:
-                self._define(file, steps, pattern, attributes)
-                for chunk_start, chunk in _chunks(steps):
-                    found = {step: rows[step] for step in chunk}
-                    self._fill(file, chunk_start, list(found.values()), pattern)
-                    blank += [step for step, row in found.items() if row.values is None]
-                rows.close()
-                reads = {step: rows.reads[step] for step in steps}
-                _write_reads(file, reads)
-            self._add_over_run(temporary)
+        with contextlib.closing(_Rows(self.schemas, good.places)) as rows:
+            pattern = next((row for row in (rows[key] for key in keys) if row.values is not None), None)
+            own = self.schemas[pattern.record] if pattern else next(iter(self.schemas.values()))
+            layout = Layout(self.axes, keys, own, pattern)
+            with writing(self.file) as temporary:
+                result_file.write(temporary, layout, ((key, rows[key]) for key in keys), attributes)
+                if pattern:
+                    self._join(temporary, [key for key in keys if key not in rows.reasons], layout)
+            reasons = {key: rows.reasons[key] for key in keys if key in rows.reasons}
+        self._keep_last(block_of(keys[-1]), keys[-1], good)
         shutil.rmtree(self.parts, ignore_errors=True)
         with contextlib.suppress(OSError):
             self.parts.parent.rmdir()  # where this was the last measure with parts
-        return blank
+        return reasons
 
-    def _define(
-        self,
-        file: h5netcdf.File,
-        steps: Sequence[int],
-        pattern: dict[str, np.ndarray],
-        attributes: dict[str, str],
-    ) -> None:
-        sizes = {
-            axis: size
-            for field in self.schema.fields
-            for axis, size in zip(field.axes, pattern[field.name].shape, strict=True)
-        }
-        file.dimensions = ({} if self.stepless else {"step": len(steps)}) | sizes
-        for name, text in attributes.items():
-            file.attrs[name] = text
-        if not self.stepless:
-            file.create_variable("step", ("step",), np.int64, data=np.asarray(steps, np.int64))
-            file["step"].attrs["long_name"] = "training step"
-        for field in self.schema.labels:
-            _create(file, field, field.axes, pattern[field.name])
-        for field in self.schema.variables:
-            _create(file, field, self._lead(field) + field.axes, None, pattern[field.name].dtype)
+    def reasons(self) -> dict[Key, str]:
+        """Why rows of the result file are blank, by key."""
+        with contextlib.closing(ResultFile(self.file, self.schemas)) as file:
+            return {key: reason for key, (_, reason) in file.about.items() if reason is not None}
 
-    def _fill(self, file: h5netcdf.File, start: int, rows: list[Row], pattern: dict[str, np.ndarray]) -> None:
-        for field in self.schema.labels:
-            for row in rows:
-                if row.values is not None and not np.array_equal(row.values[field.name], pattern[field.name]):
-                    raise InterpError(f"measure {self.measure}: the labels {field.name!r} differ between steps")
-        for field in self.schema.variables:
-            like = pattern[field.name]
-            for row in rows:
-                if row.values is not None and not _alike(row.values[field.name], like):
-                    one, other = (f"{array.dtype} {list(array.shape)}" for array in (like, row.values[field.name]))
-                    raise InterpError(
-                        f"measure {self.measure}: {field.name} is {one} at one step and {other} at another; "
-                        "it should be the same at all"
-                    )
-            blank = np.full(like.shape, FILLED[field.kind], like.dtype)
-            stacked = np.stack([blank if row.values is None else row.values[field.name] for row in rows])
-            stacked = _storable(stacked, field.kind)
-            variable = file.variables[field.name]
-            if self.stepless:
-                variable[...] = stacked[0]
-            else:
-                variable[start : start + len(rows)] = stacked
-
-    def _add_over_run(self, path: Path) -> None:
-        """Join the fields of the measure's `over_run`, which sees the finished result."""
-        extra = schema.of_over_run(self.measure)
-        if not extra.fields:
+    def _join(self, path: Path, answered: Sequence[Key], layout: Layout) -> None:
+        """Add the fields of the measure's `over_run` or `over_runs`, which sees the rows that have answers."""
+        function = schema.joined(self.ask.measure)
+        if function is None:
             return
         with opened(path) as result:
-            record = module_of("measures", self.measure).over_run(result)
-            values = schema.values(extra, record, self.measure)
-        with netcdf.editing(path, "r+") as file:
-            for field in extra.fields:
-                for axis, size in zip(field.axes, values[field.name].shape, strict=True):
-                    if axis not in file.dimensions:
-                        file.dimensions[axis] = size
-                _create(file, field, field.axes, values[field.name])
+            if len(self.axes) == 1:
+                places = [layout.place(key)[0] for key in answered]
+                result = result.isel({self.axes[0]: places})
+            own = schema.schema_of_joined(self.ask.measure)
+            values = schema.values(own, function(result), self.ask.measure)
+        result_file.add(path, own, values)
+
+    def _keep_last(self, block: int, key: Key, good: Good) -> None:
+        """The last answer of the last block stays, so that a run that grows goes on from it."""
+        if not self.goes_on:
+            return
+        own = self.parts / f"{block}.chain"
+        if own.exists():
+            self._last.parent.mkdir(exist_ok=True)
+            os.replace(own, self._last)
+        if LastAnswer(self._last, self.ask.measure).leads_to() != (key, lineage(self._reads_at(good.places[key], key))):
+            self._last.unlink(missing_ok=True)
+
+    def _rows_in_file(self, attributes: Mapping[str, str]) -> tuple[dict[Key, Reads], bool]:
+        """Each readable row's reads in the result file, and whether the file is as it would be written now."""
+        if not self.file.exists():
+            return {}, False
+        try:
+            with contextlib.closing(ResultFile(self.file, self.schemas)) as file:
+                damaged = file.damaged()
+                rows = {key: reads for key, (reads, _) in file.about.items() if key not in (damaged or ())}
+                as_now = damaged == set() and attributes.items() <= file.attributes.items()
+        except Exception as error:  # a damaged file, or another's, can raise anything
+            warnings.warn(f"{self.file} is damaged ({error}); what it held is computed again", stacklevel=2)
+            return {}, False
+        if damaged is None or damaged:
+            lost = f"{len(damaged)} of its {len(damaged) + len(rows)} rows are" if damaged else "it is"
+            warnings.warn(f"{self.file} is damaged; {lost} computed again", stacklevel=2)
+        return rows, as_now
+
+    def _rows_in_parts(self) -> Iterator[tuple[Path, dict[Key, Reads]]]:
+        for path in sorted(self.parts.glob("*.safetensors")):
+            with contextlib.suppress(Exception):  # a damaged file can raise anything: its row is computed again
+                read_row(path, self.schemas)
+                key, reads = read_key(path)
+                yield path, {key: reads}
+
+    def _reads_at(self, path: Path, key: Key) -> Reads:
+        if path.suffix == ".nc":
+            with contextlib.closing(ResultFile(path, self.schemas)) as file:
+                return file.about[key][0]
+        return read_key(path)[1]
 
 
-def _create(
-    file: h5netcdf.File,
-    field: schema.Field,
-    axes: tuple[str, ...],
-    data: np.ndarray | None,
-    dtype: Any = None,
-) -> None:
-    dtype = np.asarray(data).dtype if data is not None else dtype
-    stored = {"U": h5py.string_dtype(), "b": np.int8}.get(field.kind, dtype)
-    variable = file.create_variable(field.name, axes, stored)
-    if data is not None:
-        variable[...] = _storable(np.asarray(data), field.kind)
-    if field.kind == "b":
-        variable.attrs["dtype"] = "bool"
-    variable.attrs["long_name"] = field.long_name
-    if field.units:
-        variable.attrs["units"] = field.units
+def attributes_of(ask: Ask, of: str) -> dict[str, str]:
+    """What a result file says of itself; `of` names the run, or the runs."""
+    told = caption("measures", ask.measure)
+    fields = [
+        [field.name, field.long_name, field.units]
+        for one in (*schema.schemas_of(ask.measure).values(), schema.schema_of_joined(ask.measure))
+        for field in one.fields
+    ]
+    return {
+        "measure": ask.measure,
+        "options": json.dumps(ask.options, sort_keys=True, default=str),
+        "run": of,
+        "claim": told.claim,
+        "caption": told.prose,
+        "formula": "\n".join(told.formulas),
+        "paper": told.paper,
+        "words": hashlib.blake2b(json.dumps(fields).encode(), digest_size=16).hexdigest(),
+    }
 
 
-def _answer(run: Run, question: str, answers: dict[str, str]) -> str:
-    """The run's, asked once."""
-    if question not in answers:
-        answers[question] = run.answer(question)
-    return answers[question]
-
-
-def _alike(array: np.ndarray, like: np.ndarray) -> bool:
-    """Of one shape and, but for texts, of one type."""
-    return array.shape == like.shape and (array.dtype == like.dtype or array.dtype.kind == "U")
-
-
-def _storable(array: np.ndarray, kind: str) -> np.ndarray:
-    return array.astype({"b": np.int8, "U": object}.get(kind, array.dtype), copy=False)
-
-
-@contextlib.contextmanager
-def _netcdf(path: Path) -> Iterator[h5netcdf.File]:
-    """Opened by h5py, which refuses what is not HDF5 without a trace."""
-    with h5py.File(path, "r") as opened_by_h5py, h5netcdf.File(opened_by_h5py, "r") as file:
-        yield file
-
-
-def _chunks(steps: Sequence[int]) -> Iterator[tuple[int, list[int]]]:
-    iterator = iter(steps)
-    start = 0
-    while chunk := list(islice(iterator, ROWS_AT_ONCE)):
-        yield start, chunk
-        start += len(chunk)
+def _same(answer: Answered, key: Key, question: str, digest: str) -> bool:
+    return question in (CALL, BEFORE) or answer(key, question) == digest
 
 
 class _Rows:
     """Rows read back from part files and from the file of an earlier visit, a few at a time."""
 
-    def __init__(self, schema: Schema, places: dict[int, Path]) -> None:
-        self.schema = schema
-        self.places = places
-        self.reads: dict[int, Reads] = {}
-        self._file: Any = None
+    def __init__(self, schemas: Mapping[str, schema.Schema], places: Mapping[Key, Path]) -> None:
+        self._schemas, self._places = schemas, places
+        self._file: ResultFile | None = None
+        self.reasons: dict[Key, str] = {}
+        """Of the rows read so far, those without an answer."""
 
-    def pattern(self, steps: Sequence[int]) -> dict[str, np.ndarray] | None:
-        """The first whole row: every other has its shapes, types and labels."""
-        return next((row.values for row in (self[step] for step in steps) if row.values is not None), None)
-
-    def __getitem__(self, step: int) -> Row:
-        path = self.places[step]
+    def __getitem__(self, key: Key) -> Row:
+        path = self._places[key]
         try:
-            row = self._from_file(path, step) if path.suffix == ".nc" else read_row(path, self.schema)
-        except Exception as error:  # of damaged HDF5, anything, MemoryError too where it lies about a size
+            row = self._from_file(path, key) if path.suffix == ".nc" else read_row(path, self._schemas)
+        except Exception as error:  # damaged HDF5 can raise anything, MemoryError too where it lies about a size
             path.unlink(missing_ok=True)
             raise DamagedError(f"{path} could not be read ({error}); start again to compute it anew") from error
-        self.reads[step] = row.reads
+        if row.values is None:
+            self.reasons[key] = row.reason
         return row
 
-    def _from_file(self, path: Path, step: int) -> Row:
+    def _from_file(self, path: Path, key: Key) -> Row:
         if self._file is None:
-            file = h5netcdf.File(path, "r", decode_vlen_strings=True)
-            stepless = "step" not in file.variables
-            index = {WHOLE_RUN: ...} if stepless else {int(s): i for i, s in enumerate(file["step"][...])}
-            self._file = file, index, _reads_in(path)
-        file, index, reads = self._file
-        values = {
-            field.name: np.asarray(
-                file[field.name][...] if field.name in self.schema.axes else file[field.name][index[step]]
-            )
-            for field in self.schema.fields
-        }
-        typed = {
-            field.name: values[field.name].astype(
-                {"b": np.bool_, "U": np.str_}.get(field.kind, values[field.name].dtype)
-            )
-            for field in self.schema.fields
-        }
-        return Row(typed, reads[step])
+            self._file = ResultFile(path, self._schemas)
+        return self._file.row(key)
 
     def close(self) -> None:
         if self._file is not None:
-            self._file[0].close()
-
-
-def _reads_in(path: Path) -> dict[int, Reads]:
-    """Each row's reads; none where the file is not there, damaged, or not of ours: its rows are computed again."""
-    try:
-        if path.suffix == ".safetensors":
-            step, reads = read_about_row(path)
-            return {int(step): reads}
-        with _netcdf(path) as file:
-            content = json.loads(bytes(file[READS][...]))
-        notes = content["notes"]
-        return {int(step): dict(notes[number] for number in numbers) for step, numbers in content["rows"].items()}
-    except Exception:  # of damaged HDF5, anything
-        return {}
-
-
-def _write_reads(file: h5netcdf.File, reads: dict[int, Reads]) -> None:
-    numbers: dict[tuple[str, str], int] = {}
-    rows = {
-        step: [numbers.setdefault(note, len(numbers)) for note in sorted(row.items())] for step, row in reads.items()
-    }
-    text = json.dumps({"notes": list(numbers), "rows": rows}).encode()
-    file.dimensions["_reads_byte"] = len(text)
-    file.create_variable(READS, ("_reads_byte",), np.uint8, data=np.frombuffer(text, np.uint8))
+            self._file.close()

@@ -1,4 +1,11 @@
-"""Answers of which each starts from the one before: what they came of, and the last of them, for the next to start."""
+"""Measures whose answer starts from the one at the checkpoint before: which rows count, and the last whole answer.
+
+Steps are cut into blocks by their number, so that added checkpoints touch only their own block: the first answer of
+each block starts from nothing. A row notes the lineage of the row before it, and counts only while that is the row
+that is there. The last answer of a block lies whole in a file, private fields too, and the next starts from what that
+file holds, so that it makes no difference whether the process lived or was killed between them. The file of the last
+block stays when the result is merged: a run that grows goes on from it.
+"""
 
 from __future__ import annotations
 
@@ -14,17 +21,16 @@ from typing import Any
 from interp.errors import DamagedError
 from interp.provenance import Reads
 from interp.results import schema
-from interp.results.rows import Row, read_about_row, read_row, write_row
+from interp.results.rows import Key, Row, read_key, read_row, write_row
 
 STEPS_PER_BLOCK = 1000
-"""Blocks are cut by step number, so that added checkpoints touch only their own: the first answer of each starts from
-nothing."""
 BEFORE = "before"
-"""Among what an answer was made from, the lineage of the answer before."""
+"""Among what a row was made from, the lineage of the row before."""
 
 
-def block(step: int) -> int:
-    return step // STEPS_PER_BLOCK
+def block_of(key: Key) -> int:
+    """The number of the block of steps that a row belongs to; a row that is of no step is a block by itself."""
+    return key[-1] // STEPS_PER_BLOCK if key and isinstance(key[-1], int) else -1
 
 
 def lineage(reads: Reads) -> str:
@@ -32,57 +38,55 @@ def lineage(reads: Reads) -> str:
     return hashlib.blake2b(json.dumps(sorted(reads.items())).encode(), digest_size=16).hexdigest()
 
 
-def unbroken(steps: Sequence[int], reads: Mapping[int, Reads]) -> list[int]:
-    """Of the steps, ascending, those whose answer started from the answer at the step before, as that is now."""
-    found: list[int] = []
-    for _, of_block in itertools.groupby(steps, block):
+def unbroken(keys: Sequence[Key], reads: Mapping[Key, Reads]) -> list[Key]:
+    """Those of the keys, in order, whose answer started from the answer of the key before, as that is now."""
+    found: list[Key] = []
+    for _, of_block in itertools.groupby(keys, block_of):
         before = ""
-        for step in of_block:
-            if step not in reads or reads[step].get(BEFORE) != before:
+        for key in of_block:
+            if key not in reads or reads[key].get(BEFORE) != before:
                 break
-            found.append(step)
-            before = lineage(reads[step])
+            found.append(key)
+            before = lineage(reads[key])
     return found
 
 
 @dataclass(frozen=True)
-class Link:
+class Start:
     """What the next answer starts from; the first of a block from nothing."""
 
     lineage: str = ""
     answer: Any = None
 
 
-class Chain:
-    """The last answer in a block, whole, with the fields that begin with "_", in a file while the next are computed."""
+class LastAnswer:
+    """The last answer of a block, whole, in a file while the next are computed."""
 
     def __init__(self, file: Path, measure: str) -> None:
         self._file = file
-        self._schema = schema.of_measure(measure, whole=True)
         self._measure = measure
 
-    def keep(self, step: int, reads: Reads, answer: Any) -> Link:
-        """The answer at a step, None where the weights were not finite, as the next one finds it.
+    def keep(self, key: Key, reads: Reads, answer: Any) -> Start:
+        """Store the answer, None where there was none, and give it as the next one finds it: out of the file."""
+        record = "" if answer is None else type(answer).__name__
+        whole = schema.schemas_of(self._measure, whole=True)
+        values = None if answer is None else schema.values(whole[record], answer, self._measure)
+        write_row(self._file, Row(values, reads, record), key)
+        return self.start()
 
-        It comes out of the file, so that the next starts from the same whether the process lives or not.
-        """
-        values = None if answer is None else schema.values(self._schema, answer, self._measure)
-        write_row(self._file, self._schema, Row(values, reads), step)
-        return self.link()
-
-    def link(self) -> Link:
-        """Raises DamagedError where there is none that can be read, and removes it."""
+    def start(self) -> Start:
+        """What the next answer starts from. Raises DamagedError where the file cannot be read, and removes it."""
         try:
-            row = read_row(self._file, self._schema)
-            answer = None if row.values is None else schema.restored(self._measure, row.values)
-            return Link(lineage(row.reads), answer)
-        except Exception as error:  # of a file of others, anything
+            row = read_row(self._file, schema.schemas_of(self._measure, whole=True))
+            answer = None if row.values is None else schema.restored(self._measure, row.record, row.values)
+            return Start(lineage(row.reads), answer)
+        except Exception as error:  # a damaged file can raise anything
             self._file.unlink(missing_ok=True)
             raise DamagedError(f"{self._file} could not be read ({error}); start again to go on") from error
 
-    def leads_to(self) -> tuple[int, str] | None:
-        """Step and lineage of the last answer; None where there is none that can be read."""
-        with contextlib.suppress(Exception):  # of a file of others, anything
-            step, reads = read_about_row(self._file)
-            return int(step), lineage(reads)
+    def leads_to(self) -> tuple[Key, str] | None:
+        """Place and lineage of the last answer; None where there is none that can be read."""
+        with contextlib.suppress(Exception):  # a damaged file can raise anything
+            key, reads = read_key(self._file)
+            return key, lineage(reads)
         return None

@@ -95,7 +95,7 @@ def test_weights_that_are_not_the_recipe_s_are_refused_by_name(make_run, wrong):
 
 def test_a_split_of_another_task_is_refused(run):
     write_arrays(run.path / "weights" / "split.safetensors", {"train": np.array([True, False])})
-    with pytest.raises(InterpError, match=r"split\.safetensors is not a split of the \d+ pairs"):
+    with pytest.raises(InterpError, match=r"split\.safetensors is not a split of the \d+ examples"):
         open_run(run.path)
 
 
@@ -152,27 +152,28 @@ def test_checkpoints_come_in_the_order_of_their_steps(run):
 
 def test_a_run_that_is_still_training_grows(run):
     CheckpointBlocks(run.path / "weights").save(300, {k: v.numpy() for k, v in ARCHITECTURE.initial(3).items()})
-    assert run.steps == [*STEPS, 300]
-    assert run.final.step == 300
+    assert run.steps == list(STEPS)
+    assert run.refreshed().steps == [*STEPS, 300]
+    assert run.refreshed().final.step == 300
 
 
-def test_a_snapshot_keeps_the_checkpoints_it_was_taken_of_in_every_process(run):
-    now = run.snapshot()
+def test_a_run_is_what_was_there_when_it_was_opened_in_every_process(run):
     CheckpointBlocks(run.path / "weights").save(300, {k: v.numpy() for k, v in ARCHITECTURE.initial(3).items()})
-    for kept in (now, now.renewed(), pickle.loads(pickle.dumps(now))):
+    for kept in (run, run.refreshed(run.steps), pickle.loads(pickle.dumps(run))):
         assert kept.steps == list(STEPS)
         assert (kept.final.step, kept.answer("final")) == (200, run.digest(200))
         assert "the nearest are 200" in refusal(lambda kept=kept: kept[300])
-    assert run.steps == [*STEPS, 300]
 
 
-def test_weights_replaced_under_a_snapshot_are_refused_and_told_by_its_renewal(run):
-    now = run.snapshot()
-    before = now.digest(100)
+def test_weights_replaced_since_it_was_opened_are_refused_and_told_by_the_run_as_it_is_now(run):
+    before = run.digest(100)
+    assert not run.has_changed()
     path = run.path / "weights" / "step-000000100.safetensors"
     write_arrays(path, {k: v.numpy()[None] for k, v in ARCHITECTURE.initial(9).items()}, [100])
-    assert "step 100 were replaced" in refusal(lambda: now[100].weights)
-    assert now.digest(100) == before != now.renewed().digest(100) == run.digest(100)
+    assert run.has_changed()
+    assert "step 100 were replaced" in refusal(lambda: run[100].weights)
+    now = run.refreshed()
+    assert run.digest(100) == before != now.digest(100)
     assert {
         question for question in ("step 0", "step 100", "final") if now.answer(question) != run.answer(question)
     } == {"step 100"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import os
 import random
@@ -50,6 +51,11 @@ def write_run(folder: Path, steps: range, d_model: int = 8, d_mlp: int = 16) -> 
     for step in steps:
         store.save(step, drifting_weights(run, step))
     return folder
+
+
+def with_weights(run: Run, **changes: object) -> Run:
+    """The run with its weights read another way."""
+    return dataclasses.replace(run, weights=dataclasses.replace(run.weights, **changes), _readable=None)
 
 
 def hashes(folder: Path) -> dict[str, str]:
@@ -129,8 +135,8 @@ def test_all_mistakes_in_measures_are_told_at_once(run_folder: Path):
 def test_each_checkpoint_is_visited_once_and_its_forward_pass_shared(run_folder: Path, monkeypatch: pytest.MonkeyPatch):
     run = interp.open_run(run_folder)
     loads, passes = [], []
-    load, forward = run._load, type(run.architecture).activations
-    monkeypatch.setattr(run, "_load", lambda step: loads.append(step) or load(step))
+    load, forward = run.weights.load, type(run.architecture).activations
+    run = with_weights(run, load=lambda step: loads.append(step) or load(step))
     monkeypatch.setattr(type(run.architecture), "activations", lambda *given: passes.append(1) or forward(*given))
     interp.over_steps(["loss", "key_freqs", "weight_norm"], run)
     assert len(passes) == len(run.steps)
@@ -166,11 +172,11 @@ def test_one_job_two_jobs_and_killed_and_resumed_give_equal_files(run_folder: Pa
 
 
 def test_finished_rows_are_not_computed_again(run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    from interp.results import over_steps
+    from interp.results import visit
 
     run = interp.open_run(run_folder)
     computed: list[int] = []
-    row = over_steps._row
+    row = visit.compute_row
 
     def counted(run: Run, subject, *rest):
         computed.append(subject.step)
@@ -178,7 +184,7 @@ def test_finished_rows_are_not_computed_again(run_folder: Path, tmp_path: Path, 
             raise KeyboardInterrupt
         return row(run, subject, *rest)
 
-    monkeypatch.setattr(over_steps, "_row", counted)
+    monkeypatch.setattr(visit, "compute_row", counted)
     with pytest.raises(KeyboardInterrupt):
         interp.over_steps(["weight_norm"], run, keep=tmp_path / "kept")
     tree = interp.over_steps(["weight_norm"], run, keep=tmp_path / "kept")
@@ -191,15 +197,15 @@ def test_finished_rows_are_not_computed_again(run_folder: Path, tmp_path: Path, 
 
 def test_an_added_checkpoint_is_computed_alone(run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     from interp.files.checkpoint_blocks import CheckpointBlocks
-    from interp.results import over_steps
+    from interp.results import visit
 
     run = interp.open_run(run_folder)
     interp.over_steps(["weight_norm"], run, keep=tmp_path / "kept")
     CheckpointBlocks(run_folder / "weights").save(3600, drifting_weights(run, 3600))
     computed: list[int] = []
-    row = over_steps._row
+    row = visit.compute_row
     monkeypatch.setattr(
-        over_steps, "_row", lambda run, subject, *rest: computed.append(subject.step) or row(run, subject, *rest)
+        visit, "compute_row", lambda run, subject, *rest: computed.append(subject.step) or row(run, subject, *rest)
     )
     tree = interp.over_steps(["weight_norm"], interp.open_run(run_folder), keep=tmp_path / "kept")
     assert computed == [3600]
@@ -399,12 +405,12 @@ def test_a_path_is_not_a_run_yet():
 
 def rows_computed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The steps whose rows are computed from here on, as they come."""
-    from interp.results import over_steps
+    from interp.results import visit
 
     computed: list[int] = []
-    row = over_steps._row
+    row = visit.compute_row
     monkeypatch.setattr(
-        over_steps, "_row", lambda run, subject, *rest: computed.append(subject.step) or row(run, subject, *rest)
+        visit, "compute_row", lambda run, subject, *rest: computed.append(subject.step) or row(run, subject, *rest)
     )
     return computed
 
@@ -453,7 +459,7 @@ def test_a_checkpoint_that_cannot_be_read_is_left_out_with_one_warning(
         run[300]
     path.rmdir() if path.is_dir() else None
     path.write_bytes(content)
-    interp.over_steps(measures, run, keep=keep).close()
+    interp.over_steps(measures, run.refreshed(), keep=keep).close()
     assert computed == [300, 300]
     assert hashes(keep) == written
 
@@ -518,14 +524,14 @@ def test_weights_of_another_shape_at_one_step_are_that_step_s_damage(run_folder:
 
 def test_what_only_loading_tells_is_left_out_too(run_folder: Path):
     run = interp.open_run(run_folder)
-    load = run._load
+    load = run.weights.load
 
     def foreign(step: int) -> dict[str, np.ndarray]:
         if step in (150, 300):
             raise InterpError("their.pt is cut short")
         return load(step)
 
-    run._load, run._shapes, run._state = foreign, None, None  # as of an importer
+    run = with_weights(run, load=foreign, shapes=None)  # as of an importer
     with pytest.warns(UserWarning, match=r"steps 150 and 300 left out: their\.pt is cut short"):
         result = interp.over_steps("weight_norm", run)
     assert result.step.values.tolist() == [0, *range(450, 3600, 150)]
@@ -533,7 +539,7 @@ def test_what_only_loading_tells_is_left_out_too(run_folder: Path):
 
 def test_the_report_says_what_was_left_out(run_folder: Path, tmp_path: Path):
     from interp.report import write
-    from interp.results.over_steps import asks
+    from interp.recipes.asks import asks
 
     cut_short(run_folder / "weights" / "step-000000300.safetensors")
     run = interp.open_run(run_folder)
@@ -553,7 +559,7 @@ def test_a_replaced_checkpoint_is_computed_again_alone(
     assert float(run.measure("weight_norm").total.sel(step=300)) == float(before.sel(step=300))
     replace(run_folder, 300)
     computed = rows_computed(monkeypatch)
-    run = run if same_session else interp.open_run(run_folder)
+    run = run.refreshed() if same_session else interp.open_run(run_folder)
     after = interp.over_steps(["weight_norm"], run, keep=tmp_path / "kept").weight_norm.total
     assert computed == [300]
     assert (before != after).sum() == 1
@@ -574,9 +580,9 @@ def replace(folder: Path, step: int) -> None:
 def test_a_checkpoint_replaced_meanwhile_is_computed_again(
     run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    from interp.results import over_steps
+    from interp.results import visit
 
-    row = over_steps._row
+    row = visit.compute_row
 
     def replacing(run: Run, subject, *rest):
         if subject.step == 1500 and not seen:
@@ -585,7 +591,7 @@ def test_a_checkpoint_replaced_meanwhile_is_computed_again(
         return row(run, subject, *rest)
 
     seen: list[int] = []
-    monkeypatch.setattr(over_steps, "_row", replacing)
+    monkeypatch.setattr(visit, "compute_row", replacing)
     meanwhile = interp.over_steps(["weight_norm"], interp.open_run(run_folder), keep=tmp_path / "kept")
     monkeypatch.undo()
     afterwards = interp.over_steps(["weight_norm"], interp.open_run(run_folder), keep=tmp_path / "anew")
@@ -593,16 +599,16 @@ def test_a_checkpoint_replaced_meanwhile_is_computed_again(
 
 
 def test_a_checkpoint_lost_meanwhile_is_left_out(run_folder: Path, monkeypatch: pytest.MonkeyPatch):
-    from interp.results import over_steps
+    from interp.results import visit
 
-    row = over_steps._row
+    row = visit.compute_row
     path = run_folder / "weights" / "step-000001650.safetensors"
 
     def losing(run: Run, subject, *rest):
         path.unlink(missing_ok=True)
         return row(run, subject, *rest)
 
-    monkeypatch.setattr(over_steps, "_row", losing)
+    monkeypatch.setattr(visit, "compute_row", losing)
     with pytest.warns(UserWarning, match="step 1,650 left out"):
         result = interp.over_steps("weight_norm", interp.open_run(run_folder))
     assert 1650 not in result.step
@@ -616,7 +622,8 @@ def test_a_report_survives_weights_that_are_not_finite(run_folder: Path, tmp_pat
     from interp.catalogue.names import known_names
     from interp.report import from_results, write
     from interp.results import schema
-    from interp.results.over_steps import asks, blank_steps
+    from interp.recipes.asks import asks
+    from interp.results.account import blank_steps
 
     for step in bad:
         spoil(run_folder, step, value)
@@ -642,7 +649,7 @@ def test_a_run_whose_weights_are_nowhere_finite_is_one_clear_line(run_folder: Pa
 
 def test_of_several_runs_those_without_finite_weights_are_left_out(tmp_path: Path):
     from interp.report import write
-    from interp.results.over_steps import asks
+    from interp.recipes.asks import asks
 
     folders = [write_run(tmp_path / name, range(1)) for name in ("one", "blank", "other")]
     spoil(tmp_path / "blank", 0, np.nan)
@@ -726,8 +733,8 @@ def mangled_results(path: Path, other: Path, moments: random.Random) -> None:
                 text = moments.choice(
                     ["[]", "{}", '{"notes": [], "rows": {"0": [3]}}', "null", '{"notes": 3, "rows": 4}']
                 )
-                del file["_reads"]
-                file["_reads"] = np.frombuffer(text.encode(), np.uint8)
+                del file["_rows"]
+                file["_rows"] = np.frombuffer(text.encode(), np.uint8)
     else:
         from interp.files.arrays import read_arrays, write_arrays
 
@@ -750,7 +757,7 @@ def test_results_that_cannot_be_read_are_computed_again(tmp_path: Path, monkeypa
     written, whole = hashes(keep), {path: path.read_bytes() for path in keep.glob("*.nc")}
     parts: dict[Path, bytes] = {}
     with monkeypatch.context() as patched:
-        patched.setattr("interp.results.stored.Kept.merge", interrupt)
+        patched.setattr("interp.results.stored.Stored.merge", interrupt)
         for path in whole:
             path.unlink()
         with pytest.raises(KeyboardInterrupt):

@@ -17,8 +17,8 @@ from interp.errors import InterpError
 from interp.files.arrays import read_arrays, write_arrays
 from interp.files.checkpoint_blocks import CheckpointBlocks
 from interp.models.transformer import transformer
-from interp.results import over_steps
-from interp.results.warm_starts import Chain
+from interp.results import visit
+from interp.results.warm_starts import LastAnswer
 from interp.tasks.modular_arithmetic import modular_arithmetic
 
 STEPS = [0, 100, 200, 300, 1000, 1100, 1200]
@@ -115,7 +115,7 @@ def interrupted(
 def count_rows(patch: pytest.MonkeyPatch, most: int = 1000) -> list[int]:
     """The steps whose rows are computed from here on, as they come."""
     computed: list[int] = []
-    row = over_steps._row
+    row = visit.compute_row
 
     def counted(run, subject, *rest):
         if len(computed) == most:
@@ -123,7 +123,7 @@ def count_rows(patch: pytest.MonkeyPatch, most: int = 1000) -> list[int]:
         computed.append(subject.step)
         return row(run, subject, *rest)
 
-    patch.setattr(over_steps, "_row", counted)
+    patch.setattr(visit, "compute_row", counted)
     return computed
 
 
@@ -174,7 +174,7 @@ def test_killed_between_an_answer_and_the_last_answer_whole(settling, folder, tm
     if finished:
         over(folder, tmp_path / "kept", settling)
         remove(folder, 0, replaced=True)
-    kept, keep = [], Chain.keep
+    kept, keep = [], LastAnswer.keep
     with monkeypatch.context() as patch, contextlib.suppress(KeyboardInterrupt):
 
         def killed(*given):
@@ -183,7 +183,7 @@ def test_killed_between_an_answer_and_the_last_answer_whole(settling, folder, tm
                 raise KeyboardInterrupt
             return keep(*given)
 
-        patch.setattr(Chain, "keep", killed)
+        patch.setattr(LastAnswer, "keep", killed)
         over(folder, tmp_path / "kept", settling)
     computed = count_rows(monkeypatch)
     found = over(folder, tmp_path / "kept", settling)
@@ -196,7 +196,7 @@ def test_a_last_answer_of_weights_that_were_replaced_since_is_not_gone_on_from(s
     interrupted(monkeypatch, folder, tmp_path / "kept", settling, 1)
     remove(folder, 0, replaced=True)
     with monkeypatch.context() as patch, contextlib.suppress(KeyboardInterrupt):
-        patch.setattr(Chain, "keep", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(LastAnswer, "keep", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         over(folder, tmp_path / "kept", settling)
     computed = count_rows(monkeypatch)
     assert over(folder, tmp_path / "kept", settling) == over(folder, tmp_path / "new", settling)

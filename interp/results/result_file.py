@@ -1,0 +1,309 @@
+"""The result of one measure as a netCDF file: labelled arrays, and for each row what it was made from.
+
+The rows stand on named axes in front of the measure's own: [step, freq], [run, predictor], or on none where there is
+one row. A row without an answer is blank in every array, and its reason is kept. Arrays carry HDF5's own checksum of
+every chunk, and what cannot be chunked (texts, single numbers) a digest beside it: a flipped bit is noticed when the
+rows are read. For the same rows the file is the same, byte for byte.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import h5netcdf
+import h5py
+import numpy as np
+import xarray as xr
+
+from interp.errors import InterpError
+from interp.files import netcdf
+from interp.provenance import Reads
+from interp.results.rows import Key, Row
+from interp.results.schema import Field, Schema
+
+ABOUT = "_rows"
+"""The variable that holds, as JSON in bytes, what each row was made from and why some are blank."""
+DIGEST = "digest"
+RECORD = "record"
+ROWS_AT_ONCE = 64
+LONG_NAMES = {"step": "training step", "run": "run"}
+
+
+def opened(path: Path) -> xr.Dataset:
+    """A stored result, its arrays read when they are used."""
+    return xr.open_dataset(path, engine="h5netcdf", drop_variables=[ABOUT], decode_timedelta=False)
+
+
+class Layout:
+    """Where rows stand: their keys over the axes in front, and the pattern of values that each of them has."""
+
+    def __init__(self, axes: Sequence[str], keys: Sequence[Key], schema: Schema, pattern: Row | None) -> None:
+        self.axes, self.keys, self.schema = tuple(axes), list(keys), schema
+        self.labels = {axis: list(dict.fromkeys(key[place] for key in keys)) for place, axis in enumerate(axes)}
+        self.values = pattern.values if pattern and pattern.values is not None else {}
+        self.record = pattern.record if pattern else ""
+
+    def place(self, key: Key) -> tuple[int, ...]:
+        """The row's place along each axis in front."""
+        return tuple(self.labels[axis].index(label) for axis, label in zip(self.axes, key, strict=True))
+
+    def lead(self, field: Field) -> tuple[str, ...]:
+        """The axes in front of a field's own: none of what labels an axis."""
+        return () if field.name in self.schema.axes else self.axes
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        own = {
+            axis: size
+            for field in self.schema.fields
+            if field.name in self.values
+            for axis, size in zip(field.axes, self.values[field.name].shape, strict=True)
+        }
+        return {axis: len(labels) for axis, labels in self.labels.items()} | own
+
+
+def write(path: Path, layout: Layout, rows: Iterator[tuple[Key, Row]], attributes: Mapping[str, str]) -> None:
+    """Write the rows, in the order of the layout's keys. Raises InterpError where one is unlike the others."""
+    about: dict[Key, tuple[Reads, str]] = {}
+    with netcdf.editing(path, "w") as file:
+        file.dimensions = layout.sizes
+        for name, text in ({RECORD: layout.record} | dict(attributes)).items():
+            file.attrs[name] = text
+        for axis, labels in layout.labels.items():
+            _create(file, Field(axis, (axis,), _kind_of(labels), LONG_NAMES.get(axis, axis), ""), (axis,), labels)
+        fields = layout.schema.fields if layout.values else ()
+        labels = [field for field in fields if field.name in layout.schema.axes and field.name not in layout.axes]
+        stacked = [field for field in fields if field.name not in layout.schema.axes]
+        for field in labels:
+            _create(file, field, field.axes, layout.values[field.name])
+        for field in stacked:
+            _create(file, field, layout.axes + field.axes, None, layout.values[field.name].dtype)
+        for chunk in _chunks(rows):
+            about |= {key: (row.reads, row.reason) for key, row in chunk}
+            _check(layout, labels, stacked, [row for _, row in chunk], attributes["measure"])
+            for field in stacked:
+                _fill(file.variables[field.name], layout, field, chunk)
+        for field in stacked:
+            _seal(file.variables[field.name])
+        _write_about(file, layout.axes, about)
+
+
+def add(path: Path, schema: Schema, values: Mapping[str, np.ndarray]) -> None:
+    """Add the fields of another record, which are of the whole result."""
+    with netcdf.editing(path, "r+") as file:
+        for field in schema.fields:
+            for axis, size in zip(field.axes, values[field.name].shape, strict=True):
+                if axis not in file.dimensions:
+                    file.dimensions[axis] = size
+            _create(file, field, field.axes, values[field.name])
+
+
+class ResultFile:
+    """A stored result, its rows read one at a time."""
+
+    def __init__(self, path: Path, schemas: Mapping[str, Schema]) -> None:
+        """Raises whatever comes of a file that is damaged, or not of ours."""
+        self._held = contextlib.ExitStack()
+        opened_by_h5py = self._held.enter_context(h5py.File(path, "r"))  # which refuses what is not HDF5 at once
+        self._file = self._held.enter_context(h5netcdf.File(opened_by_h5py, "r", decode_vlen_strings=True))
+        with self._closing_where_it_fails():
+            content = json.loads(bytes(self._file[ABOUT][...]))
+            notes = [tuple(note) for note in content["notes"]]
+            self.about: dict[Key, tuple[Reads, str | None]] = {
+                tuple(key): (dict(notes[number] for number in numbers), reason)
+                for key, numbers, reason in content["rows"]
+            }
+            self.attributes = {name: str(value) for name, value in self._file.attrs.items()}
+            self._schema = schemas.get(self.attributes.get(RECORD, ""))
+            self._axes = tuple(content["axes"])
+            self._places = {key: place for place, key in enumerate(self.about)}
+            self._check_axes()
+
+    @contextlib.contextmanager
+    def _closing_where_it_fails(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            self.close()
+            raise
+
+    def _check_axes(self) -> None:
+        answered = any(reason is None for _, reason in self.about.values())
+        if answered and self._schema is None:
+            raise ValueError("it holds another record")
+        for field in self._schema.fields if self._schema and answered else ():
+            labels = field.name in self._schema_axes
+            expected = field.axes if labels else self._axes + field.axes
+            if field.name in self._axes:
+                continue
+            if self._file.variables[field.name].dimensions != expected:
+                raise ValueError(f"{field.name} has other axes")
+        grid = [np.asarray(self._file.variables[axis][...]).tolist() for axis in self._axes]
+        if any(label not in labels for key in self.about for label, labels in zip(key, grid, strict=True)):
+            raise ValueError("its rows are not those of its axes")
+        self._grid = grid
+
+    def row(self, key: Key) -> Row:
+        """Raises whatever comes of damage."""
+        reads, reason = self.about[key]
+        if reason is not None:
+            return Row(None, reads, reason=reason)
+        assert self._schema is not None
+        place = tuple(labels.index(label) for label, labels in zip(key, self._grid, strict=True))
+        values = {}
+        for field in self._schema.fields:
+            if field.name in self._axes:
+                values[field.name] = np.asarray([key[self._axes.index(field.name)]])
+                continue
+            variable = self._file.variables[field.name]
+            found = np.asarray(variable[...] if field.name in self._schema.axes else variable[place or ...])
+            values[field.name] = found.astype({"b": np.bool_, "U": np.str_}.get(field.kind, found.dtype))
+        return Row(values, reads, self._schema.record)
+
+    def damaged(self) -> set[Key] | None:
+        """The rows that cannot be read as they were written; None where the rest of the file is damaged alone."""
+        bad: set[Key] = set()
+        whole = True
+        own = {field.name for field in self._schema.fields} if self._schema else set()
+        for name, variable in self._file.variables.items():
+            try:
+                _verify(variable)
+            except Exception:  # damaged HDF5 can raise anything
+                whole = False
+                if name in own and name not in self._schema_axes:
+                    bad |= {key for key in self.about if not self._is_readable(variable, key)}
+                elif name in (*own, *self._axes, ABOUT):
+                    return set(self.about)
+        return None if not whole and not bad else bad
+
+    @property
+    def _schema_axes(self) -> tuple[str, ...]:
+        return self._schema.axes if self._schema else ()
+
+    def _is_readable(self, variable: h5netcdf.Variable, key: Key) -> bool:
+        place = tuple(labels.index(label) for label, labels in zip(key, self._grid, strict=True))
+        with contextlib.suppress(Exception):  # damaged HDF5 can raise anything
+            variable[place]
+            return DIGEST not in variable.attrs  # a digest is of the whole variable
+        return False
+
+    def close(self) -> None:
+        self._held.close()
+
+
+def _create(file: h5netcdf.File, field: Field, axes: tuple[str, ...], data: Any, dtype: Any = None) -> None:
+    """A variable with its checksum; its values, where they are given."""
+    values = None if data is None else _storable(np.asarray(data), field.kind)
+    dtype = dtype if values is None else values.dtype
+    stored = {"U": h5py.string_dtype(), "b": np.dtype(np.int8)}.get(field.kind, dtype)
+    shape = tuple(file.dimensions[axis].size for axis in axes)
+    checked: dict[str, Any] = {}
+    if shape and all(shape) and field.kind != "U":
+        checked = {"fletcher32": True, "chunks": _chunk_shape(shape, np.dtype(stored).itemsize)}
+    variable = file.create_variable(field.name, axes, stored, **checked)
+    if field.kind == "b":
+        variable.attrs["dtype"] = "bool"
+    variable.attrs["long_name"] = field.long_name
+    if field.units:
+        variable.attrs["units"] = field.units
+    if values is not None:
+        variable[...] = values
+        _seal(variable)
+
+
+def _chunk_shape(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
+    """Whole rows, at most about a megabyte of them, of the same number in each chunk."""
+    row = max(itemsize * math.prod(shape[1:]), 1)
+    most = max(1, min(ROWS_AT_ONCE, 2**20 // row, shape[0]))
+    return (math.ceil(shape[0] / math.ceil(shape[0] / most)), *shape[1:])
+
+
+def _seal(variable: h5netcdf.Variable) -> None:
+    """Put a digest beside what HDF5 keeps no checksum of."""
+    if not variable.fletcher32:
+        variable.attrs[DIGEST] = _digest(variable)
+
+
+def _digest(variable: h5netcdf.Variable) -> str:
+    return hashlib.blake2b(repr(np.asarray(variable[...]).tolist()).encode(), digest_size=16).hexdigest()
+
+
+def _verify(variable: h5netcdf.Variable) -> None:
+    """Raises where a checksum or a digest does not hold."""
+    if DIGEST in variable.attrs:
+        if variable.attrs[DIGEST] != _digest(variable):
+            raise ValueError("it is not what was written")
+        return
+    for start in range(0, variable.shape[0], ROWS_AT_ONCE):
+        variable[start : start + ROWS_AT_ONCE]
+
+
+def _fill(variable: h5netcdf.Variable, layout: Layout, field: Field, chunk: list[tuple[Key, Row]]) -> None:
+    like = layout.values[field.name]
+    blank = np.full(like.shape, field.blank, like.dtype)
+    rows = [blank if row.values is None else row.values[field.name] for _, row in chunk]
+    places = [layout.place(key) for key, _ in chunk]
+    if len(layout.axes) == 1:
+        variable[places[0][0] : places[-1][0] + 1] = _storable(np.stack(rows), field.kind)
+        return
+    for place, values in zip(places, rows, strict=True):
+        variable[place or ...] = _storable(values, field.kind)
+
+
+def _check(layout: Layout, labels: Sequence[Field], stacked: Sequence[Field], rows: list[Row], measure: str) -> None:
+    """Raises InterpError where a row's labels, shapes or types are not those of the others."""
+    for row in rows:
+        if row.values is None:
+            continue
+        if row.record != layout.record:
+            raise InterpError(
+                f"measure {measure}: it answers with {layout.record} at one place, {row.record} at another"
+            )
+        for field in labels:
+            if not np.array_equal(row.values[field.name], layout.values[field.name]):
+                raise InterpError(f"measure {measure}: the labels {field.name!r} differ between steps")
+        for field in stacked:
+            array, like = row.values[field.name], layout.values[field.name]
+            if array.shape != like.shape or (array.dtype != like.dtype and array.dtype.kind != "U"):
+                one, other = (f"{each.dtype} {list(each.shape)}" for each in (like, array))
+                raise InterpError(
+                    f"measure {measure}: {field.name} is {one} at one step and {other} at another; "
+                    "it should be the same at all"
+                )
+
+
+def _storable(array: np.ndarray, kind: str) -> np.ndarray:
+    return array.astype({"b": np.int8, "U": object}.get(kind, array.dtype), copy=False)
+
+
+def _kind_of(labels: Sequence[int | str]) -> str:
+    return "U" if any(isinstance(label, str) for label in labels) else "i"
+
+
+def _chunks(rows: Iterator[tuple[Key, Row]]) -> Iterator[list[tuple[Key, Row]]]:
+    chunk: list[tuple[Key, Row]] = []
+    for one in rows:
+        chunk.append(one)
+        if len(chunk) == ROWS_AT_ONCE:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+def _write_about(file: h5netcdf.File, axes: Sequence[str], about: Mapping[Key, tuple[Reads, str]]) -> None:
+    numbers: dict[tuple[str, str], int] = {}
+    rows = [
+        [list(key), [numbers.setdefault(note, len(numbers)) for note in sorted(reads.items())], reason or None]
+        for key, (reads, reason) in about.items()
+    ]
+    text = json.dumps({"axes": list(axes), "notes": list(numbers), "rows": rows}).encode()
+    file.dimensions["_rows_byte"] = len(text)
+    data = np.frombuffer(text, np.uint8)
+    file.create_variable(ABOUT, ("_rows_byte",), np.uint8, data=data, fletcher32=True, chunks=(len(text),))
