@@ -20,10 +20,12 @@ from interp import provenance
 from interp.catalogue.names import current_digest, find
 from interp.catalogue.options import checked_options, default_options, parameter_names
 from interp.contracts.architecture import Architecture, has_neurons, reads_two_operands
+from interp.contracts.loss import Loss
 from interp.contracts.task import Task
 from interp.errors import DamagedError, InterpError, near_misses
 from interp.files.arrays import Arrays, arrays_digest, file_state, read_arrays
 from interp.files.checkpoint_blocks import CheckpointBlocks
+from interp.losses.cross_entropy import cross_entropy
 from interp.machine import devices
 from interp.recipes import run_recipe, step_choice
 from interp.recipes.call import Call
@@ -225,6 +227,12 @@ class Run:
         path, importer, options = self._reopen
         held = (self._held.steps, self._held.asked) if self._held else None
         return _reopened, (path, importer, self.device, options, held)
+
+    @functools.cached_property
+    def loss(self) -> Loss:
+        """What it was trained to make small; cross-entropy unless its recipe says another."""
+        chosen = getattr(self.training, "loss", None)
+        return chosen() if chosen else cross_entropy()
 
     @property
     def opening(self) -> str:
@@ -554,6 +562,11 @@ class Checkpoint:
     @property
     def task(self) -> Task:
         return self.run.task
+
+    @property
+    def loss(self) -> Loss:
+        """What the network was trained to make small."""
+        return self.run.loss
 
     @functools.cached_property
     def _read(self) -> tuple[Arrays, str]:
