@@ -37,7 +37,7 @@ DIGITS = 1e-5
 
 
 class Network(torch.nn.Module):
-    """A checkpoint in float64, on its training pairs."""
+    """A checkpoint in float64, on its training examples."""
 
     def __init__(self, checkpoint: Checkpoint, forward: Literal["factorised", "hooked"]) -> None:
         super().__init__()
@@ -47,18 +47,18 @@ class Network(torch.nn.Module):
         self.hooked = self._architecture.hooked(weights).requires_grad_() if forward == "hooked" else None
         self.flat = None if self.hooked else torch.nn.Parameter(flattened(weights))
 
-    def forward(self, pairs: Tensor) -> Float[Tensor, "pair logit"]:
+    def forward(self, inputs: Tensor) -> Float[Tensor, "example output"]:
         if self.hooked is not None:
-            return self.hooked(self._architecture.tokens(pairs))[:, -1]
+            return self.hooked(self._architecture.tokens(inputs))[:, -1]
         assert self.flat is not None
-        return self._architecture.activations(unflattened(self.flat, self._shapes), pairs)["logits"]
+        return self._architecture.activations(unflattened(self.flat, self._shapes), inputs)["logits"]
 
 
 def theirs(checkpoint: Checkpoint, forward: Literal["factorised", "hooked"], steps: int) -> Float[Tensor, " largest"]:
     train = checkpoint.task.train
     operator = hessian_eigenthings.HessianOperator(
         Network(checkpoint, forward),
-        [(checkpoint.task.pairs[train], checkpoint.task.targets[train])],
+        [(checkpoint.task.inputs[train], checkpoint.task.targets[train])],
         hessian_eigenthings.supervised_loss(torch.nn.functional.cross_entropy),
     )
     with warnings.catch_warnings():
@@ -72,13 +72,12 @@ def theirs(checkpoint: Checkpoint, forward: Literal["factorised", "hooked"], ste
 def ours(checkpoint: Checkpoint, start: Tensor | None) -> tuple[Float[Tensor, " largest"], Tensor]:
     """As `sharpness` finds them, with its check against float64."""
     found = trained(checkpoint)
-    assert found is not None
-    exact = found.logits(found.weights)
-    curvature = Curvature(found.logits, found.weights.float(), found.answers, exact)
+    loss = found.loss.derivatives(found.outputs(found.weights), found.targets)
+    curvature = Curvature(found.outputs, found.weights.float(), loss)
     if start is None:
         start = torch.randn(LARGEST + SPARE, len(found.weights), generator=torch.Generator().manual_seed(0))
     pairs = extreme_eigenpairs(curvature.hessian, torch.cat([start, curvature.gradient[None]]), LARGEST)
-    precise = Curvature(found.logits, found.weights, found.answers, exact)
+    precise = Curvature(found.outputs, found.weights, loss)
     if not agree(pairs, precise):
         pairs = extreme_eigenpairs(precise.hessian, pairs.start.double(), LARGEST)
     return pairs.largest, pairs.start.float()

@@ -1,8 +1,13 @@
-"""What a loss owes to training and to the measures of the train loss."""
+"""What a loss owes to training, and to the measures of the train loss: a number for each example, and its derivatives.
+
+A new loss says `per_example`, and where the targets do not suit it raises ValueError. The rest follows by automatic
+differentiation; a loss overrides what it knows in closed form, for speed or because digits would be lost.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -14,11 +19,20 @@ Targets = Shaped[Tensor, "example ..."]
 
 
 @dataclass(frozen=True)
-class Loss(ABC):
-    """A number for each example, and its first two derivatives in the outputs.
+class Derivatives:
+    """The first two derivatives of each example's loss ℓ_i in its outputs z_i, at certain outputs."""
 
-    The derivatives are taken by automatic differentiation here; a loss that loses digits so says them in closed form.
-    """
+    slope: Outputs
+    """∂ℓ_i/∂z_i."""
+    curved: Callable[[Outputs], Outputs]
+    """H_i v_i of each example's v_i, where H_i = ∂²ℓ_i/∂z_i²."""
+    root: Callable[[Outputs], Outputs]
+    """R_i u_i of each example's u_i, where R_i R_iᵀ = H_i; for a loss that is convex in the outputs."""
+
+
+@dataclass(frozen=True)
+class Loss(ABC):
+    """What a network is trained to make small: the mean of a number for each example."""
 
     name: str
     """As sentences write it: "cross-entropy"."""
@@ -27,34 +41,30 @@ class Loss(ABC):
 
     @abstractmethod
     def per_example(self, outputs: Outputs, targets: Targets) -> Float[Tensor, " example"]:
-        """The loss of each example, differentiable any number of times, in the outputs' precision."""
+        """The loss of each example, differentiable any number of times, in the outputs' precision.
+
+        Raises ValueError, one line, where targets of this type or shape have no such loss.
+        """
 
     def mean(self, outputs: Outputs, targets: Targets) -> Float[Tensor, ""]:
         """The mean over the examples, for training; differentiable once."""
         return self.per_example(outputs, targets).mean()
 
-    def slope(self, outputs: Outputs, targets: Targets) -> Outputs:
-        """The gradient of each example's loss in its outputs."""
+    def derivatives(self, outputs: Outputs, targets: Targets) -> Derivatives:
+        """Both derivatives at `outputs`, in their precision; constants, not differentiable themselves."""
         with torch.enable_grad():
-            leaf = outputs.detach().requires_grad_()
-            return torch.autograd.grad(self.per_example(leaf, targets).sum(), leaf)[0]
+            z = outputs.detach().requires_grad_()
+            (slope,) = torch.autograd.grad(self.per_example(z, targets).sum(), z, create_graph=True)
 
-    def curved(self, outputs: Outputs, targets: Targets, along: Outputs) -> Outputs:
-        """The second derivative of each example's loss in its outputs, times `along`: ∂²ℓ_i/∂z² v_i."""
-        with torch.enable_grad():
-            leaf = outputs.detach().requires_grad_()
-            slope = torch.autograd.grad(self.per_example(leaf, targets).sum(), leaf, create_graph=True)[0]
-            if not slope.requires_grad:
-                return torch.zeros_like(outputs)
-            found = torch.autograd.grad(slope, leaf, along, allow_unused=True)[0]
-            return torch.zeros_like(outputs) if found is None else found
+        def curved(along: Outputs) -> Outputs:
+            if not slope.requires_grad:  # a loss made of straight pieces
+                return torch.zeros_like(along)
+            return torch.autograd.grad(slope, z, along, retain_graph=True, materialize_grads=True)[0]
 
-    def curved_root(self, outputs: Outputs, targets: Targets, numbers: Outputs) -> Outputs:
-        """R_i u_i for each example, where R_i R_iᵀ is the second derivative ∂²ℓ_i/∂z²; for convex losses."""
-        size = outputs.shape[1]
-        columns = [
-            self.curved(outputs, targets, one.expand_as(outputs)) for one in torch.eye(size).to(outputs)
-        ]  # each [example, output]
-        values, vectors = torch.linalg.eigh(torch.stack(columns, dim=-1))
-        root = vectors * values.clamp(min=0).sqrt()[:, None, :]  # [example, output, number]
-        return torch.einsum("eon,en->eo", root, numbers)
+        def root(numbers: Outputs) -> Outputs:
+            columns = [curved(unit.expand_as(z)) for unit in torch.eye(z.shape[1]).to(z)]  # each [example, output]
+            values, vectors = torch.linalg.eigh(torch.stack(columns, dim=-1))
+            R = vectors * values.clamp(min=0).sqrt()[:, None, :]  # [example, output, number]
+            return torch.einsum("eon,en->eo", R, numbers)
+
+        return Derivatives(slope.detach(), curved, root)

@@ -11,34 +11,38 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 
-def cross_entropy(logits: Float[Tensor, "pair logit"], answers: Int[Tensor, " pair"]) -> Float[Tensor, " pair"]:
-    """-log softmax(z)_y for each pair, = log(1 + Σ_{j≠y} exp(z_j - z_y)).
+def cross_entropy(
+    logits: Float[Tensor, "example logit"], targets: Int[Tensor, " example"]
+) -> Float[Tensor, " example"]:
+    """-log softmax(z)_y for each example, = log(1 + Σ_{j≠y} exp(z_j - z_y)).
 
     The usual logsumexp(z) - z_y cancels: in float32 no loss between 0 and 6e-8 comes out of it. Here the
     sum runs over the wrong answers alone, so a loss of 1e-9 has the precision of the logits, and in the
     gradient p_y - 1 is minus the sum of the other probabilities. Differentiable any number of times, and
     under torch.func.
     """
-    answer = answers[:, None]
+    answer = targets[:, None]
     margins = logits - logits.gather(1, answer)
     wrong = margins.scatter(1, answer, -torch.inf).logsumexp(1)
     return torch.nn.functional.softplus(wrong, threshold=50.0)
 
 
-def mean_cross_entropy(logits: Float[Tensor, "pair logit"], answers: Int[Tensor, " pair"]) -> Float[Tensor, ""]:
+def mean_cross_entropy(logits: Float[Tensor, "example logit"], targets: Int[Tensor, " example"]) -> Float[Tensor, ""]:
     """The mean of `cross_entropy`, as exact and in half the time: for training.
 
     Differentiable once.
     """
-    return _MeanCrossEntropy.apply(logits, answers)
+    return _MeanCrossEntropy.apply(logits, targets)
 
 
 class _MeanCrossEntropy(torch.autograd.Function):
     """Forward and gradient share their exponentials, so both are computed at once."""
 
     @staticmethod
-    def forward(ctx: Any, logits: Float[Tensor, "pair logit"], answers: Int[Tensor, " pair"]) -> Float[Tensor, ""]:
-        answer = answers[:, None]
+    def forward(
+        ctx: Any, logits: Float[Tensor, "example logit"], targets: Int[Tensor, " example"]
+    ) -> Float[Tensor, ""]:
+        answer = targets[:, None]
         largest = logits.amax(1, keepdim=True)
         smallest = math.log(torch.finfo(logits.dtype).tiny) + 1  # exp takes ten times as long where it underflows
         below = (logits - largest).clamp_min_(smallest)
@@ -52,6 +56,6 @@ class _MeanCrossEntropy(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, of_loss: Float[Tensor, ""]) -> tuple[Float[Tensor, "pair logit"], None]:
+    def backward(ctx: Any, of_loss: Float[Tensor, ""]) -> tuple[Float[Tensor, "example logit"], None]:
         (gradient,) = ctx.saved_tensors
         return gradient * of_loss, None

@@ -117,14 +117,13 @@ def sharpness(
     Paper: Ghorbani et al. 2019, arXiv 1901.10159; Gur-Ari et al. 2018, arXiv 1812.04754
     """
     found = trained(checkpoint)
-    if found is None:
-        return _unknown(largest, seed)
     exact = checkpoint.logits.to(found.weights.device)[checkpoint.task.train]
     most = len(found.weights) - SPARE - NEGATIVE
     if largest > most:
         raise InterpError(f"sharpness: largest is {largest}; of {len(found.weights)} weights give {most} or less")
-    precise = Curvature(found.logits, found.weights, found.answers, exact)
-    quick = Curvature(found.logits, found.weights.float(), found.answers, exact)
+    loss = found.loss.derivatives(exact, found.targets)
+    precise = Curvature(found.outputs, found.weights, loss)
+    quick = Curvature(found.outputs, found.weights.float(), loss)
     tolerances = (tolerance, most_negative_tolerance)
     before = (previous._start, previous._gauss_newton_start) if previous else (NO_VECTORS, NO_VECTORS)
     starts = _starts(len(found.weights), largest, *before, seed)
@@ -209,7 +208,7 @@ def _described(
     hessian, gauss_newton, gradient = ends.hessian, ends.gauss_newton, precise.gradient
     generator = torch.Generator().manual_seed(seed)
     signs = (2 * torch.randint(0, 2, (probes, len(gradient)), generator=generator) - 1).to(curvature.gradient)
-    of_logits = (2 * torch.randint(0, 2, (probes, *curvature.logits_shape), generator=generator) - 1).to(gradient)
+    of_logits = (2 * torch.randint(0, 2, (probes, *curvature.outputs_shape), generator=generator) - 1).to(gradient)
     whole = trace(curvature.hessian, signs, hessian.vectors, hessian.largest)
     part = trace_of_square(curvature.gauss_newton_root, of_logits, gauss_newton.vectors, gauss_newton.largest)
     size = gradient.norm()

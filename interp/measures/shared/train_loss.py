@@ -1,47 +1,59 @@
-"""The network on its training pairs as a function of all weights."""
+"""The network on its training examples as a function of all weights: for what looks at the train loss about them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from jaxtyping import Float, Int
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from interp.checkpoints import Checkpoint
+from interp.contracts.loss import Loss
+from interp.errors import NothingToSay
 from interp.machine import devices
-from interp.maths.cross_entropy import cross_entropy
-from interp.maths.landscape import Loss, flattened, unflattened
+from interp.maths import landscape
 
 
 @dataclass(frozen=True)
 class Trained:
-    """The logits of the training pairs as a function of a flat vector of the weights, in its precision."""
+    """The training examples of a checkpoint, and its network on them."""
 
-    logits: Callable[[Float[Tensor, " weight"]], Float[Tensor, "pair d_vocab"]]
-    answers: Int[Tensor, " pair"]
+    outputs: Callable[[Float[Tensor, " weight"]], Float[Tensor, "example output"]]
+    """Of a flat vector of all weights, in its precision; differentiable any number of times."""
+    targets: Shaped[Tensor, "example ..."]
     weights: Float[Tensor, " weight"]
-    """The checkpoint's own, float64"""
+    """The checkpoint's own, float64."""
+    loss: Loss
+    """The one that the run was trained with."""
 
-    @property
-    def loss(self) -> Loss:
-        """Their mean cross-entropy."""
-        return lambda vector: cross_entropy(self.logits(vector), self.answers).mean()
+    def mean_loss(self, weights: Float[Tensor, " weight"]) -> Float[Tensor, ""]:
+        """The mean loss of the training examples, of a flat vector of all weights, in its precision."""
+        return self.loss.per_example(self.outputs(weights), self.targets).mean()
 
 
-def trained(checkpoint: Checkpoint) -> Trained | None:
-    """None where it is unknown which pairs were trained on, or none were."""
+def trained(checkpoint: Checkpoint) -> Trained:
+    """Raises NothingToSay where nobody knows which examples were trained on, and where none were."""
     task, architecture = checkpoint.task, checkpoint.run.architecture
-    if task.train is None or not task.train.any():
-        return None
+    if task.train is None:
+        raise NothingToSay("nobody knows which examples were trained on")
+    if not task.train.any():
+        raise NothingToSay("nothing was trained on")
     weights = {name: devices.float64(value) for name, value in checkpoint.weights.items()}
     shapes = {name: value.shape for name, value in weights.items()}
-    x = flattened(weights)
-    pairs, answers = task.pairs[task.train].to(x.device), task.targets[task.train].to(x.device)
-    return Trained(lambda vector: architecture.activations(unflattened(vector, shapes), pairs)["logits"], answers, x)
+    flat = landscape.flattened(weights)
+    inputs, targets = (of_all[task.train].to(flat.device) for of_all in (task.inputs, task.targets))
+
+    def outputs(vector: Float[Tensor, " weight"]) -> Float[Tensor, "example output"]:
+        return architecture.activations(landscape.unflattened(vector, shapes), inputs)["logits"]
+
+    return Trained(outputs, targets, flat, checkpoint.loss)
 
 
-def train_loss(checkpoint: Checkpoint) -> tuple[Loss, Float[Tensor, " weight"]] | None:
-    """The loss of the training pairs, and the weights; None where `trained` is."""
+def train_loss(checkpoint: Checkpoint) -> tuple[landscape.Loss, Float[Tensor, " weight"]]:
+    """The mean loss of the training examples as a function of a flat vector of all weights, and the checkpoint's own.
+
+    Raises NothingToSay where `trained` does.
+    """
     found = trained(checkpoint)
-    return None if found is None else (found.loss, found.weights)
+    return found.mean_loss, found.weights
