@@ -277,7 +277,7 @@ class Run(Series):
             case "first" | "final":
                 return self.digest(self._end_step(kind)) if self.readable.steps else ""
             case "steps":
-                return _digest_of(self.readable.steps)
+                return _digest_of(self._steps() if self.readable.steps else [])
             case "asked":
                 return _digest_of(self._asked())
             case "recipe":
@@ -339,17 +339,26 @@ class Run(Series):
         return list(self.asked_for or self._steps())
 
 
-@functools.lru_cache(maxsize=4)
+_opened_here: dict[str, Run] = {}
+"""The last runs that were opened for pieces of work in this process."""
+MOST_OPEN = 4
+
+
 def _reopened(
     opener: Callable[[Source, str], Run],
     source: Source,
     device: str,
     steps: tuple[int, ...],
     asked_for: tuple[int, ...] | None,
-    stamp: str,  # noqa: ARG001 (of another state of its files it is another run)
+    stamp: str,
 ) -> Run:
-    """The run in a worker process, with the checkpoints that it had where it came from."""
-    return opener(source, device).at(steps, asked_for)
+    """The run in a worker process, with the checkpoints that it had where it came from; the last few stay open."""
+    key = repr((source, device, steps, asked_for, stamp))
+    if key not in _opened_here:
+        if len(_opened_here) >= MOST_OPEN:
+            _opened_here.pop(next(iter(_opened_here)))
+        _opened_here[key] = opener(source, device).at(steps, asked_for)
+    return _opened_here[key]
 
 
 def _digest_of(value: Any) -> str:

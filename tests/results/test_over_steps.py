@@ -538,8 +538,8 @@ def test_what_only_loading_tells_is_left_out_too(run_folder: Path):
 
 
 def test_the_report_says_what_was_left_out(run_folder: Path, tmp_path: Path):
-    from interp.report import write
     from interp.recipes.asks import asks
+    from interp.report import write
 
     cut_short(run_folder / "weights" / "step-000000300.safetensors")
     run = interp.open_run(run_folder)
@@ -620,9 +620,9 @@ def test_a_checkpoint_lost_meanwhile_is_left_out(run_folder: Path, monkeypatch: 
 )
 def test_a_report_survives_weights_that_are_not_finite(run_folder: Path, tmp_path: Path, bad: tuple, value: float):
     from interp.catalogue.names import known_names
+    from interp.recipes.asks import asks
     from interp.report import from_results, write
     from interp.results import schema
-    from interp.recipes.asks import asks
     from interp.results.account import blank_steps
 
     for step in bad:
@@ -648,8 +648,8 @@ def test_a_run_whose_weights_are_nowhere_finite_is_one_clear_line(run_folder: Pa
 
 
 def test_of_several_runs_those_without_finite_weights_are_left_out(tmp_path: Path):
-    from interp.report import write
     from interp.recipes.asks import asks
+    from interp.report import write
 
     folders = [write_run(tmp_path / name, range(1)) for name in ("one", "blank", "other")]
     spoil(tmp_path / "blank", 0, np.nan)

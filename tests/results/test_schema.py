@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from interp.catalogue.caption import caption
 from interp.catalogue.names import known_names
 from interp.errors import InterpError
 from interp.results import schema
@@ -51,7 +52,7 @@ def record(**changes: Any) -> Everything:
 
 
 def test_annotations_give_axes_and_kinds_and_a_leading_underscore_hides_a_field():
-    found = {field.name: (field.axes, field.kind) for field in schema.of_dataclass(Everything).fields}
+    found = {field.name: (field.axes, field.kind) for field in schema.schema_of(Everything).fields}
     assert found == {
         "head": (("head",), "U"),
         "alpha": (("alpha",), "f"),
@@ -66,7 +67,7 @@ def test_annotations_give_axes_and_kinds_and_a_leading_underscore_hides_a_field(
 
 
 def test_fields_named_like_an_axis_are_its_labels_and_the_others_variables():
-    found = schema.of_dataclass(Everything)
+    found = schema.schema_of(Everything)
     assert found.axes == ("head", "alpha")
     assert [field.name for field in found.labels] == ["head", "alpha"]
     assert [field.name for field in found.variables] == [
@@ -81,7 +82,7 @@ def test_fields_named_like_an_axis_are_its_labels_and_the_others_variables():
 
 
 def test_the_docstring_of_a_field_is_its_long_name_and_the_brackets_at_its_end_its_units():
-    found = {field.name: (field.long_name, field.units) for field in schema.of_dataclass(Everything).fields}
+    found = {field.name: (field.long_name, field.units) for field in schema.schema_of(Everything).fields}
     assert found["alpha"] == ("Step size", "rad")
     assert found["matrix"] == ("A long name over two lines", "")
     assert found["count"] == ("Heads [per layer] of some kind", "")
@@ -90,7 +91,7 @@ def test_the_docstring_of_a_field_is_its_long_name_and_the_brackets_at_its_end_i
 
 
 def test_values_are_arrays_of_the_kind_that_is_stored():
-    found = schema.values(schema.of_dataclass(Everything), record(), "some")
+    found = schema.values(schema.schema_of(Everything), record(), "some")
     assert {name: array.dtype.kind for name, array in found.items()} == {
         "head": "U",
         "alpha": "f",
@@ -109,7 +110,7 @@ def test_values_are_arrays_of_the_kind_that_is_stored():
 
 
 def test_gradients_do_not_keep_an_array_from_being_stored():
-    found = schema.values(schema.of_dataclass(Everything), record(matrix=torch.zeros(2, 3, requires_grad=True)), "some")
+    found = schema.values(schema.schema_of(Everything), record(matrix=torch.zeros(2, 3, requires_grad=True)), "some")
     assert found["matrix"].shape == (2, 3)
 
 
@@ -125,7 +126,7 @@ def test_gradients_do_not_keep_an_array_from_being_stored():
 )
 def test_an_array_without_the_axes_it_declares_is_refused(changes, said):
     with pytest.raises(InterpError, match=f"measure some: .*{said}"):
-        schema.values(schema.of_dataclass(Everything), record(**changes), "some")
+        schema.values(schema.schema_of(Everything), record(**changes), "some")
 
 
 @pytest.mark.parametrize(
@@ -141,11 +142,11 @@ def test_an_array_without_the_axes_it_declares_is_refused(changes, said):
 )
 def test_a_value_of_another_kind_than_declared_is_refused(changes, said):
     with pytest.raises(InterpError, match=f"measure some: {said}"):
-        schema.values(schema.of_dataclass(Everything), record(**changes), "some")
+        schema.values(schema.schema_of(Everything), record(**changes), "some")
 
 
 def test_half_precision_is_stored_as_single():
-    found = schema.values(schema.of_dataclass(Everything), record(matrix=torch.ones(2, 3).half(), number=1), "some")
+    found = schema.values(schema.schema_of(Everything), record(matrix=torch.ones(2, 3).half(), number=1), "some")
     assert found["matrix"].dtype == np.float32
     assert found["number"].dtype == np.float64
 
@@ -156,7 +157,7 @@ def test_an_annotation_that_cannot_be_stored_is_refused_by_name():
         where: dict[str, int]
 
     with pytest.raises(InterpError, match=r"Wrong\.where: .*cannot be stored"):
-        schema.of_dataclass(Wrong)
+        schema.schema_of(Wrong)
 
 
 # The measures there are.
@@ -166,36 +167,37 @@ MEASURES = sorted(known_names("measures"))
 
 @pytest.mark.parametrize("measure", MEASURES)
 def test_every_measure_says_what_it_claims_shows_and_comes_from(measure):
-    caption = schema.caption("measures", measure)
-    assert caption.claim.endswith(".")
-    assert caption.prose
-    assert caption.formulas
-    assert all(caption.formulas)
-    assert "arXiv" in caption.paper
+    told = caption("measures", measure)
+    assert told.claim.endswith(".")
+    assert told.prose
+    assert told.formulas
+    assert all(told.formulas)
+    assert "arXiv" in told.paper
 
 
 @pytest.mark.parametrize("measure", MEASURES)
 def test_no_variable_of_a_measure_is_named_like_something_of_xarray_s_and_none_stands_twice(measure):
     import xarray as xr
 
-    own = schema.of_measure(measure).fields + schema.of_over_run(measure).fields
-    variables = [field.name for field in own if field not in schema.of_measure(measure).labels]
-    assert len(set(variables)) == len(variables)
-    assert not [name for name in variables if hasattr(xr.Dataset, name)]
+    for one in schema.schemas_of(measure).values():
+        variables = [field.name for field in one.variables + schema.schema_of_joined(measure).fields]
+        assert len(set(variables)) == len(variables)
+        assert not [name for name in variables if hasattr(xr.Dataset, name)]
 
 
 @pytest.mark.parametrize("measure", MEASURES)
 def test_every_array_of_a_measure_has_a_name_for_people(measure):
-    for field in schema.of_measure(measure).variables + schema.of_over_run(measure).variables:
-        assert field.long_name != field.name.replace("_", " ")
+    for one in (*schema.schemas_of(measure).values(), schema.schema_of_joined(measure)):
+        for field in one.variables:
+            assert field.long_name != field.name.replace("_", " ")
 
 
 def test_a_docstring_is_taken_apart_into_claim_prose_formulas_and_paper():
-    caption = schema.caption("measures", "weight_norm")
-    assert caption.claim == "The norm of the weights, in total and per parameter."
-    assert "Formula" not in caption.prose
-    assert caption.formulas == (r"\lVert\theta\rVert_2 = \sqrt{\sum_i \theta_i^2}",)
-    assert caption.paper.startswith("Nanda et al. 2023")
+    told = caption("measures", "weight_norm")
+    assert told.claim == "The norm of the weights, in total and per parameter."
+    assert "Formula" not in told.prose
+    assert told.formulas == (r"\lVert\theta\rVert_2 = \sqrt{\sum_i \theta_i^2}",)
+    assert told.paper.startswith("Nanda et al. 2023")
 
 
 def test_a_measure_is_called_on_a_checkpoint_where_its_first_parameter_says_so():
