@@ -44,9 +44,19 @@ PATHS = [
 JOINED = {"builtins.getattr": ".", "torch.device": ":"}
 
 STORED = {
-    "Double": "float64", "Float": "float32", "Half": "float16", "BFloat16": "bfloat16", "Bool": "bool",
-    "Long": "int64", "Int": "int32", "Short": "int16", "Char": "int8", "Byte": "uint8", "Untyped": "uint8",
-    "ComplexDouble": "complex128", "ComplexFloat": "complex64",
+    "Double": "float64",
+    "Float": "float32",
+    "Half": "float16",
+    "BFloat16": "bfloat16",
+    "Bool": "bool",
+    "Long": "int64",
+    "Int": "int32",
+    "Short": "int16",
+    "Char": "int8",
+    "Byte": "uint8",
+    "Untyped": "uint8",
+    "ComplexDouble": "complex128",
+    "ComplexFloat": "complex64",
 }
 
 
