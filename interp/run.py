@@ -77,7 +77,7 @@ def _compute(
 
     torch.set_flush_denormal(True)  # before torch starts its threads, which inherit it
 
-    from interp.files.writing import remove_abandoned
+    from interp.files.writing import ABANDONED, remove_abandoned
     from interp.machine import devices
     from interp.recipes import analysis_recipe
     from interp.report import from_results, write
@@ -88,7 +88,7 @@ def _compute(
     if device != "cpu":
         for on_device, on_cpu in zip(runs, analysis_recipe.open_runs(analysis, "cpu"), strict=True):
             devices.compare(f"{on_device.name} on {device}", on_device.final.logits, on_cpu.final.logits)
-    remove_abandoned(report.parent)
+    remove_abandoned(report.parent, ABANDONED)
     line = terminal.ProgressLine()
 
     def progress(of_run: str, done: int, total: int) -> None:

@@ -9,21 +9,22 @@ import stat
 import struct
 import zipfile
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 import numpy as np
 import safetensors
 
 from interp.errors import InterpError, shown
-from interp.files.unpickling import TORCH_TYPES, Refused, Storage, Type, Unpickler, checked, numpy_elements
+from interp.files.elements import TYPES, Storage, Type, numpy_elements
+from interp.files.husks import STORAGE, Husk, Recorder, Refused
+from interp.files.plain_values import PlainValues, stored_type
 
 LEGACY_MAGIC = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 """A pickle of 0x1950a86a20f9469cfc6c."""
 
 EXPECTED = "expected a torch file, a pickle, safetensors or .npz"
 
-
-_SAFETENSORS = {
+SAFETENSORS = {
     "F64": "float64",
     "F32": "float32",
     "F16": "float16",
@@ -43,12 +44,20 @@ def read(path: Path) -> Any:
     """The content of a weight file: dicts, lists, tuples, text, numbers, None, bytes, and arrays for tensors.
 
     The format is told by the content: torch.save's (zip and legacy), a plain pickle, safetensors, .npz, .npy. An array
-    has its tensor's shape and type, bfloat16 widened to float32; tensors that share a storage share memory. An object
-    whose class is named "…Config" is the dict of its attributes; torch's devices and types are text, its sizes tuples.
-    The result has no cycles. Raises ForeignFileError where the file is missing, damaged, or would run code.
+    has its tensor's shape and type, bfloat16 widened to float32; tensors that share a storage share memory. Of what a
+    training script puts beside the weights,
+
+    - an object (a config, a namespace) is the dict of its attributes, a network saved whole its state dict;
+    - a dict of any kind is a dict, a set, deque or list of any kind a list, a named tuple a tuple, an Enum its value;
+    - a function or class, and torch's types and devices, are text: the name; torch's sizes are tuples;
+    - a path is text, a date or time text as in ISO 8601 (without its zone);
+    - any other object is what its class would be called with: a single argument, or the tuple of them.
+
+    None of them is imported or run. What contains itself is cut there ("..."): the result has no cycles. Raises
+    ForeignFileError where the file is missing or damaged, or would take far more memory than its size.
     """
     try:
-        return checked(_content(path))
+        return _content(path)
     except Refused as refused:
         reason = str(refused)
     except EOFError:
@@ -83,7 +92,7 @@ def _content(path: Path) -> Any:
     if head.startswith(b"\x93NUMPY"):
         return _npy(data)
     if head[0] == 0x80 or (head[:1] in b"(]}cl" and data.endswith(b".")):
-        return Unpickler(io.BytesIO(data)).load()
+        return PlainValues(len(data), _no_storage, _nested).of(Recorder(io.BytesIO(data)).load())
     if _is_text(head):
         raise Refused(f"a text file, not weights; {EXPECTED}")
     raise Refused(f"not a kind of file that is read here (it begins with the bytes {head[:8].hex(' ')}); {EXPECTED}")
@@ -119,11 +128,11 @@ def _safetensors(data: bytes) -> dict[str, np.ndarray]:
         raise Refused(f"it is cut short (a header of {header:,} bytes in a file of {len(data):,}); fetch it again")
     arrays: dict[str, np.ndarray] = {}
     for name, tensor in safetensors.deserialize(data):
-        kind = _SAFETENSORS.get(str(tensor["dtype"]))
+        kind = SAFETENSORS.get(str(tensor["dtype"]))
         if kind is None:
             raise Refused(f"tensor {shown(name)} is of type {shown(tensor['dtype'])}, which NumPy has not")
         raw = cast(bytearray, tensor["data"])
-        arrays[name] = TORCH_TYPES[kind].array(raw).reshape(cast("list[int]", tensor["shape"]))
+        arrays[name] = TYPES[kind].array(raw).reshape(cast("list[int]", tensor["shape"]))
     return arrays
 
 
@@ -140,35 +149,49 @@ def _npy(data: bytes) -> np.ndarray:
 
 def _legacy(data: bytes) -> Any:
     """torch.save before 1.6: magic number, version, system, object, keys of the storages, their contents."""
-    file = io.BytesIO(data)
-    Unpickler(file).load()
-    version, system = Unpickler(file).load(), Unpickler(file).load()
-    if version != 1001 or type(system) is not dict:
-        raise Refused(f"a legacy torch file of version {shown(version)}; expected 1001")
-    swapped = system.get("little_endian") is False
-    storages: dict[str, Storage] = {}
-    promised = 0
+    recorded, storages = _recorded_legacy(data)
 
-    def storage(key: str, kind: Type, numel: int) -> Storage:
-        nonlocal promised
-        if key not in storages:
-            promised += numel * kind.stored.itemsize
-            if promised > len(data):
-                raise Refused(f"it is cut short (storages of {promised:,} bytes in a file of {len(data):,})")
-            storages[key] = Storage(key, kind, np.zeros(numel, kind.dtype))
+    def storage(key: str, *_: Any) -> Storage:
         return storages[key]
 
-    content = Unpickler(file, storage).load()
-    keys = Unpickler(file).load()
-    if type(keys) is not list or not all(type(key) is str for key in keys) or set(keys) != set(storages):
+    return PlainValues(len(data), storage, _nested).of(recorded)
+
+
+def _recorded_legacy(data: bytes) -> tuple[Any, dict[str, Storage]]:
+    file = io.BytesIO(data)
+    Recorder(file).load()
+    version, system = Recorder(file).load(), Recorder(file).load()
+    if version != 1001 or type(system) is not Husk:
+        raise Refused(f"a legacy torch file of version {shown(version)}; expected 1001")
+    pairs = system.pairs or []
+    swapped = dict(zip(pairs[::2], pairs[1::2], strict=True)).get("little_endian") is False
+    recorder = Recorder(file)
+    recorded = recorder.load()
+    told = {key: (kind, numel) for key, kind, numel in map(stored_type, recorder.storages)}
+    keys = Recorder(file).load()
+    if type(keys) is not list or not all(type(key) is str for key in keys) or set(keys) != told.keys():
         raise Refused("its list of storages does not fit its tensors; it is damaged")
+    storages = {}
     for key in keys:
-        own = storages[key]
+        kind, expected = told[key]
         (numel,) = struct.unpack(">q" if swapped else "<q", _exactly(file, 8))
-        if numel != own.values.size:
-            raise Refused(f"storage {shown(key)} holds {numel:,} elements, its tensors say {own.values.size:,}")
-        own.values[:] = own.kind.array(_exactly(file, own.stored), swapped)
-    return content
+        if numel != expected:
+            raise Refused(f"storage {shown(key)} holds {numel:,} elements, its tensors say {expected:,}")
+        storages[key] = Storage(key, kind, kind.array(_exactly(file, numel * kind.stored.itemsize), swapped))
+    return recorded, storages
+
+
+def _nested(raw: Any) -> Storage:
+    """The storage that a tensor pickled without torch.save holds: a legacy file within the pickle."""
+    if type(raw) is bytes and raw.startswith(LEGACY_MAGIC):
+        recorded, storages = _recorded_legacy(raw)
+        if type(recorded) is Husk and recorded.name == STORAGE:
+            return storages[stored_type(recorded)[0]]
+    raise Refused("a tensor without a storage; it is damaged")
+
+
+def _no_storage(*_: Any) -> NoReturn:
+    raise Refused("a pickle that refers to storages outside it; expected a whole torch file")
 
 
 def _exactly(file: io.BytesIO, size: int) -> bytes:
@@ -232,4 +255,5 @@ def _torch_zip(archive: _Archive, pickled: str) -> Any:
             storages[key] = Storage(key, kind, kind.array(raw[:needed], swapped))
         return storages[key]
 
-    return Unpickler(io.BytesIO(archive.read(pickled)), storage).load()
+    data = archive.read(pickled)
+    return PlainValues(len(data), storage, _nested).of(Recorder(io.BytesIO(data)).load())

@@ -8,12 +8,14 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from interp.errors import InterpError
 
 LOCK = ".lock"
+ABANDONED = 3600.0
 
 
 @contextlib.contextmanager
@@ -49,33 +51,24 @@ def _concerns(error: OSError, path: Path, temporary: Path) -> bool:
     return str(error.filename) in {str(one) for one in (path, temporary, *path.parents)}
 
 
-def remove_abandoned(folder: Path) -> None:
-    """Remove the temporary files in and below `folder` whose writers are gone: they were killed while writing.
+def remove_abandoned(folder: Path, idle_for: float = 0) -> None:
+    """Remove the temporary files in and below `folder` to which nothing was written for `idle_for` seconds.
 
-    A folder below it that has a lock is left to whoever locks that one.
+    In a folder that is held by this process, all of them were left by writers that were killed. In one that is not
+    held, others may be writing: but nobody writes for an hour (`ABANDONED`) without a byte that reaches the file. A
+    folder below it that has a lock is left to whoever locks that one.
     """
     for place, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if not Path(place, name, LOCK).exists()]
         for name in files:
-            writer = re.fullmatch(r"\..+\.(\d{1,9})\.tmp", name)
-            if writer and not _running(int(writer[1])):
+            if re.fullmatch(r"\..+\.\d{1,9}\.tmp", name):
+                path = Path(place, name)
                 with contextlib.suppress(OSError):
-                    Path(place, name).unlink()
-
-
-def _running(process: int) -> bool:
-    """Whether another process of this number is there."""
-    if process == os.getpid():
-        return False
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        pass
-    return True
+                    if not idle_for or time.time() - path.stat().st_mtime > idle_for:
+                        path.unlink()
 
 
 def write_text(path: Path, text: str) -> None:
+    """Write `text` in UTF-8 to the file at `path`, which is whole at any moment. Raises as `writing` does."""
     with writing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
