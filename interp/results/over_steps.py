@@ -15,9 +15,8 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
 import torch
 import xarray as xr
 
@@ -30,12 +29,12 @@ from interp.files.lock import locked
 from interp.machine import denormals, workers
 from interp.recipes import step_choice
 from interp.results import schema, warm_starts
+from interp.results.account import blank_steps, panels, summary
 from interp.results.rows import Row
 from interp.results.stored import CALL, WHOLE_RUN, Kept, Work, opened
 from interp.results.warm_starts import Link
 
-if TYPE_CHECKING:
-    from interp.summaries import Summary
+__all__ = ["Ask", "ask", "asks", "blank_steps", "of_runs", "over_steps", "panels", "summary"]
 
 ATTEMPTS = 3
 """At an analysis whose files are replaced while it runs."""
@@ -321,29 +320,6 @@ def _attributes(one: Ask, run: Run) -> dict[str, str]:
         "formula": "\n".join(caption.formulas),
         "paper": caption.paper,
     }
-
-
-def panels(measure: str, result: xr.Dataset) -> list[Any]:
-    """The measure's own `figure(result)`, or a panel per array, chosen by its axes."""
-    from interp.figures import panels
-
-    own = getattr(module_of("measures", measure), "figure", None)
-    return list(own(result)) if own else panels.default(result)
-
-
-def summary(measure: str, result: xr.Dataset) -> Summary | None:
-    """What the measure's `summary(result)` says of the whole run, from the steps at which it has numbers."""
-    own = getattr(module_of("measures", measure), "summary", None)
-    blank = blank_steps(result)
-    return own(result if blank.all() else result.isel(step=~blank)) if own else None
-
-
-def blank_steps(result: xr.Dataset) -> np.ndarray:
-    """[step] True where a result has no numbers at all: the weights were not finite, or the measure says nothing."""
-    numbers = [array for array in result.data_vars.values() if array.dtype.kind == "f" and "step" in array.dims]
-    if not numbers:
-        return np.zeros(result.sizes.get("step", 0), bool)
-    return np.all([array.isnull().all([dim for dim in array.dims if dim != "step"]) for array in numbers], axis=0)
 
 
 def of_runs(one: Ask, runs: Sequence[Run], keep: Path | None) -> xr.Dataset:
