@@ -2,101 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import xarray as xr
 
 from interp.checkpoints import Run
-from interp.errors import InterpError, near_misses
-from interp.figures import AnyPanel, panels
-from interp.figures.colours import COLOURS, resolved
-from interp.figures.drawing import Drawing
+from interp.errors import InterpError
+from interp.figures import Panel, of_array
+from interp.figures.plotly_figure import panel_figure, plotly_figure
+from interp.recipes.asks import asks
 from interp.recipes.step_choice import Steps
-from interp.results import over_steps
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-FRAMES_IN_A_NOTEBOOK = 120
+__all__ = ["figure", "panel_figure", "write_report"]
+
 DEFAULT_MEASURES = ("loss", "embedding_dft", "embedding_circle", "key_freqs", "weight_norm")
 
 
-def figure(shown: xr.DataArray | AnyPanel, step: int | None = None) -> go.Figure:
+def figure(shown: xr.DataArray | Panel, step: int | None = None) -> go.Figure:
     """A panel, or an array by its axes, as a plotly figure; with a slider over steps where something moves.
 
     Raises InterpError where no panel suits the array's axes.
     """
-    if isinstance(shown, AnyPanel):
-        return drawn(shown.draw(), step)
+    if isinstance(shown, Panel):
+        return plotly_figure(shown.draw(), step)
     if not isinstance(shown, xr.DataArray) or shown.dtype.kind not in "fiub":
         raise InterpError("figure draws one array of numbers, such as results.loss.test_loss, or a panel")
-    panel = panels.of_array(shown)
+    panel = of_array(shown)
     if panel is None:
         raise InterpError(
             f"{shown.name} has the axes {shown.dims}; select from them until at most two are left beside the step"
         )
-    return drawn(panel.draw(), step)
-
-
-def panel_figure(panels: Sequence[AnyPanel], title: str | None, step: int | None = None) -> go.Figure:
-    """The panel titled `title`; else the first, or, given a step, the first that moves with it."""
-    drawings = [panel.draw() for panel in panels]
-    if title is not None:
-        named = [drawing for drawing in drawings if drawing.title.casefold() == title.casefold()]
-        if not named:
-            raise InterpError(f"no panel {title!r}{near_misses(title, [drawing.title for drawing in drawings])}")
-        drawings = named
-    elif step is not None:
-        drawings = [drawing for drawing in drawings if drawing.moving] + drawings
-    if not drawings:
-        raise InterpError("this measure has nothing to draw")
-    return drawn(drawings[0], step)
-
-
-def drawn(drawing: Drawing, step: int | None = None) -> go.Figure:
-    """The drawing with the light theme's colours: at `step`, or with plotly's own slider over the steps."""
-    import plotly.graph_objects as go
-
-    content = resolved(drawing.figure)
-    shown = go.Figure(content["data"], content["layout"])
-    shown.update_layout(
-        title=drawing.title,
-        template="plotly_white",
-        height=drawing.height + 120,
-        font_color=COLOURS["ink"][0],
-    )
-    if drawing.time_axis and step is not None:
-        shown.add_vline(x=step, line_width=1)
-    if not drawing.moving:
-        return shown
-    if step is not None:
-        place = max(int(np.searchsorted(drawing.steps, step, side="right")) - 1, 0)
-        shown.update_layout(title=f"{drawing.title}, step {int(drawing.steps[place]):,}")
-        shown.update(data=_frame(drawing, place))
-        return shown
-    places = np.unique(np.linspace(0, len(drawing.steps) - 1, FRAMES_IN_A_NOTEBOOK).round().astype(int)).tolist()
-    shown.frames = [go.Frame(name=str(int(drawing.steps[place])), data=_frame(drawing, place)) for place in places]
-    steps = [
-        {
-            "method": "animate",
-            "label": frame.name,
-            "args": [[frame.name], {"mode": "immediate", "frame": {"duration": 0}}],
-        }
-        for frame in shown.frames
-    ]
-    shown.update_layout(sliders=[{"steps": steps, "active": len(steps) - 1, "currentvalue": {"prefix": "step "}}])
-    return shown
-
-
-def _frame(drawing: Drawing, place: int) -> list[dict[str, Any]]:
-    traces: list[dict[str, Any]] = [{"type": trace["type"]} for trace in drawing.figure["data"]]
-    for mover in drawing.moving:
-        values = mover.values[place]
-        traces[mover.trace][mover.attribute] = values[0] if drawing.choice else values
-    return traces
+    return plotly_figure(panel.draw(), step)
 
 
 def write_report(
@@ -110,9 +51,11 @@ def write_report(
 
     `measures` as for `over_steps`; by default those of `analyses/fourier.yaml`. Raises InterpError.
     """
+    from interp.recipes.analysis_recipe import Analysis
     from interp.report import write
 
     target = Path(path) if path is not None else Path("reports") / f"{run.name}.html"
-    asks = over_steps.asks(measures if measures is not None else DEFAULT_MEASURES)
-    write.report(title or run.name, "interp.write_report", run.text, asks, [run], steps, target, keep=None)
+    asks = asks(measures if measures is not None else DEFAULT_MEASURES)
+    asked_by = Path("interp.write_report")
+    write.report(Analysis(asked_by, title or run.name, run.text, (), steps, tuple(asks)), [run], target)
     return target

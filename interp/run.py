@@ -80,7 +80,8 @@ def _compute(
     from interp.files.writing import ABANDONED, remove_abandoned
     from interp.machine import devices
     from interp.recipes import analysis_recipe
-    from interp.report import from_results, write
+    from interp.report import write
+    from interp.report.plain_text import findings_text
 
     analysis = analysis_recipe.read(path, overrides, source)
     devices.check(device)
@@ -94,19 +95,8 @@ def _compute(
     def progress(of_run: str, done: int, total: int) -> None:
         line.show(f"{of_run}: {done:,} of {total:,} checkpoints", last=done == total)
 
-    page = write.report(
-        title=analysis.title,
-        source=str(path),
-        text=analysis.text,
-        asks=analysis.asks,
-        runs=runs,
-        steps=analysis.steps,
-        path=report,
-        keep=report.with_suffix(""),
-        jobs=jobs,
-        progress=progress,
-    )
-    return terminal.printable(from_results.text(page))
+    page = write.report(analysis, runs, report, report.with_suffix(""), jobs, progress)
+    return terminal.printable(findings_text(page))
 
 
 def _print_names() -> None:

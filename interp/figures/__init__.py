@@ -1,5 +1,25 @@
-"""The panels a measure can ask for."""
+"""The panels a measure can ask for, one file each; and the choice among them by an array's axes."""
 
-from interp.figures.panels import AnyPanel, Bars, Curves, Density, Heatmap, Points, Scatter, Table, default, of_array
+from interp.figures.bars import Bars
+from interp.figures.choice import default, of_array
+from interp.figures.curves import Curves
+from interp.figures.density import Density
+from interp.figures.heatmap import Heatmap
+from interp.figures.panel import DrawnPanel, Panel
+from interp.figures.points import Points
+from interp.figures.scatter import Scatter
+from interp.figures.table import Table
 
-__all__ = ["AnyPanel", "Bars", "Curves", "Density", "Heatmap", "Points", "Scatter", "Table", "default", "of_array"]
+__all__ = [
+    "Bars",
+    "Curves",
+    "Density",
+    "DrawnPanel",
+    "Heatmap",
+    "Panel",
+    "Points",
+    "Scatter",
+    "Table",
+    "default",
+    "of_array",
+]

@@ -95,6 +95,7 @@ def over_run(result: xr.Dataset) -> Winners:
 
 def figure(result: xr.Dataset) -> list[Heatmap | Bars | Curves]:
     varying = result.isel(freq=slice(1, None))
+    coefficient = result.coefficient.rename(d_model="residual_dimension")
     return [
         Heatmap("Embedding spectrum over training", varying.power, x="step", y="freq"),
         Bars(
@@ -105,7 +106,7 @@ def figure(result: xr.Dataset) -> list[Heatmap | Bars | Curves]:
             width="half",
         ),
         Curves("Concentration", {"all": result.gini}, width="half"),
-        Heatmap("W_E in the Fourier basis", result.coefficient, x="d_model", y="basis"),
+        Heatmap("W_E in the Fourier basis", coefficient, x="residual_dimension", y="basis"),
     ]
 
 

@@ -152,7 +152,7 @@ def _circles(result: xr.Dataset) -> list[Points]:
         return []
     vote, cluster = result.vote.values, result.cluster.values  # [step, neuron]
     angle = np.stack([np.where(cluster == freq, vote, np.nan) for freq in freqs], axis=1)
-    coordinates = {"step": result.step.values, "freq": freqs}
+    coordinates = {"step": result.step.values, "freq": ("freq", freqs, {"long_name": "Frequency"})}
     x, y = (xr.DataArray(wave, coordinates, ("step", "freq", "neuron")) for wave in (np.cos(angle), np.sin(angle)))
     return [Points("The clear neurons of a frequency, by the answer they vote for", x, y, "freq")]
 

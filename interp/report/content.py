@@ -1,14 +1,18 @@
-"""What a report says, before it is HTML: plain values only."""
+"""What a report says, before it is HTML: plain values, and the panels as their measures drew them."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from interp.figures.drawing import Drawing
+from interp.figures import DrawnPanel
 from interp.summaries import Phase
+
+Facts = tuple[tuple[str, str], ...]
+"""Pairs of what stands out and what follows it: ("x+y mod 113", "30% of 12,769 pairs")."""
 
 
 @dataclass(frozen=True)
@@ -18,14 +22,16 @@ class Finding:
     label: str
     sentence: str
     values: dict[str, Any] = field(default_factory=dict)
+    is_problem: bool = False
+    """Whether the measure's `summary` failed, and the sentence says how."""
 
 
 @dataclass(frozen=True)
-class Panel:
-    """A drawing, the arrays it shows (name -> DataArray-like table) and the lines of Python that draw it."""
+class Silence:
+    """Measures that have nothing to say at any step, and why."""
 
-    drawing: Drawing
-    code: str
+    labels: tuple[str, ...]
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -35,24 +41,32 @@ class Variable:
     name: str
     dims: tuple[str, ...]
     values: np.ndarray
-    coords: dict[str, list]  # labels of each axis
+    coords: dict[str, list]
+    """The labels of each axis."""
     long_name: str = ""
     units: str = ""
 
 
 @dataclass(frozen=True)
 class Section:
-    """One measure in one run: caption, formulas, panels, arrays."""
+    """One measure in one run, or in all runs together: caption, formulas, panels, arrays."""
 
-    label: str  # the node's name, unique in the run
-    heading: str  # in words
-    claim: str  # the docstring's first line
-    caption: str  # the rest of its prose; paragraphs split by a blank line
-    formulas: tuple[str, ...]  # LaTeX
+    label: str
+    """The name of the measure or of its call, unique in the run."""
+    heading: str
+    claim: str
+    """The docstring's first line."""
+    caption: str
+    """The rest of its prose; paragraphs are split by a blank line."""
+    formulas: tuple[str, ...]
+    """In LaTeX."""
     paper: str
-    panels: tuple[Panel, ...]
+    panels: tuple[DrawnPanel, ...]
     variables: tuple[Variable, ...]
-    note: str = ""  # what could not be said here, and why
+    note: str = ""
+    """What could not be said here, and why."""
+    problems: tuple[str, ...] = ()
+    """Mistakes in the measure's `figure`, each in the place of what it did not draw."""
 
 
 @dataclass(frozen=True)
@@ -60,11 +74,13 @@ class RunPage:
     """Everything the report says about one run."""
 
     name: str
-    facts: tuple[tuple[str, str], ...]  # (strong, plain) pairs: ("a + b mod 113", "30 % of pairs")
+    facts: Facts
     findings: tuple[Finding, ...]
     phases: tuple[Phase, ...]
-    steps: np.ndarray  # [step]
+    steps: np.ndarray
+    """[step], every checkpoint that a measure visited."""
     sections: tuple[Section, ...]
+    silences: tuple[Silence, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -72,10 +88,32 @@ class Page:
     """A report."""
 
     title: str
-    source: str  # "analyses/fourier.yaml"
+    source: str
+    """What asked for it: "analyses/fourier.yaml"."""
     text: str
-    runs: tuple[RunPage, ...]  # those of which there is something to say one by one
-    across: tuple[Section, ...] = ()  # measures of all runs together
-    facts: tuple[tuple[str, str], ...] = ()  # what those runs have in common
-    findings: tuple[Finding, ...] = ()  # of the measures of all runs together
+    runs: tuple[RunPage, ...]
+    """Those of which there is something to say one by one."""
+    across: tuple[Section, ...] = ()
+    """The measures of all runs together."""
+    facts: Facts = ()
+    """What those runs have in common."""
+    findings: tuple[Finding, ...] = ()
+    """What the measures of all runs together say."""
+    silences: tuple[Silence, ...] = ()
+    """Which of them say nothing."""
     versions: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def sections(self) -> Iterator[Section]:
+        """Every section, of the runs one by one and of all together."""
+        for run in self.runs:
+            yield from run.sections
+        yield from self.across
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """The mistakes in measures' `summary` and `figure`; the report stands without what they would have said."""
+        findings = [finding for run in self.runs for finding in run.findings] + list(self.findings)
+        return tuple(finding.sentence for finding in findings if finding.is_problem) + tuple(
+            problem for section in self.sections for problem in section.problems
+        )

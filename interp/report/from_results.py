@@ -1,99 +1,156 @@
-"""Results -> a page: what the run is, what was found, and every measure with its panels."""
+"""Results -> a page: what the run is, what was found, and every measure with its panels.
+
+A measure that says nothing at any step has no section: it stands in a list with the others and the reason. A mistake in
+a measure's `figure` or `summary` is told in the place of what it would have given, and the page stands all the same.
+"""
 
 from __future__ import annotations
 
+import functools
 import os
-from collections.abc import Mapping, Sequence
+import traceback
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import version
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 import xarray as xr
 
-from interp.catalogue.names import module_of
+from interp.catalogue.caption import caption
+from interp.catalogue.names import PACKAGE, module_of
 from interp.catalogue.options import default_options
 from interp.checkpoints import Run
+from interp.contracts.task import TwoOperands
+from interp.errors import shown
+from interp.figures import DrawnPanel
+from interp.figures.axes import without_capital
 from interp.recipes import step_choice
-from interp.report.content import Finding, Page, Panel, RunPage, Section, Variable
-from interp.results import over_steps, schema
-from interp.results.over_steps import Ask
-from interp.summaries import Phase
+from interp.recipes.analysis_recipe import Analysis
+from interp.report.content import Facts, Finding, Page, RunPage, Section, Silence, Variable
+from interp.results import account
+from interp.results.account import NOTHING, Silent
+from interp.recipes.asks import Ask
+from interp.summaries import Summary
 
-SAYS_NOTHING = "This measure says nothing about this run: its caption tells what it needs."
+Results = Mapping[str, xr.Dataset | Silent]
+"""Label -> what was measured, or why it says nothing."""
+T = TypeVar("T")
 
 
-def page(
-    title: str,
-    source: str,
-    text: str,
-    asks: Sequence[Ask],
-    runs: Mapping[str, tuple[Run, Mapping[str, xr.Dataset]]],
-    across: Mapping[str, xr.Dataset],
-    together: Sequence[Run] = (),
-) -> Page:
-    """A report on `runs`, name -> (run, results by label); `across` are the measures of the runs `together`."""
-    per_run = [ask for ask in asks if ask.label not in across]
-    said = {ask.label: over_steps.summary(ask.measure, across[ask.label]) for ask in asks if ask.label in across}
+def page(analysis: Analysis, of_runs: Sequence[tuple[Run, Results]], across: Results, runs: Sequence[Run]) -> Page:
+    """The report on an analysis: the results of each run by itself, and `across`, those of all `runs` together."""
+    own = [ask for ask in analysis.asks if ask.label not in across]
+    together = [ask for ask in analysis.asks if ask.label in across]
+    said = _summaries(together, across)
     return Page(
-        title=title,
-        source=source,
-        text=text,
-        runs=tuple(_run_page(run, per_run, found) for run, found in runs.values()),
-        across=tuple(_section(ask, across[ask.label], None) for ask in asks if ask.label in across),
-        facts=_common_facts(together) if across else (),
+        title=analysis.title,
+        source=str(analysis.path),
+        text=analysis.text,
+        runs=tuple(_run_page(run, own, results) for run, results in of_runs),
+        across=_sections(together, across, None),
+        facts=_common_facts(runs) if across else (),
         findings=_findings(said),
+        silences=_silences(across),
         versions={name: version(name) for name in ("interp", "torch", "xarray", "plotly")},
     )
 
 
-def _run_page(run: Run, asks: Sequence[Ask], found: Mapping[str, xr.Dataset]) -> RunPage:
-    said = {ask.label: over_steps.summary(ask.measure, found[ask.label]) for ask in asks}
-    stepped = [found[ask.label].step.values for ask in asks if "step" in found[ask.label].dims]
+def _run_page(run: Run, asks: Sequence[Ask], results: Results) -> RunPage:
+    said = _summaries(asks, results)
+    stepped = [one.step.values for one in results.values() if isinstance(one, xr.Dataset) and "step" in one.dims]
+    phases = (one.phases for one in said.values() if isinstance(one, Summary) and one.phases)
     return RunPage(
         name=run.name,
         facts=_facts(run),
         findings=_findings(said),
-        phases=_phases(said.values()),
+        phases=next(phases, ()),
         steps=np.unique(np.concatenate(stepped)) if stepped else np.array(run.steps),
-        sections=tuple(_section(ask, found[ask.label], run) for ask in asks),
+        sections=_sections(asks, results, run),
+        silences=_silences(results),
     )
 
 
-def _findings(said: Mapping[str, Any]) -> tuple[Finding, ...]:
+def _sections(asks: Iterable[Ask], results: Results, run: Run | None) -> tuple[Section, ...]:
+    found = ((ask, results[ask.label]) for ask in asks)
+    return tuple(_section(ask, result, run) for ask, result in found if isinstance(result, xr.Dataset))
+
+
+def _silences(results: Results) -> tuple[Silence, ...]:
+    """The measures without an answer, those with the same reason together."""
+    labels: dict[str, list[str]] = {}
+    for result in results.values():
+        if isinstance(result, Silent):
+            labels.setdefault(result.reason.rstrip("."), []).append(result.label)
+    return tuple(Silence(tuple(silent), reason) for reason, silent in labels.items())
+
+
+def _summaries(asks: Iterable[Ask], results: Results) -> dict[str, Summary | str]:
+    """Label -> what the measure says in words, or how its `summary` failed; none where it says nothing."""
+    said = {}
+    for ask in asks:
+        result = results[ask.label]
+        if isinstance(result, xr.Dataset):
+            said[ask.label] = _attempt(f"The summary of `{ask.label}`", ask, functools.partial(_summary, ask, result))
+    return {label: summary for label, summary in said.items() if summary}
+
+
+def _summary(ask: Ask, result: xr.Dataset) -> Summary | None:
+    said = account.summary(ask.measure, result)
+    if not isinstance(said, Summary | None):
+        raise TypeError(f"it is a {type(said).__name__}; return an interp.summaries.Summary, or None")
+    return said
+
+
+def _findings(said: Mapping[str, Summary | str]) -> tuple[Finding, ...]:
     """What the measures say, the same sentence once."""
-    found = {
-        summary.sentence: Finding(label, summary.sentence, summary.values) for label, summary in said.items() if summary
-    }
+    found = {}
+    for label, one in said.items():
+        problem = isinstance(one, str)
+        finding = Finding(label, one, is_problem=True) if problem else Finding(label, one.sentence, one.values)
+        found[finding.sentence] = finding
     return tuple(found.values())
 
 
-def _phases(summaries: Any) -> tuple[Phase, ...]:
-    return next((summary.phases for summary in summaries if summary and summary.phases), ())
+def _attempt(what: str, ask: Ask, make: Callable[[], T]) -> T | str:
+    """What `make` gives; where it fails, one line that says so, with the place in the measure's code."""
+    try:
+        return make()
+    except Exception as error:  # whatever a measure's own code raises
+        home = Path(module_of("measures", ask.measure).__file__ or "")
+        own = home.parent if home.stem == "__init__" else home
+        frames = traceback.extract_tb(error.__traceback__)
+        inside = [frame for frame in frames if Path(frame.filename).is_relative_to(own)]
+        place = f"{_short(inside[-1].filename)}:{inside[-1].lineno}" if inside else _short(str(home))
+        return f"{what} could not be made ({place}): {type(error).__name__}: {shown(error)}"
 
 
-def _facts(run: Run) -> tuple[tuple[str, str], ...]:
-    train = run.task.train
-    split = "split unknown" if train is None else f"{float(train.double().mean()):.0%} of {len(train):,} pairs"
-    steps = run.steps
-    facts = [
-        (run.name, ""),
-        (run.task.description, split),
-        (run.model_call.name, run.architecture.description),
-        (
-            f"{len(steps):,} checkpoint{'s' * (len(steps) > 1)}",
-            f"steps {steps[0]:,}–{steps[-1]:,}" if len(steps) > 1 else f"step {steps[0]:,}",
-        ),
-    ]
+def _short(path: str) -> str:
+    root = PACKAGE.parent
+    return str(Path(path).relative_to(root)) if Path(path).is_relative_to(root) else path
+
+
+def _facts(run: Run) -> Facts:
+    train, steps = run.task.train, run.steps
+    examples = "pairs" if isinstance(run.task, TwoOperands) else "examples"
+    split = "split unknown" if train is None else f"{float(train.double().mean()):.0%} of {len(train):,} {examples}"
+    facts = [(run.name, ""), (run.task.description, split), (run.model_call.name, run.architecture.description)]
     if run.training:
-        options = run.training.optimiser.options
-        shown = ", ".join(f"{name} {options[name]:g}" for name in ("lr", "weight_decay") if name in options)
-        facts.insert(3, (run.training.optimiser.name, shown))
+        optimiser = run.training.optimiser
+        options = [
+            f"{name} {optimiser.options[name]:g}" for name in ("lr", "weight_decay") if name in optimiser.options
+        ]
+        facts.append((optimiser.name, ", ".join(options)))
+    several = len(steps) > 1
+    extent = f"steps {steps[0]:,}–{steps[-1]:,}" if several else f"step {steps[0]:,}"
+    facts.append((f"{len(steps):,} checkpoint{'s' * several}", extent))
     facts += [(f"{step_choice.listed(gone.steps)} left out:", gone.reason) for gone in run.left_out]
     facts += [("", note) for note in run.notes]
     return tuple(facts)
 
 
-def _common_facts(runs: Sequence[Run]) -> tuple[tuple[str, str], ...]:
+def _common_facts(runs: Sequence[Run]) -> Facts:
     """How many runs there are, and what is true of each."""
     first, *others = [_facts(run) for run in runs]
     name = os.path.commonprefix([run.name for run in runs])  # noqa: RUF071 (of letters: seed=0, seed=1)
@@ -102,29 +159,37 @@ def _common_facts(runs: Sequence[Run]) -> tuple[tuple[str, str], ...]:
 
 
 def _section(ask: Ask, result: xr.Dataset, run: Run | None) -> Section:
-    caption = schema.caption("measures", ask.measure)
+    told = caption("measures", ask.measure)
+    panels, problems = _panels(ask, result, run)
     note = _note(result, run)
-    panels = over_steps.panels(ask.measure, result) if note != SAYS_NOTHING else []
-    drawn = [Panel(panel.draw(), _code(ask, panel.title, run)) for panel in panels]
     if result.sizes.get("step") == 1:
-        drawn, over_training = _apart(drawn)
-        note = " ".join(filter(None, [note, _at_the_only_step(result, over_training)]))
+        note = " ".join(filter(None, [note, _at_the_only_step(result, [p.title for p in panels if p.time_axis])]))
+        panels = [panel for panel in panels if not panel.time_axis]
     return Section(
         label=ask.label,
         heading=_heading(ask),
-        claim=caption.claim,
-        caption=caption.prose,
-        formulas=caption.formulas,
-        paper=caption.paper,
-        panels=tuple(drawn),
+        claim=told.claim,
+        caption=told.prose,
+        formulas=told.formulas,
+        paper=told.paper,
+        panels=tuple(panels),
         variables=tuple(_variable(array) for array in result.data_vars.values()),
         note=note,
+        problems=tuple(problems),
     )
 
 
-def _lower(text: str) -> str:
-    """With a small first letter, unless it is a name: L2 norm."""
-    return text[:1].lower() + text[1:] if text[1:2].islower() else text
+def _panels(ask: Ask, result: xr.Dataset, run: Run | None) -> tuple[list[DrawnPanel], list[str]]:
+    """The measure's panels, and how those failed that could not be drawn."""
+    asked = _attempt(f"The figure of `{ask.label}`", ask, lambda: account.panels(ask.measure, result))
+    if isinstance(asked, str):
+        return [], [asked]
+    drawn = [
+        _attempt(f"The panel {getattr(panel, 'title', panel)!r}", ask, lambda panel=panel: panel.draw())
+        for panel in asked
+    ]
+    panels = [replace(panel, code=_code(ask, panel.title, run)) for panel in drawn if isinstance(panel, DrawnPanel)]
+    return panels, [problem for problem in drawn if isinstance(problem, str)]
 
 
 def _heading(ask: Ask) -> str:
@@ -135,49 +200,43 @@ def _heading(ask: Ask) -> str:
 
 
 def _note(result: xr.Dataset, run: Run | None) -> str:
-    """Of how many checkpoints, where not of all; and where there are no numbers, that there are none, and why."""
-    blank = over_steps.blank_steps(result)
-    if len(blank) and blank.all():
-        return SAYS_NOTHING
+    """At how many checkpoints it was measured, where not at all of them; and where there are no numbers, and why."""
+    blank = account.blank_steps(result)
     said = []
     if run is not None and 0 < len(blank) < len(run.steps):
         close = step_choice.close_together(result.step.values.tolist(), run.steps)
         closely = f", most closely {' and '.join(f'from step {a:,} to {b:,}' for a, b in close)}" if close else ""
         said.append(f"Measured at {len(blank)} of the {len(run.steps)} checkpoints{closely}.")
+    reasons = str(result.attrs.get(NOTHING, ""))
     if blank.any():
-        said.append(f"There are no numbers at {blank.sum()} of {len(blank)} steps.")
+        why = f": {reasons}" if reasons else ""
+        said.append(f"There are no numbers at {blank.sum()} of {len(blank)} steps{why}.")
+    elif reasons:
+        said.append(f"It has nothing to say everywhere: {reasons}.")
     empty = [str(name) for name, array in result.data_vars.items() if array.dtype.kind == "f" and not array.count()]
     if empty:
         unknown = run is not None and run.task.train is None
-        reason = "Which pairs were trained on is unknown, so there are no numbers for" if unknown else "No numbers for"
-        said.append(f"{reason} {', '.join(f'`{name}`' for name in empty)}.")
+        reason = "The train and test examples are unknown, so there are no" if unknown else "No"
+        said.append(f"{reason} numbers for {', '.join(f'`{name}`' for name in empty)}.")
     return " ".join(said)
 
 
-def _apart(panels: list[Panel]) -> tuple[list[Panel], list[str]]:
-    """The panels of one step, and the titles of those over training."""
-    return (
-        [panel for panel in panels if not panel.drawing.time_axis],
-        [panel.drawing.title for panel in panels if panel.drawing.time_axis],
-    )
-
-
 def _at_the_only_step(result: xr.Dataset, over_training: list[str]) -> str:
-    """What stands in the place of curves over training where there is one checkpoint."""
+    """What stands in the place of the panels over training, given by their titles, where there is one checkpoint."""
     if not over_training:
         return ""
     numbers = [
-        f"{_lower(str(array.attrs.get('long_name', array.name)))} {float(array[0]):.4g} "
+        f"{without_capital(str(array.attrs.get('long_name', array.name)))} {float(array[0]):.4g} "
         f"{array.attrs.get('units', '')}".rstrip()
         for array in result.data_vars.values()
         if array.dims == ("step",) and array.dtype.kind == "f" and array.count()
     ]
-    shown = f" At its step: {'; '.join(numbers)}." if numbers else ""
-    return f"There is one checkpoint: {', '.join(over_training)} would need more.{shown}"
+    at_its_step = f" At its step: {'; '.join(numbers)}." if numbers else ""
+    return f"There is one checkpoint: {', '.join(over_training)} would need more.{at_its_step}"
 
 
 def _code(ask: Ask, title: str, run: Run | None) -> str:
-    """The three lines of Python that draw a panel."""
+    """The three lines of Python that show a panel."""
     if run is None:
         return ""
     options = "".join(f", {name}={value!r}" for name, value in _changed(ask).items())
@@ -198,12 +257,3 @@ def _variable(array: xr.DataArray) -> Variable:
         long_name=str(array.attrs.get("long_name", "")),
         units=str(array.attrs.get("units", "")),
     )
-
-
-def text(page: Page) -> str:
-    """The findings as plain text, for the terminal."""
-    lines = [finding.sentence.replace("**", "") for finding in page.findings]
-    for run in page.runs:
-        sentences = " ".join(finding.sentence.replace("**", "") for finding in run.findings)
-        lines.append(f"{run.name}: {sentences}" if len(page.runs) > 1 else sentences)
-    return "\n".join(lines)

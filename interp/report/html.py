@@ -1,4 +1,4 @@
-"""A page of plain values -> one self-contained HTML file."""
+"""A page's content -> one self-contained HTML file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from interp.figures.colours import COLOURS, SCALES
 from interp.report.blocks import ArrayStore
 from interp.report.content import Page
 from interp.report.json_values import safe_in_script, script_json
-from interp.report.layout import outline
+from interp.report.layout import place
 from interp.report.machine_readable import report_data
 from interp.report.markup import paragraphs, prose, short_number
 from interp.report.mathml import formula
@@ -23,18 +23,19 @@ from interp.report.plain_text import report_text
 SCRIPTS = (
     "arrays.js",
     "style.js",
-    "drawing.js",
+    "panel.js",
     "table.js",
     "csv.js",
     "slider.js",
     "report.js",
-)  # in this order
+)
+"""In this order."""
 
 
 def render(page: Page) -> str:
     """The report as one HTML file that needs no network."""
     store = ArrayStore()
-    runs, across = outline(page, store)
+    runs, across = place(page, store)
     data = report_data(page, store)
     return (
         _environment()

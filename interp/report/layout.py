@@ -1,4 +1,4 @@
-"""A page -> its sections and panels as the template and the script need them, under their addresses."""
+"""Where everything stands on the page: sections and panels under their addresses, narrow panels side by side."""
 
 from __future__ import annotations
 
@@ -10,64 +10,70 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
+from interp.figures import DrawnPanel
 from interp.report.blocks import ArrayStore
-from interp.report.content import Page, Panel, RunPage, Section
+from interp.report.content import Finding, Page, RunPage, Section, Silence
 from interp.report.json_values import plain
 from interp.report.markup import paragraphs, sentence, short_reference
-from interp.report.panel_specs import PageDrawing, budget_for, page_drawing
+from interp.report.panel_specs import PanelSpec, budget_for, panel_spec
 
-ROW_SHARES = {"third": 2, "half": 3}  # sixths of a row that panels of these widths take
+ROW_SHARES = {"third": 2, "half": 3}
+"""Sixths of a row that panels of these widths take."""
 ANSWERS = 4
 """So many findings stand in large type, in the order of the measures; the others follow in the text's own size."""
-TELLING_PHASE = "circuit formation"  # a report opens where it ends
+TELLING_PHASE = "circuit formation"
+"""A report opens where this phase ends."""
 
 
 @dataclass(frozen=True)
-class PagePanel:
-    """A panel under its address."""
+class PlacedPanel:
+    """A drawn panel under its address, and what the script makes it of."""
 
     id: str
-    panel: Panel
-    drawing: PageDrawing
+    panel: DrawnPanel
+    spec: PanelSpec
 
 
 @dataclass(frozen=True)
-class PageSection:
-    """A section under its address; the panels of a row stand side by side."""
+class PlacedSection:
+    """A section under its address."""
 
     id: str
     section: Section
-    rows: list[list[PagePanel]]
-    first: list[str]  # the caption's first paragraph, if it has one
-    more: list[str]  # and the others, which fold out together with formulas and paper
+    rows: list[list[PlacedPanel]]
+    """Its panels; those of a row stand side by side."""
+    first: list[str]
+    """The caption's first paragraph, if it has one."""
+    more: list[str]
+    """The others, which fold out together with formulas and paper."""
     more_label: str
 
 
 @dataclass(frozen=True)
-class PageGroup:
+class Group:
     """Sections that share a time axis: those of one run, or of all runs together."""
 
     id: str
     run: RunPage | None
     findings: Markup
     more_findings: Markup
-    sections: list[PageSection]
-    spec: dict[str, Any]  # for the script
+    sections: list[PlacedSection]
+    silences: tuple[Silence, ...]
+    spec: dict[str, Any]
+    """What the script reads."""
 
 
-def outline(page: Page, store: ArrayStore) -> tuple[list[PageGroup], PageGroup | None]:
-    """The runs of a page and, if there are any, the measures across them."""
-    sections = [section for run in page.runs for section in run.sections] + list(page.across)
-    budget = budget_for([panel.drawing for section in sections for panel in section.panels])
+def place(page: Page, store: ArrayStore) -> tuple[list[Group], Group | None]:
+    """The runs of a page, each a group, and the measures across them, if there are any; arrays go into `store`."""
+    budget = budget_for(panel for section in page.sections for panel in section.panels)
     names = _addresses([run.name for run in page.runs])
     runs = [_run_group(run, name, store, budget) for run, name in zip(page.runs, names, strict=True)]
-    return runs, _across_group(page, store, budget) if page.across else None
+    return runs, _across_group(page, store, budget) if page.across or page.silences else None
 
 
-def _run_group(run: RunPage, name: str, store: ArrayStore, budget: int) -> PageGroup:
+def _run_group(run: RunPage, name: str, store: ArrayStore, budget: int) -> Group:
     sections = [_section(section, name, store, budget) for section in run.sections]
-    addresses = {view.section.label: view.id for view in sections}
-    sentences = [sentence(finding, addresses.get(finding.label)) for finding in run.findings]
+    sentences = _sentences(run.findings, sections)
     findings, more = (Markup(" ").join(part) for part in (sentences[:ANSWERS], sentences[ANSWERS:]))
     spec = {
         "id": name,
@@ -75,24 +81,29 @@ def _run_group(run: RunPage, name: str, store: ArrayStore, budget: int) -> PageG
         "start": _opening_step(run),
         "phases": [{"name": p.name, "start": int(p.start), "end": int(p.end)} for p in run.phases],
         "extent": _extent([run.steps]),
-        "panels": _panel_specs(sections),
+        "panels": _scripts(sections),
     }
-    return PageGroup(name, run, findings, more, sections, spec)
+    return Group(name, run, findings, more, sections, run.silences, spec)
 
 
-def _across_group(page: Page, store: ArrayStore, budget: int) -> PageGroup:
+def _across_group(page: Page, store: ArrayStore, budget: int) -> Group:
     sections = [_section(section, "across", store, budget) for section in page.across]
-    addresses = {view.section.label: view.id for view in sections}
-    findings = Markup(" ").join(sentence(finding, addresses.get(finding.label)) for finding in page.findings)
+    findings = Markup(" ").join(_sentences(page.findings, sections))
     extent = _extent(run.steps for run in page.runs)
-    spec = {"id": "across", "phases": [], "extent": extent, "panels": _panel_specs(sections)}
-    return PageGroup("across", None, findings, Markup(), sections, spec)
+    spec = {"id": "across", "phases": [], "extent": extent, "panels": _scripts(sections)}
+    return Group("across", None, findings, Markup(), sections, page.silences, spec)
 
 
-def _section(section: Section, group: str, store: ArrayStore, budget: int) -> PageSection:
+def _sentences(findings: Iterable[Finding], sections: Iterable[PlacedSection]) -> list[Markup]:
+    """The findings, each linked to the section of its measure."""
+    addresses = {placed.section.label: placed.id for placed in sections}
+    return [sentence(finding, addresses.get(finding.label)) for finding in findings]
+
+
+def _section(section: Section, group: str, store: ArrayStore, budget: int) -> PlacedSection:
     address = f"{group}-{section.label}"
     panels = [
-        PagePanel(f"{address}-{number}", panel, page_drawing(panel.drawing, store, budget))
+        PlacedPanel(f"{address}-{number}", panel, panel_spec(panel, store, budget))
         for number, panel in enumerate(section.panels)
     ]
     first, *more = paragraphs(section.caption) or [""]
@@ -101,31 +112,26 @@ def _section(section: Section, group: str, store: ArrayStore, budget: int) -> Pa
         + ["more"] * bool(more)
         + [short_reference(section.paper)] * bool(section.paper)
     )
-    return PageSection(address, section, _rows(panels), [first] * bool(first), more, label[:1].upper() + label[1:])
+    return PlacedSection(address, section, _rows(panels), [first] * bool(first), more, label[:1].upper() + label[1:])
 
 
-def _rows(panels: Sequence[PagePanel]) -> list[list[PagePanel]]:
-    """Consecutive narrow panels share a row while there is room."""
-    rows: list[list[PagePanel]] = []
+def _rows(panels: Sequence[PlacedPanel]) -> list[list[PlacedPanel]]:
+    """The panels in rows: consecutive narrow ones share a row while there is room."""
+    rows: list[list[PlacedPanel]] = []
     room = 0
-    for panel in panels:
-        share = ROW_SHARES.get(panel.panel.drawing.width, 6)
+    for placed in panels:
+        share = ROW_SHARES.get(placed.panel.width, 6)
         if share <= room:
-            rows[-1].append(panel)
+            rows[-1].append(placed)
             room -= share
         else:
-            rows.append([panel])
+            rows.append([placed])
             room = 6 - share
     return rows
 
 
-def _panel_specs(sections: Iterable[PageSection]) -> list[dict[str, Any]]:
-    return [
-        {"id": panel.id, "title": panel.panel.drawing.title, **panel.drawing.spec}
-        for view in sections
-        for row in view.rows
-        for panel in row
-    ]
+def _scripts(sections: Iterable[PlacedSection]) -> list[dict[str, Any]]:
+    return [{"id": placed.id, **placed.spec.script} for section in sections for row in section.rows for placed in row]
 
 
 def _opening_step(run: RunPage) -> int | None:
@@ -134,13 +140,13 @@ def _opening_step(run: RunPage) -> int | None:
 
 
 def _extent(steps: Iterable[np.ndarray]) -> list[int] | None:
-    """The training time that all time axes of a group show."""
+    """First and last step of the training time that all time axes of a group show."""
     known = [array for array in steps if len(array)]
     return [int(min(array[0] for array in known)), int(max(array[-1] for array in known))] if known else None
 
 
 def _addresses(names: Sequence[str]) -> list[str]:
-    """Names that may stand in an address, all different."""
+    """The names as they may stand in an address, all different."""
     found = ["across"]
     for name in names:
         wanted = re.sub(r"[^\w.-]+", "-", name).strip("-") or "run"

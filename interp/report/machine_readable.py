@@ -7,20 +7,22 @@ from typing import Any
 import numpy as np
 
 from interp.report.blocks import ArrayStore
-from interp.report.content import Finding, Page, RunPage, Section, Variable
+from interp.report.content import Finding, Page, RunPage, Section, Silence, Variable
 from interp.report.json_values import plain
 from interp.report.markup import unmarked
 
-INLINE_ELEMENTS = 2000  # larger arrays that are not just a series over training become blocks
-BLOCK_BYTES = 700_000  # and still larger ones stay out of the page
-PAGE_BYTES = 20_000_000  # for the blocks of all variables together
+INLINE_ELEMENTS = 2000
+"""Larger arrays that are not just a series over training become blocks."""
+BLOCK_BYTES = 700_000
+"""Still larger ones stay out of the page."""
+PAGE_BYTES = 20_000_000
+"""For the blocks of all variables together."""
 ELSEWHERE = "too large for the page: see the result's .nc file"
 
 
 def report_data(page: Page, store: ArrayStore) -> dict[str, Any]:
     """The whole report for programs: texts, findings with their values, and every variable of every measure."""
-    sections = [section for run in page.runs for section in run.sections] + list(page.across)
-    large = sum(not _is_inline(variable) for section in sections for variable in section.variables)
+    large = sum(not _is_inline(variable) for section in page.sections for variable in section.variables)
     budget = min(BLOCK_BYTES, PAGE_BYTES // max(large, 1))
     return {
         "title": page.title,
@@ -31,6 +33,8 @@ def report_data(page: Page, store: ArrayStore) -> dict[str, Any]:
         "facts": [" ".join(fact).strip() for fact in page.facts],
         "findings": _findings(page.findings),
         "across": _measures(page.across, store, budget),
+        "nothing_to_say": _reasons(page.silences),
+        "problems": list(page.problems),
     }
 
 
@@ -42,11 +46,17 @@ def _run(run: RunPage, store: ArrayStore, budget: int) -> dict[str, Any]:
         "phases": [{"name": p.name, "start": int(p.start), "end": int(p.end)} for p in run.phases],
         "steps": plain(run.steps),
         "measures": _measures(run.sections, store, budget),
+        "nothing_to_say": _reasons(run.silences),
     }
 
 
 def _findings(findings: tuple[Finding, ...]) -> list[dict[str, Any]]:
-    return [{"label": f.label, "sentence": unmarked(f.sentence), "values": plain(f.values)} for f in findings]
+    return [{"label": f.label, "sentence": unmarked(f), "values": plain(f.values)} for f in findings]
+
+
+def _reasons(silences: tuple[Silence, ...]) -> dict[str, str]:
+    """Label -> why the measure has nothing to say."""
+    return {label: silence.reason for silence in silences for label in silence.labels}
 
 
 def _measures(sections: tuple[Section, ...], store: ArrayStore, budget: int) -> dict[str, Any]:

@@ -25,13 +25,15 @@ def prose(text: str) -> Markup:
 
 def sentence(finding: Finding, section: str | None) -> Markup:
     """The finding, its **numbers** linked to the section with this identifier (underlined only, if None)."""
+    if finding.is_problem:
+        return Markup('<span class="problem">{}</span>').format(prose(finding.sentence))
     number = Markup('<a href="#{}">{{}}</a>').format(section) if section else Markup("<strong>{}</strong>")
     return _alternating(re.split(r"\*\*(.+?)\*\*", finding.sentence), number)
 
 
-def unmarked(text: str) -> str:
-    """A finding's sentence as plain text."""
-    return text.replace("**", "")
+def unmarked(finding: Finding) -> str:
+    """The finding as plain text."""
+    return finding.sentence if finding.is_problem else finding.sentence.replace("**", "")
 
 
 def short_reference(paper: str) -> str:

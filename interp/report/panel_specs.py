@@ -1,19 +1,23 @@
-"""Drawings -> what the page's script draws: plain figures, and blocks for the arrays that follow the slider."""
+"""Drawn panels -> what the page's script draws: plain figures, and blocks for the arrays that follow the slider."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from interp.figures.drawing import Drawing
+from interp.figures import DrawnPanel
 from interp.report.blocks import ArrayStore, every, fit
 from interp.report.json_values import plain
 
-DRAWING_BYTES = 700_000  # at most this much, before base64, for what moves in one drawing
-PAGE_BYTES = 40_000_000  # and this much for all drawings of a page together
-DIGITS = 7  # of the numbers in a figure: more than a pixel can show
+PANEL_BYTES = 700_000
+"""At most so much, before base64, for what moves in one panel."""
+PAGE_BYTES = 40_000_000
+"""And so much for all panels of a page together."""
+DIGITS = 7
+"""Of the numbers in a figure: more than a pixel can show."""
 
 
 @dataclass(frozen=True)
@@ -27,70 +31,75 @@ class ColourKey:
 
 
 @dataclass(frozen=True)
-class PageDrawing:
-    """A drawing as the page has it."""
+class PanelSpec:
+    """A panel as the page's script has it."""
 
-    spec: dict[str, Any]
+    script: dict[str, Any]
+    """As JSON says it: the figure, its steps, and the names of the blocks of what moves."""
     key: ColourKey | None
     note: str
+    """What was left out for the sake of the page's size."""
 
 
-def page_drawing(drawing: Drawing, store: ArrayStore, budget: int = DRAWING_BYTES) -> PageDrawing:
-    """Put the drawing's moving arrays into `store` and describe it for the script."""
-    figure = _fixed_colour_ranges(drawing)
-    logarithmic = drawing.figure.get("layout", {}).get("yaxis", {}).get("type") == "log"
+def panel_spec(panel: DrawnPanel, store: ArrayStore, budget: int = PANEL_BYTES) -> PanelSpec:
+    """Put the panel's moving arrays into `store`, in at most about `budget` bytes, and describe it for the script."""
+    figure = _fixed_colour_ranges(panel)
+    logarithmic = panel.figure.get("layout", {}).get("yaxis", {}).get("type") == "log"
     smallest = 2 if logarithmic else 1  # 254 levels hold two decades
-    item_size, stride = fit([moving.values for moving in drawing.moving], budget, smallest)
-    kept = every(stride, len(drawing.steps))
-    spec = {
+    item_size, stride = fit([moving.values for moving in panel.moving], budget, smallest)
+    kept = every(stride, len(panel.steps))
+    script = {
+        "title": panel.title,
         "figure": plain(figure, DIGITS),
-        "steps": plain(np.asarray(drawing.steps)[kept]),
+        "steps": plain(np.asarray(panel.steps)[kept]),
         "moving": [
             {
                 "trace": moving.trace,
                 "attribute": moving.attribute,
                 "array": store.add(moving.values[kept], item_size),
             }
-            for moving in drawing.moving
+            for moving in panel.moving
         ],
-        "time_axis": drawing.time_axis,
-        "width": drawing.width,
-        "height": drawing.height,
+        "time_axis": panel.time_axis,
+        "width": panel.width,
+        "height": panel.height,
     }
     note = f"frames every {_ordinal(stride)} checkpoint" if stride > 1 else ""
-    return PageDrawing(spec, _colour_key(figure), note)
+    return PanelSpec(script, _colour_key(figure), note)
 
 
-def budget_for(drawings: list[Drawing]) -> int:
-    """Bytes that each drawing may use for what moves in it."""
-    moving = sum(bool(drawing.moving) for drawing in drawings)
-    return min(DRAWING_BYTES, PAGE_BYTES // max(moving, 1))
+def budget_for(panels: Iterable[DrawnPanel]) -> int:
+    """Bytes that each panel of a page may use for what moves in it."""
+    moving = sum(bool(panel.moving) for panel in panels)
+    return min(PANEL_BYTES, PAGE_BYTES // max(moving, 1))
 
 
-def _fixed_colour_ranges(drawing: Drawing) -> dict[str, Any]:
+def _fixed_colour_ranges(panel: DrawnPanel) -> dict[str, Any]:
     """The figure, its heatmaps with one colour range for all steps: a colour means the same in every frame."""
-    traces = [dict(trace) for trace in drawing.figure.get("data", [])]
+    traces = [dict(trace) for trace in panel.figure.get("data", [])]
     for number, trace in enumerate(traces):
         if trace.get("type") != "heatmap" or "coloraxis" in trace:
             continue
         trace["showscale"] = False
-        frames = [m.values for m in drawing.moving if m.trace == number and m.attribute == "z"]
+        frames = [moving.values for moving in panel.moving if (moving.trace, moving.attribute) == (number, "z")]
         low, high = _extent(frames[0] if frames else trace.get("z"))
         if trace.get("colorscale") == "role:diverging":
             low, high = -max(-low, high), max(-low, high)
         elif low > 0:
             low = 0.0
         trace["zmin"], trace["zmax"] = trace.get("zmin", low), trace.get("zmax", high)
-    return {"data": traces, "layout": drawing.figure.get("layout", {})}
+    return {"data": traces, "layout": panel.figure.get("layout", {})}
 
 
 def _extent(values: Any) -> tuple[float, float]:
+    """The smallest and the largest of the numbers that are finite; 0 and 1 where none is."""
     numbers = np.array([] if values is None else values, dtype=float)
     finite = numbers[np.isfinite(numbers)]
     return (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
 
 
 def _colour_key(figure: dict[str, Any]) -> ColourKey | None:
+    """The scale of the first heatmap that has one of ours."""
     for trace in figure["data"]:
         scale = trace.get("colorscale")
         if trace.get("type") == "heatmap" and isinstance(scale, str) and scale.startswith("role:"):

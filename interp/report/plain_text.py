@@ -1,39 +1,66 @@
-"""A report as plain text: what it says, and where every measure ended."""
+"""A report as plain text: what it found, for the terminal; and all it says, with where every measure ended."""
 
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from interp.report.content import Page, RunPage, Section, Variable
+from interp.report.content import Facts, Finding, Page, RunPage, Section, Silence, Variable
 from interp.report.markup import paragraphs, unmarked
 
 WIDTH = 100
 
 
+def findings_text(page: Page) -> str:
+    """What was found, a line for all runs together and one for each run, and what has nothing to say."""
+    lines = [_findings(page.findings), *_silences(page.silences)]
+    for run in page.runs:
+        name = f"{run.name}: " if len(page.runs) > 1 else ""
+        lines += [f"{name}{_findings(run.findings)}", *(name + line for line in _silences(run.silences))]
+    return "\n".join(line for line in lines if line)
+
+
 def report_text(page: Page) -> str:
-    """The report in paragraphs of plain text."""
-    parts = [page.title, page.source, _wrapped(page.text)]
-    parts += [_run(run) for run in page.runs]
-    if page.across:
-        facts = "; ".join(" ".join(fact).strip() for fact in page.facts)
-        findings = " ".join(unmarked(finding.sentence) for finding in page.findings)
-        parts += ["All runs together", _wrapped(facts), _wrapped(findings), *map(_section, page.across)]
+    """The whole report in paragraphs, with the last value of every variable."""
+    parts = [page.title, page.source, _wrapped(page.text), *map(_run, page.runs)]
+    if page.across or page.silences:
+        parts += ["All runs together", *_said(page.facts, page.findings, page.across, page.silences)]
     if page.versions:
         parts.append("Made with " + ", ".join(f"{name} {version}" for name, version in page.versions.items()))
     return "\n\n".join(part for part in parts if part)
 
 
 def _run(run: RunPage) -> str:
-    facts = "; ".join(" ".join(fact).strip() for fact in run.facts)
-    findings = " ".join(unmarked(finding.sentence) for finding in run.findings)
-    parts = [f"Run {run.name}", _wrapped(facts), _wrapped(findings), *map(_section, run.sections)]
-    return "\n\n".join(part for part in parts if part)
+    said = _said(run.facts, run.findings, run.sections, run.silences)
+    return "\n\n".join([f"Run {run.name}", *(part for part in said if part)])
+
+
+def _said(
+    facts: Facts, findings: Iterable[Finding], sections: Iterable[Section], silences: Iterable[Silence]
+) -> list[str]:
+    """What is said of one run, or of all together, in paragraphs."""
+    shown = "; ".join(" ".join(fact).strip() for fact in facts)
+    return [
+        _wrapped(shown),
+        _wrapped(_findings(findings)),
+        *map(_section, sections),
+        *map(_wrapped, _silences(silences)),
+    ]
+
+
+def _findings(findings: Iterable[Finding]) -> str:
+    return " ".join(map(unmarked, findings))
+
+
+def _silences(silences: Iterable[Silence]) -> list[str]:
+    return [f"Nothing to say here: {', '.join(silence.labels)}: {silence.reason}." for silence in silences]
 
 
 def _section(section: Section) -> str:
-    lines = [f"{section.heading} ({section.label})", _wrapped(section.claim), _wrapped(section.note)]
+    lines = [f"{section.heading} ({section.label})"]
+    lines += [_wrapped(text) for text in (section.claim, section.note, *section.problems)]
     lines += [f"  {variable.name}: {_final(variable)}" for variable in section.variables]
     return "\n".join(line for line in lines if line)
 
@@ -48,13 +75,17 @@ def _final(variable: Variable) -> str:
         moment = f" at step {variable.coords['step'][-1]:,}" if variable.coords.get("step") else " at the end"
     if values.ndim == 0:
         return f"{_number(values[()])} {variable.units}".strip() + moment
-    size = " × ".join(f"{length} {dim}" for length, dim in zip(values.shape, dims, strict=True))
+    size = _size(values.shape, dims)
     if values.dtype.kind not in "biuf" or not np.isfinite(values.astype(float)).any():
         return size + moment
     if values.dtype.kind == "b":
         return f"{int(values.sum())} of {size} true{moment}"
     finite = values[np.isfinite(values.astype(float))]
     return f"{size}, from {_number(finite.min())} to {_number(finite.max())} {variable.units}".rstrip() + moment
+
+
+def _size(shape: Sequence[int], dims: Sequence[str]) -> str:
+    return " × ".join(f"{length} {dim}" for length, dim in zip(shape, dims, strict=True))
 
 
 def _number(value: object) -> str:

@@ -1,62 +1,68 @@
-"""An analysis, computed and written: results below `reports/<analysis>/<run>/`, the report beside them."""
+"""An analysis, computed and written: results in `<keep>/<run>/`, the report beside them."""
 
 from __future__ import annotations
 
+import contextlib
+import tempfile
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import xarray as xr
-
 from interp.checkpoints import Run
 from interp.errors import NoNumbersError
 from interp.files.writing import write_text
-from interp.recipes.step_choice import Steps
+from interp.recipes.analysis_recipe import Analysis
 from interp.report import from_results, html
 from interp.report.content import Page
-from interp.results import over_steps, schema
-from interp.results.over_steps import Ask
-
-Progress = Callable[[str, int, int], None]
+from interp.report.from_results import Results
+from interp.results.computing import Request, compute, is_across
+from interp.results.over_steps import working
+from interp.results.progress import Progress
 
 
 def report(
-    title: str,
-    source: str,
-    text: str,
-    asks: Sequence[Ask],
+    analysis: Analysis,
     runs: Sequence[Run],
-    steps: Steps,
     path: Path,
-    keep: Path | None,
+    keep: Path | None = None,
     jobs: int = 1,
-    progress: Progress | None = None,
+    progress: Callable[[Progress], None] | None = None,
 ) -> Page:
-    """Compute `asks` over `runs` and write the report to `path`; results are kept in `keep`/<run>.
+    """Compute the analysis over `runs` and write the report to `path`; results are kept in `keep`/<run>.
 
-    `progress(run, done, of)` is called as checkpoints finish. Of several runs those without finite weights are left
-    out, with a warning. Raises InterpError.
+    `progress(Progress)` is called as rows are begun and finished. Of several runs those without finite weights are left
+    out, with a warning. Raises InterpError. A mistake in a measure's `figure` or `summary` is among the page's
+    `problems`.
     """
-    per_run = [ask for ask in asks if schema.subject(ask.measure) != "runs"]
-    found: dict[str, tuple[Run, dict[str, xr.Dataset]]] = {}
-    without: list[NoNumbersError] = []
-    for run in runs if per_run else ():
-        own = keep / run.name if keep else None
-        try:
-            tree = over_steps.over_steps(per_run, run, steps, own, jobs, _named(progress, run.name))
-        except NoNumbersError as error:
-            without.append(error)
-        else:
-            found[run.name] = run, {ask.label: tree[ask.label].to_dataset() for ask in per_run}
-    if without and not found:
-        raise without[0]
-    for error in without:
-        warnings.warn(f"{error}; it is left out", stacklevel=2)
-    across = {ask.label: over_steps.of_runs(ask, runs, keep) for ask in asks if ask not in per_run}
-    page = from_results.page(title, source, text, asks, found, across, runs)
-    write_text(path, html.render(page))
+    with contextlib.ExitStack() as held:
+        folder = keep or Path(held.enter_context(tempfile.TemporaryDirectory()))
+        executor = held.enter_context(working(folder, jobs))
+        requests = _requests(analysis, runs, folder)
+        computed = list(zip(requests, compute(requests, executor, jobs, progress), strict=True))
+        found: list[tuple[Run, Results]] = []
+        together: Results = {}
+        without = [results for _, results in computed if isinstance(results, NoNumbersError)]
+        for request, results in computed:
+            if request.across and not isinstance(results, NoNumbersError):
+                together = results
+            elif not isinstance(results, NoNumbersError):
+                found.append((_named(runs, request.runs[0].name), results))
+        if without and not found:
+            raise without[0]
+        for error in without:
+            warnings.warn(f"{error}; it is left out", stacklevel=2)
+        page = from_results.page(analysis, found, together, runs)
+        write_text(path, html.render(page))
     return page
 
 
-def _named(progress: Progress | None, name: str) -> Callable[[int, int], None] | None:
-    return (lambda done, of: progress(name, done, of)) if progress else None
+def _requests(analysis: Analysis, runs: Sequence[Run], folder: Path) -> list[Request]:
+    """The measures of each run by itself, and those of all together."""
+    across = tuple(ask for ask in analysis.asks if is_across(ask))
+    own = tuple(ask for ask in analysis.asks if ask not in across)
+    requests = [Request(own, (run,), folder / run.name, analysis.steps) for run in runs if own]
+    return requests + ([Request(across, tuple(runs), folder, across=True)] if across else [])
+
+
+def _named(runs: Sequence[Run], name: str) -> Run:
+    return next(run for run in runs if run.name == name)

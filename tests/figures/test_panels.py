@@ -10,7 +10,20 @@ import xarray as xr
 
 from interp import notebook
 from interp.errors import InterpError
-from interp.figures import Bars, Curves, Density, Heatmap, Points, Scatter, Table, colours, panels
+from interp.figures import (
+    Bars,
+    Curves,
+    Density,
+    DrawnPanel,
+    Heatmap,
+    Panel,
+    Points,
+    Scatter,
+    Table,
+    choice,
+    colours,
+    plotly_figure,
+)
 from interp.figures.colours import COLOURS, SCALES
 
 SIZES = {"step": 4, "freq": 12, "head": 3, "a": 5, "b": 6, "neuron": 9, "eigenvalue": 2}
@@ -22,7 +35,10 @@ def array(*axes, low=0.0, name="power", **attrs):
     shape = [SIZES[axis] for axis in axes]
     values = low + np.arange(1.0, 1 + np.prod(shape, dtype=int)).reshape(shape)
     labels = {axis: STEPS if axis == "step" else np.arange(SIZES[axis]) + 100 for axis in axes}
-    return xr.DataArray(values, dims=axes, coords=labels, name=name, attrs=attrs)
+    made = xr.DataArray(values, dims=axes, coords=labels, name=name, attrs=attrs)
+    if "freq" in axes:
+        made.freq.attrs["long_name"] = "Frequency"
+    return made
 
 
 def mask(axis, *marked):
@@ -71,7 +87,7 @@ every_panel = pytest.mark.parametrize("panel", PANELS.values(), ids=PANELS)
     ],
 )
 def test_the_axes_of_an_array_choose_its_panel(axes, kind):
-    panel = panels.of_array(array(*axes, long_name="Share of power"))
+    panel = choice.of_array(array(*axes, long_name="Share of power"))
     assert (type(panel) if panel else None) is kind
     if panel:
         assert panel.title == "Share of power"
@@ -79,20 +95,20 @@ def test_the_axes_of_an_array_choose_its_panel(axes, kind):
 
 
 def test_few_lines_are_named_by_their_labels_and_many_become_a_heatmap_with_time_across():
-    assert list(panels.of_array(array("step", "head")).arrays) == ["100", "101", "102"]
-    panel = panels.of_array(array("freq", "step"))
+    assert list(choice.of_array(array("step", "head")).arrays) == ["100", "101", "102"]
+    panel = choice.of_array(array("freq", "step"))
     assert (panel.x, panel.y) == ("step", "freq")
 
 
 def test_text_has_no_panel_and_masks_and_counts_have():
-    assert panels.of_array(xr.DataArray(["a", "b"], dims="step", coords={"step": [0, 1]})) is None
-    assert isinstance(panels.of_array(mask("freq", 1)), Bars)
-    assert isinstance(panels.of_array(array("step").astype(int)), Curves)
+    assert choice.of_array(xr.DataArray(["a", "b"], dims="step", coords={"step": [0, 1]})) is None
+    assert isinstance(choice.of_array(mask("freq", 1)), Bars)
+    assert isinstance(choice.of_array(array("step").astype(int)), Curves)
 
 
 def test_a_curve_over_more_than_three_decades_is_logarithmic_and_one_through_zero_is_not():
     def curve(*values):
-        return panels.of_array(xr.DataArray(list(values), dims="step", coords={"step": STEPS[: len(values)]}))
+        return choice.of_array(xr.DataArray(list(values), dims="step", coords={"step": STEPS[: len(values)]}))
 
     assert curve(1.0, 1e-4).log
     assert not curve(1.0, 0.5).log
@@ -102,31 +118,31 @@ def test_a_curve_over_more_than_three_decades_is_logarithmic_and_one_through_zer
 
 def test_every_array_of_a_dataset_that_can_be_drawn_is():
     result = xr.Dataset({"a1": array("step"), "a2": array("step", "freq"), "word": ((), "clock")})
-    assert [panel.title for panel in panels.default(result)] == ["a1", "a2"]
+    assert [panel.title for panel in choice.default(result)] == ["a1", "a2"]
 
 
 # What is drawn.
 
 
 def test_curves_draw_their_arrays_over_the_steps_in_their_own_colours():
-    drawing = PANELS["curves"].draw()
-    first, second = drawing.figure["data"]
+    drawn = PANELS["curves"].draw()
+    first, second = drawn.figure["data"]
     assert (first["name"], second["name"]) == ("train", "other")
     assert first["x"].tolist() == STEPS
     assert first["y"].tolist() == [1, 2, 3, 4]
     assert first["line"]["color"] == "role:train"
     assert second["line"]["color"] not in ("role:train", "role:other")
     assert second["line"]["color"].removeprefix("role:") in COLOURS
-    assert drawing.figure["layout"]["yaxis"]["type"] == "log"
-    assert drawing.time_axis
-    assert not drawing.moving
-    assert drawing.steps.size == 0
+    assert drawn.figure["layout"]["yaxis"]["type"] == "log"
+    assert drawn.time_axis
+    assert not drawn.moving
+    assert drawn.steps.size == 0
 
 
 def test_each_of_several_curves_is_named_beside_its_end_and_no_name_lies_on_another():
     same = array("step")
-    drawing = Curves("C", {"train": same, "test": same, "novel": same}, log=False).draw()
-    notes = drawing.figure["layout"]["annotations"]
+    drawn = Curves("C", {"train": same, "test": same, "novel": same}, log=False).draw()
+    notes = drawn.figure["layout"]["annotations"]
     assert {note["text"] for note in notes} == {"train", "test", "novel"}
     assert all(note["font"]["color"] == f"role:{note['text']}" for note in notes)
     heights = sorted(note["y"] for note in notes)
@@ -145,15 +161,15 @@ def test_on_a_logarithmic_axis_what_is_not_positive_is_left_out():
 )
 def test_what_moves_is_the_array_itself_not_a_copy_and_the_drawing_shows_its_last_step(panel, attributes):
     panel = PANELS[panel]
-    drawing = panel.draw()
-    assert drawing.steps.tolist() == STEPS
-    assert [mover.attribute for mover in drawing.moving] == attributes
-    for mover in drawing.moving:
+    drawn = panel.draw()
+    assert drawn.steps.tolist() == STEPS
+    assert [mover.attribute for mover in drawn.moving] == attributes
+    for mover in drawn.moving:
         source = getattr(panel, mover.attribute, None) if isinstance(panel, Points) else panel.array
         assert np.shares_memory(mover.values, source.values)
         assert mover.values.shape == source.shape
-        shown = drawing.figure["data"][mover.trace][mover.attribute]
-        last = mover.values[-1][0] if drawing.choice else mover.values[-1]
+        shown = drawn.figure["data"][mover.trace][mover.attribute]
+        last = mover.values[-1][0] if drawn.choice else mover.values[-1]
         assert np.array_equal(shown, last)
 
 
@@ -164,8 +180,8 @@ def test_an_axis_to_choose_from_is_named_with_its_labels():
 
 def test_a_matrix_stands_as_asked_for_whatever_the_order_of_its_axes():
     source = array("b", "step", "a", low=-50)
-    drawing = Heatmap("M", source, x="b", y="a").draw()
-    trace = drawing.figure["data"][0]
+    drawn = Heatmap("M", source, x="b", y="a").draw()
+    trace = drawn.figure["data"][0]
     assert np.array_equal(trace["z"], source.isel(step=-1).transpose("a", "b"))
     assert trace["x"].tolist() == source.b.values.tolist()
     assert trace["y"].tolist() == source.a.values.tolist()
@@ -182,12 +198,12 @@ def test_a_matrix_with_both_signs_is_symmetric_about_zero_and_one_without_starts
 
 def test_highlight_colours_and_names_exactly_the_bars_of_its_mask():
     panel = Bars("B", array("step", "freq"), highlight={"accent": mask("freq", 1, 4), "abandoned": mask("freq", 7)})
-    drawing = panel.draw()
-    (trace,) = drawing.figure["data"]
+    drawn = panel.draw()
+    (trace,) = drawn.figure["data"]
     expected = {1: "role:accent", 4: "role:accent", 7: "role:abandoned"}
     assert trace["marker"]["color"] == [expected.get(place, "role:quiet") for place in range(12)]
     assert trace["x"].tolist() == list(range(100, 112))
-    named = re.findall(r"\b1\d\d\b", json.dumps([trace.get("text"), drawing.figure["layout"].get("annotations")]))
+    named = re.findall(r"\b1\d\d\b", json.dumps([trace.get("text"), drawn.figure["layout"].get("annotations")]))
     assert {int(name) - 100 for name in named} == set(expected)
 
 
@@ -199,7 +215,7 @@ def test_a_highlight_over_training_is_that_of_the_last_step():
 
 @pytest.mark.parametrize("low", [-5.5, -100.0])
 def test_bars_below_zero_are_within_the_picture(low):
-    panel = panels.of_array(array("freq", low=low))
+    panel = choice.of_array(array("freq", low=low))
     bottom, top = sorted(panel.draw().figure["layout"]["yaxis"]["range"])
     assert bottom <= panel.array.values.min()
     assert top >= max(0, panel.array.values.max())
@@ -219,7 +235,7 @@ def test_lines_with_errors_have_bars_and_say_them():
 def test_by_default_an_array_s_standard_errors_are_its_bars_and_no_panel_of_their_own():
     by_head, alone = array("step", "head"), array("step")
     result = xr.Dataset({"rise": by_head, "rise_se": by_head / 10, "other_se": alone, "base_se": alone / 2})
-    rise, *others = panels.default(result)
+    rise, *others = choice.default(result)
     assert isinstance(rise, Curves)
     assert {label: error.values.tolist() for label, error in rise.errors.items()} == {
         label: (line / 10).values.tolist() for label, line in rise.arrays.items()
@@ -232,21 +248,21 @@ def test_a_density_has_bars_side_by_side_and_curves_over_them_on_one_logarithmic
     heights[0, 2] = heights[0, 11] = 0.0
     middles = (xr.DataArray(np.arange(12.0), dims="freq") * xr.DataArray([1.0, 1, 2, 2], dims="step")).T
     curves = {"all": (places, 3 * places), "part": (places, 1e-6 * places)}
-    drawing = Density("D", middles.rename("weight"), heights, curves).draw()
-    bars, line, part = drawing.figure["data"]
+    drawn = Density("D", middles.rename("weight"), heights, curves).draw()
+    bars, line, part = drawn.figure["data"]
     assert (bars["type"], line["type"], part["type"]) == ("bar", "scatter", "scatter")
-    assert drawing.figure["layout"]["bargap"] == 0
-    assert drawing.figure["layout"]["xaxis"]["range"] == [-1, 23]  # of the widest bins
-    assert drawing.figure["layout"]["xaxis"]["title"]["text"] == "weight"
+    assert drawn.figure["layout"]["bargap"] == 0
+    assert drawn.figure["layout"]["xaxis"]["range"] == [-1, 23]  # of the widest bins
+    assert drawn.figure["layout"]["xaxis"]["title"]["text"] == "weight"
     assert line["line"]["width"] > part["line"]["width"]
-    moved = {(mover.trace, mover.attribute): mover.values for mover in drawing.moving}
+    moved = {(mover.trace, mover.attribute): mover.values for mover in drawn.moving}
     assert list(moved) == [(trace, at) for trace in range(3) for at in "xy"]
     assert np.array_equal(moved[0, "x"], middles.transpose("step", "freq"))
     assert np.array_equal(moved[0, "y"], heights)
     assert np.array_equal(moved[1, "x"], places)
     assert np.array_equal(moved[1, "y"], 3 * places)
     assert np.isnan(moved[2, "y"]).all()  # far below one value in a bin
-    axis = drawing.figure["layout"]["yaxis"]
+    axis = drawn.figure["layout"]["yaxis"]
     assert axis["type"] == "log"
     assert 10 ** axis["range"][0] < 1 < 60 < 10 ** axis["range"][1]
 
@@ -260,9 +276,9 @@ def test_few_labels_that_are_text_are_all_shown_and_of_many_every_second():
     axis = Heatmap("H", few, x="step", y="parameter").draw().figure["layout"]["yaxis"]
     assert axis["tickvals"].tolist() == ["x", "y", "z"]
     rows = xr.DataArray(np.ones((2, 32)), dims=("step", "matrix"), coords={"step": [0, 1], "matrix": names_of(32)})
-    drawing = Heatmap("H", rows, x="step", y="matrix").draw()
-    assert drawing.figure["layout"]["yaxis"]["tickvals"].tolist() == names_of(32)
-    assert drawing.height >= 32 * 12  # pixels: room for a name in each row
+    drawn = Heatmap("H", rows, x="step", y="matrix").draw()
+    assert drawn.figure["layout"]["yaxis"]["tickvals"].tolist() == names_of(32)
+    assert drawn.height >= 32 * 12  # pixels: room for a name in each row
     names = names_of(40)
     many = xr.DataArray(np.ones((2, 40)), dims=("step", "basis"), coords={"step": [0, 1], "basis": names})
     assert Heatmap("H", many, x="step", y="basis").draw().figure["layout"]["yaxis"]["tickvals"].tolist() == names[1::4]
@@ -272,8 +288,8 @@ def test_a_table_has_a_row_for_each_place_and_a_column_for_each_array():
     words = xr.DataArray([f"word {place}" for place in range(12)], dims="freq")
     values = array("freq") / 3
     values[5] = np.nan
-    drawing = Table("T", {"value": values, "word": words}, highlight={"accent": mask("freq", 2)}, digits=3).draw()
-    (trace,) = drawing.figure["data"]
+    drawn = Table("T", {"value": values, "word": words}, highlight={"accent": mask("freq", 2)}, digits=3).draw()
+    (trace,) = drawn.figure["data"]
     labels, numbers, texts = trace["cells"]["values"]
     assert trace["header"]["values"] == ["frequency", "value", "word"]
     assert labels == [str(100 + place) for place in range(12)]
@@ -308,10 +324,39 @@ def test_values_that_are_not_finite_spoil_no_axis_and_no_colour_scale(panel, odd
         if name in ("array", "arrays", "columns", "x", "y", "middles", "heights", "curves", "errors")
         and not isinstance(value, str)
     }
-    drawing = type(panel)(**(vars(panel) | arrays)).draw()
-    limits = [*numbers_in(drawing.figure["layout"])]
-    limits += [trace[key] for trace in drawing.figure["data"] for key in ("zmin", "zmax") if key in trace]
+    drawn = type(panel)(**(vars(panel) | arrays)).draw()
+    limits = [*numbers_in(drawn.figure["layout"])]
+    limits += [trace[key] for trace in drawn.figure["data"] for key in ("zmin", "zmax") if key in trace]
     assert np.isfinite(limits).all()
+
+
+# The names of axes.
+
+
+def test_an_axis_is_called_what_its_coordinate_says_it_is_else_by_its_own_name():
+    def named(name, long_name="", units="", labels=(0, 1)):
+        coord = (name, list(labels), {"long_name": long_name, "units": units})
+        bars = Bars("B", xr.DataArray(np.ones(2), dims=name, coords={name: coord}), width="full").draw()
+        trace, layout = bars.figure["data"][0], bars.figure["layout"]
+        return layout["xaxis"]["title"]["text"], trace["hovertemplate"].partition(":")[0]
+
+    assert named("freq", "Frequency") == ("frequency", "frequency %{x}")
+    assert named("eigenvalue", "Place of the eigenvalue, the largest first")[0] == "place of the eigenvalue"
+    assert named("phase", "φ_a + φ_b - φ_c", "degrees")[0] == "φ_a + φ_b - φ_c [degrees]"
+    assert named("norm", "L2 norm")[0] == "L2 norm"
+    assert named("d_model") == ("d model", "d model %{x}")
+    assert named("stage", "Stage of the circuit", labels=("attention", "mlp")) == ("stage of the circuit", "%{x}")
+
+
+def test_a_kind_of_panel_from_elsewhere_is_shown_like_ours():
+    class Dot:
+        title = "A dot"
+
+        def draw(self):
+            return DrawnPanel(self.title, {"data": [{"type": "scatter", "x": [1], "y": [2]}], "layout": {}})
+
+    assert isinstance(Dot(), Panel)
+    assert notebook.figure(Dot()).layout.title.text == "A dot"
 
 
 # Plotly figures.
@@ -319,11 +364,11 @@ def test_values_that_are_not_finite_spoil_no_axis_and_no_colour_scale(panel, odd
 
 @every_panel
 def test_every_role_of_a_drawing_is_a_colour_in_both_themes(panel):
-    drawing = panel.draw()
-    roles = set(re.findall(r"role:([\w ]+)", str(drawing.figure)))
+    drawn = panel.draw()
+    roles = set(re.findall(r"role:([\w ]+)", str(drawn.figure)))
     assert roles <= {*COLOURS, *SCALES}
     for theme in (0, 1):
-        assert "role:" not in str(colours.resolved(drawing.figure, theme))
+        assert "role:" not in str(colours.resolved(drawn.figure, theme))
 
 
 def test_a_role_becomes_the_colour_of_the_theme():
@@ -364,7 +409,7 @@ def test_the_slider_has_a_frame_for_every_step_where_they_are_few_and_both_ends_
     assert np.array_equal(frames[1].data[0].y, PANELS["bars"].array.values[1])
     many = xr.DataArray(np.ones((500, 2)), dims=("step", "freq"), coords={"step": np.arange(500) * 7})
     frames = notebook.figure(Bars("B", many)).frames
-    assert len(frames) == notebook.FRAMES_IN_A_NOTEBOOK
+    assert len(frames) == plotly_figure.MOST_FRAMES
     assert (frames[0].name, frames[-1].name) == ("0", str(499 * 7))
 
 
@@ -379,18 +424,18 @@ def test_an_array_becomes_a_figure_by_its_axes_and_one_with_too_many_is_refused(
 
 def test_a_panel_is_found_by_its_title_in_any_case_else_the_first_or_the_first_that_moves():
     panels = [PANELS["curves"], PANELS["bars"], PANELS["points"]]
-    assert notebook.panel_figure(panels, "p").layout.title.text == "P"
-    assert notebook.panel_figure(panels, None).layout.title.text == "C"
-    assert notebook.panel_figure(panels, None, step=10).layout.title.text == "B, step 10"
-    assert notebook.panel_figure([PANELS["curves"]], None, step=10).layout.title.text == "C"
+    assert plotly_figure.panel_figure(panels, "p").layout.title.text == "P"
+    assert plotly_figure.panel_figure(panels, None).layout.title.text == "C"
+    assert plotly_figure.panel_figure(panels, None, step=10).layout.title.text == "B, step 10"
+    assert plotly_figure.panel_figure([PANELS["curves"]], None, step=10).layout.title.text == "C"
 
 
 def test_an_unknown_title_is_refused_with_the_near_miss():
     panels = [Curves("Weight norm", {"all": array("step")}), PANELS["bars"]]
     with pytest.raises(InterpError, match="no panel 'Weigth norm'; did you mean 'Weight norm'"):
-        notebook.panel_figure(panels, "Weigth norm")
+        plotly_figure.panel_figure(panels, "Weigth norm")
     with pytest.raises(InterpError, match="nothing to draw"):
-        notebook.panel_figure([], None)
+        plotly_figure.panel_figure([], None)
 
 
 # One quantity against another.
@@ -398,11 +443,11 @@ def test_an_unknown_title_is_refused_with_the_near_miss():
 
 def test_a_scatter_names_its_axes_by_what_its_arrays_are():
     x = array("freq", long_name="Train loss", units="nats")
-    drawing = Scatter("T", x, array("freq", long_name="Share"), percent=True).draw()
-    assert drawing.figure["layout"]["xaxis"]["title"]["text"] == "Train loss [nats]"
-    assert drawing.figure["layout"]["yaxis"]["title"]["text"] == "Share"
-    assert drawing.figure["layout"]["yaxis"]["tickformat"] == ".0%"
-    assert not drawing.time_axis
+    drawn = Scatter("T", x, array("freq", long_name="Share"), percent=True).draw()
+    assert drawn.figure["layout"]["xaxis"]["title"]["text"] == "Train loss [nats]"
+    assert drawn.figure["layout"]["yaxis"]["title"]["text"] == "Share"
+    assert drawn.figure["layout"]["yaxis"]["tickformat"] == ".0%"
+    assert not drawn.time_axis
 
 
 def test_a_point_is_named_by_its_place_and_a_run_by_its_name():

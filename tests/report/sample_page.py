@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from interp.figures.drawing import Drawing, Moving
-from interp.report.content import Finding, Page, Panel, Phase, RunPage, Section, Variable
+from interp.figures.panel import DrawnPanel, Moving
+from interp.report.content import Finding, Page, RunPage, Section, Silence, Variable
 from interp.report.html import render
+from interp.summaries import Phase
 
 P = 59
 FREQS = np.arange(1, P // 2 + 1)
@@ -88,7 +89,7 @@ def line(name: str, y: np.ndarray, role: str) -> dict:
 def loss_section() -> Section:
     """Three losses on a logarithmic axis."""
     curves = losses()
-    drawing = Drawing(
+    panel = DrawnPanel(
         title="Loss",
         figure={
             "data": [line(name, y, name) for name, y in curves.items()],
@@ -104,6 +105,7 @@ def loss_section() -> Section:
         steps=STEPS,
         time_axis=True,
         height=280,
+        code='from interp import open_run\nrun = open_run("sample")\nrun.show("loss")',
     )
     return Section(
         label="loss",
@@ -116,7 +118,7 @@ def loss_section() -> Section:
         ),
         formulas=(r"\mathcal{L} = -\frac{1}{n} \sum_{i=1}^{n} \log \operatorname{softmax}(z_i)_{c_i}",),
         paper="Nanda et al. 2023, Progress measures for grokking via mechanistic interpretability",
-        panels=(Panel(drawing, 'from interp import open_run\nrun = open_run("sample")\nrun.show("loss")'),),
+        panels=(panel,),
         variables=tuple(
             Variable(name, ("step",), y, {"step": STEPS.tolist()}, f"{name} loss", "nats") for name, y in curves.items()
         ),
@@ -127,7 +129,7 @@ def spectrum_section(seed: int) -> Section:
     """The spectrum over training, at a step, the circle of a frequency, and how concentrated it all is."""
     power, circle = spectrum(seed), circles(seed)
     gini = 1 - 2 * np.mean(np.cumsum(np.sort(power, axis=1), axis=1), axis=1)
-    over_time = Drawing(
+    over_time = DrawnPanel(
         title="Spectrum over training",
         figure={
             "data": [{"type": "heatmap", "x": STEPS, "y": FREQS, "z": power.T, "colorscale": "role:sequential"}],
@@ -137,7 +139,7 @@ def spectrum_section(seed: int) -> Section:
         time_axis=True,
     )
     roles = dict.fromkeys(KEYS, "role:accent") | {ABANDONED: "role:abandoned"}
-    bars = Drawing(
+    bars = DrawnPanel(
         title="Spectrum at this step",
         figure={
             "data": [
@@ -158,7 +160,7 @@ def spectrum_section(seed: int) -> Section:
         width="third",
         height=300,
     )
-    points = Drawing(
+    points = DrawnPanel(
         title="Numbers on a circle",
         figure={
             "data": [
@@ -182,7 +184,7 @@ def spectrum_section(seed: int) -> Section:
         width="third",
         height=300,
     )
-    concentration = Drawing(
+    concentration = DrawnPanel(
         title="Concentration",
         figure={
             "data": [line("gini", gini, "ink")],
@@ -202,7 +204,7 @@ def spectrum_section(seed: int) -> Section:
         caption="Not all that win early stay. A frequency that was given up fades out during cleanup.",
         formulas=(r"P_k = \frac{\lVert F_k W_E \rVert^2}{\sum_j \lVert F_j W_E \rVert^2}", r"\such{latex}"),
         paper="Nanda et al. 2023",
-        panels=tuple(Panel(drawing, code) for drawing in (over_time, bars, points, concentration)),
+        panels=tuple(replace(panel, code=code) for panel in (over_time, bars, points, concentration)),
         variables=(
             Variable("power", ("step", "freq"), power.astype(np.float32), step | freq, "share of all power"),
             Variable("gini", ("step",), gini, step, "concentration"),
@@ -214,7 +216,7 @@ def spectrum_section(seed: int) -> Section:
 def weight_section(seed: int) -> Section:
     """A weight matrix that moves, too large for its variable to stand in the page."""
     values = weights(seed)
-    drawing = Drawing(
+    panel = DrawnPanel(
         title="Input weights",
         figure={
             "data": [{"type": "heatmap", "z": values[-1], "colorscale": "role:diverging"}],
@@ -223,6 +225,7 @@ def weight_section(seed: int) -> Section:
         steps=STEPS[::2],
         moving=(Moving(0, "z", values[::2]),),
         height=380,
+        code='run.show("input_weights")',
     )
     return Section(
         label="input_weights",
@@ -231,7 +234,7 @@ def weight_section(seed: int) -> Section:
         caption="",
         formulas=(),
         paper="",
-        panels=(Panel(drawing, 'run.show("input_weights")'),),
+        panels=(panel,),
         variables=(Variable("W_in", ("step", "number", "neuron"), values, {"step": STEPS.tolist()}),),
         note="Drawn at every second checkpoint.",
     )
@@ -263,6 +266,10 @@ def sample_run(name: str = "sample_59", seed: int = 0) -> RunPage:
         phases=PHASES,
         steps=STEPS,
         sections=(loss_section(), spectrum_section(seed), weight_section(seed)),
+        silences=(
+            Silence(("circuit", "key_freqs"), "the task has no cyclic order of its operands"),
+            Silence(("attention_spectrum",), "the network has no attention"),
+        ),
     )
 
 

@@ -16,8 +16,8 @@ from opened_report import DESKTOP, Report
 from sample_page import CIRCLES, STEPS, across_page, circles, losses, many_runs_page, sample_page, spectrum, weights
 
 from interp.figures import Density, Table
-from interp.figures.drawing import Drawing, Moving
-from interp.report.content import Panel, RunPage, Section
+from interp.figures.panel import DrawnPanel, Moving
+from interp.report.content import RunPage, Section
 from interp.report.html import render
 
 if TYPE_CHECKING:
@@ -251,8 +251,8 @@ def test_the_table_has_the_step_one_looks_at(report: Report) -> None:
 
 def test_a_table_is_drawn_in_the_theme_s_colours_and_can_be_read_as_one(browser: Browser, tmp_path: Path) -> None:
     values = xr.DataArray([0.5, 0.25], dims="metric", coords={"metric": ["first", "second"]})
-    drawing = Table("Values", {"ours": values}, highlight={"accent": values < 0.5}).draw()
-    section = Section("values", "Values", "", "", (), "", (Panel(drawing, ""),), ())
+    panel = Table("Values", {"ours": values}, highlight={"accent": values < 0.5}).draw()
+    section = Section("values", "Values", "", "", (), "", (panel,), ())
     page = sample_page()
     runs = (replace(page.runs[0], name="run", sections=(section,)),)
     (tmp_path / "table.html").write_text(render(replace(page, runs=runs)), encoding="utf-8")
@@ -270,8 +270,8 @@ def test_a_density_follows_the_slider_on_axes_that_do_not(browser: Browser, tmp_
     heights = xr.DataArray([[0.5, 1.0, 0.5], [1.0, 0.0, 1e-3]], places)
     fitted = xr.DataArray([[0.4, 1.2, 0.4], [0.9, 0.2, 2e-3]], places)
     curves = {"mixture": (middles / 2, fitted), "component 1": (middles, fitted.where(fitted.step > 0))}
-    drawing = Density("Weights", middles, heights, curves).draw()
-    section = Section("density", "Density", "", "", (), "", (Panel(drawing, ""),), ())
+    panel = Density("Weights", middles, heights, curves).draw()
+    section = Section("density", "Density", "", "", (), "", (panel,), ())
     run = RunPage("run", (), (), (), np.array([0, 100]), (section,))
     with Report(browser, written(tmp_path, run), "#step=0") as report:
         values = [f"data[{place}].y" for place in range(3)]
@@ -321,11 +321,11 @@ def test_roles_and_gaps_may_move(browser: Browser, tmp_path: Path) -> None:
     bars = {"type": "bar", "x": [1, 2], "y": [3, 4], "marker": {"color": roles[-1].tolist()}}
     heatmap = {"type": "heatmap", "z": cells[-1], "colorscale": "role:sequential"}
     steps = np.array([0, 100])
-    drawings = (
-        Drawing("Roles", {"data": [bars]}, steps, (Moving(0, "marker.color", roles),)),
-        Drawing("Gaps", {"data": [heatmap]}, steps, (Moving(0, "z", cells),)),
+    panels = (
+        DrawnPanel("Roles", {"data": [bars]}, steps, (Moving(0, "marker.color", roles),)),
+        DrawnPanel("Gaps", {"data": [heatmap]}, steps, (Moving(0, "z", cells),)),
     )
-    section = Section("one", "One", "", "", (), "", tuple(Panel(drawing, "") for drawing in drawings), ())
+    section = Section("one", "One", "", "", (), "", panels, ())
     with Report(browser, written(tmp_path, RunPage("run", (), (), (), steps, (section,))), "#step=0") as report:
         assert report.shown("one-0", "data[0].marker.color", "run") == ["#B0412E", "#B9BDC9"]
         np.testing.assert_array_equal(report.shown("one-1", "data[0].z", "run"), cells[0])
@@ -336,9 +336,9 @@ def test_roles_and_gaps_may_move(browser: Browser, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("steps", [[], [500]])
 def test_without_a_second_checkpoint_there_is_no_slider(browser: Browser, tmp_path: Path, steps: list[int]) -> None:
-    still = Drawing("Still", {"data": [{"type": "scatter", "y": [1, 2]}]}, np.array([]))
+    still = DrawnPanel("Still", {"data": [{"type": "scatter", "y": [1, 2]}]}, np.array([]))
     bare = Section("bare", "Bare", "", "", (), "", (), (), "Nothing to draw.")
-    section = Section("one", "One", "", "", (), "", (Panel(still, ""),), ())
+    section = Section("one", "One", "", "", (), "", (still,), ())
     run = RunPage("run", (), (), (), np.array(steps, dtype=int), (section, bare))
     with Report(browser, written(tmp_path, run)) as report:
         report.press("ArrowRight", "End", "Space")

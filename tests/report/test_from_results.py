@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from interp.checkpoints import Run
+from interp.figures import Curves
+from interp.measures import loss
 from interp.models.transformer import transformer
+from interp.recipes.analysis_recipe import Analysis
 from interp.report import from_results
-from interp.report.content import Section
+from interp.report.blocks import ArrayStore
+from interp.report.content import Page, Section
+from interp.report.html import render
+from interp.report.machine_readable import report_data
+from interp.report.plain_text import findings_text, report_text
 from interp.results import over_steps
+from interp.results.account import Silent
 from interp.tasks.modular_arithmetic import modular_arithmetic
 
 TASK = {"p": 7}
 MODEL = {"d_model": 8, "n_heads": 2, "d_mlp": 16}
+
+
+def analysis(*measures: Any) -> Analysis:
+    return Analysis(Path("analyses/a.yaml"), "A question?", "", (), "all", tuple(over_steps.asks(measures)))
 
 
 @pytest.fixture
@@ -25,9 +39,8 @@ def section(make_run: Callable[..., Run]) -> Callable[..., Section]:
     def made(steps: list[int], at: Any = "all", **task: Any) -> Section:
         weights = transformer(modular_arithmetic(**TASK), **MODEL).initial(0)
         run = make_run(dict.fromkeys(steps, weights), {"modular_arithmetic": {**TASK, **task}}, {"transformer": MODEL})
-        asks = over_steps.asks(["loss"])
         found = {"loss": over_steps.over_steps("loss", run, at)}
-        return from_results.page("", "", "", asks, {"run": (run, found)}, {}).runs[0].sections[0]
+        return from_results.page(analysis("loss"), [(run, found)], {}, [run]).runs[0].sections[0]
 
     return made
 
@@ -41,7 +54,7 @@ def test_one_checkpoint_has_no_curves_but_its_numbers(section: Callable[..., Sec
 
 def test_two_checkpoints_have_curves_and_nothing_to_excuse(section: Callable[..., Section]):
     both = section([5, 6])
-    assert [panel.drawing.title for panel in both.panels] == ["Loss", "Accuracy"]
+    assert [panel.title for panel in both.panels] == ["Loss", "Accuracy"]
     assert both.note == ""
 
 
@@ -56,7 +69,7 @@ def test_where_checkpoints_were_measured_more_closely_is_said(section: Callable[
 
 def test_an_unknown_split_is_said_where_its_numbers_are_missing(section: Callable[..., Section]):
     unknown = section([5, 6], split="unknown")
-    assert unknown.note.startswith("Which pairs were trained on is unknown, so there are no numbers for `train_loss`")
+    assert unknown.note.startswith("The train and test examples are unknown, so there are no numbers for `train_loss`")
     assert "`all_loss`" not in unknown.note
 
 
@@ -65,12 +78,102 @@ def test_what_all_runs_share_is_told_once(make_run: Callable[..., Run]):
     weights = transformer(modular_arithmetic(**TASK), **MODEL).initial(0)
     task, model = {"modular_arithmetic": {**TASK, "frac_train": 0.5}}, {"transformer": MODEL}
     runs = [make_run(dict.fromkeys(range(n + 1), weights), task, model, name=f"seed={n}") for n in (1, 2)]
-    asks = over_steps.asks([{"sharpness_accuracy": {"draws": 1, "subspace_dim": 1}}])
-    across = {"sharpness_accuracy": over_steps.of_runs(asks[0], runs, None)}
-    page = from_results.page("", "", "", asks, {}, across, runs)
+    asked = analysis({"sharpness_accuracy": {"draws": 1, "subspace_dim": 1}})
+    across = {"sharpness_accuracy": over_steps.of_runs(asked.asks[0], runs, None)}
+    page = from_results.page(asked, [], across, runs)
     assert page.runs == ()
     assert page.facts[0] == ("2 runs", "seed=…")
     assert ("x+y mod 7", "49% of 49 pairs") in page.facts
     assert not any("checkpoints" in strong for strong, _ in page.facts)
     assert page.findings[0].label == "sharpness_accuracy"
-    assert page.findings[0].sentence.replace("**", "") in from_results.text(page)
+    assert page.findings[0].sentence.replace("**", "") in findings_text(page)
+
+
+# What says nothing, and what fails.
+
+
+@pytest.fixture
+def losses(make_run: Callable[..., Run]) -> tuple[Run, Any]:
+    """A run of fresh weights, and the result of its losses."""
+    weights = transformer(modular_arithmetic(**TASK), **MODEL).initial(0)
+    run = make_run(dict.fromkeys([5, 6], weights), {"modular_arithmetic": TASK}, {"transformer": MODEL})
+    return run, over_steps.over_steps("loss", run)
+
+
+def page_of(run: Run, results: dict[str, Any]) -> Page:
+    return from_results.page(analysis(*results), [(run, results)], {}, [run])
+
+
+def test_measures_that_say_nothing_stand_in_one_list_by_their_reasons(losses: tuple[Run, Any]):
+    run, result = losses
+    order, heads = "the task has no cyclic order of its operands", "the network has no attention"
+    silent = {name: Silent(name, name, order) for name in ("key_freqs", "circuit")}
+    results = {
+        "loss": result,
+        **silent,
+        "attention_spectrum": Silent("attention_spectrum", "attention_spectrum", heads),
+    }
+    page = page_of(run, results)
+    assert [section.label for section in page.runs[0].sections] == ["loss"]
+    html = render(page)
+    assert f"<code>key_freqs</code>, <code>circuit</code>: {order}." in html
+    assert f"<code>attention_spectrum</code>: {heads}." in html
+    assert html.count("Nothing to say here</h2>") == 1
+    for text in (report_text(page), findings_text(page)):
+        assert f"Nothing to say here: key_freqs, circuit: {order}." in text
+    data = report_data(page, ArrayStore())["runs"][0]
+    assert data["nothing_to_say"] == {"key_freqs": order, "circuit": order, "attention_spectrum": heads}
+    assert list(data["measures"]) == ["loss"]
+
+
+def test_a_measure_silent_at_some_steps_says_where_and_why(losses: tuple[Run, Any]):
+    run, result = losses
+    silent = result.where(result.step > 5).assign_attrs(nothing_to_say="the network is too new (at 1 step)")
+    (section,) = page_of(run, {"loss": silent}).runs[0].sections
+    assert section.note.startswith("There are no numbers at 1 of 2 steps: the network is too new (at 1 step).")
+
+
+@pytest.mark.parametrize("broken", ["figure", "summary"])
+def test_a_mistake_in_what_a_measure_tells_leaves_the_page_and_is_told_in_its_place(
+    losses: tuple[Run, Any], monkeypatch: pytest.MonkeyPatch, broken: str
+):
+    def fails(_: Any) -> Any:
+        return 1 / 0
+
+    run, result = losses
+    monkeypatch.setattr(loss, broken, fails)
+    page = page_of(run, {"loss": result})
+    (problem,) = page.problems
+    assert problem.startswith(f"The {broken} of `loss` could not be made (interp/measures/loss.py): ZeroDivisionError:")
+    (section,) = page.runs[0].sections
+    assert {variable.name for variable in section.variables} == set(result.data_vars)
+    assert (section.panels == ()) == (broken == "figure")
+    assert any(finding.is_problem for finding in page.runs[0].findings) == (broken == "summary")
+    assert "division by zero" in " ".join(report_text(page).split())
+    assert report_data(page, ArrayStore())["problems"] == [problem]
+    assert '<span class="problem">' in (html := render(page)) or '<p class="problem">' in html
+    assert "ZeroDivisionError" in html
+
+
+def test_the_place_of_a_mistake_is_its_line_in_the_measure(losses: tuple[Run, Any]):
+    run, result = losses
+    (problem,) = page_of(run, {"loss": result.drop_vars("train_loss")}).runs[0].sections[0].problems
+    assert re.search(r"\(interp/measures/loss\.py:\d+\): AttributeError: .*train_loss", problem)
+
+
+def test_one_panel_that_cannot_be_drawn_leaves_the_others(losses: tuple[Run, Any], monkeypatch: pytest.MonkeyPatch):
+    def figure(result: Any) -> list[Curves]:
+        return [Curves("Good", {"train": result.train_loss}), Curves("Bad", {})]
+
+    run, result = losses
+    monkeypatch.setattr(loss, "figure", figure)
+    (section,) = page_of(run, {"loss": result}).runs[0].sections
+    assert ([panel.title for panel in section.panels], len(section.problems)) == (["Good"], 1), section.problems
+    assert section.problems[0].startswith("The panel 'Bad' could not be made (interp/measures/loss.py): StopIteration")
+
+
+@pytest.mark.parametrize("told", ["words", 3])
+def test_a_summary_that_is_none_is_refused(losses: tuple[Run, Any], monkeypatch: pytest.MonkeyPatch, told: Any):
+    run, result = losses
+    monkeypatch.setattr(loss, "summary", lambda _: told)
+    assert "return an interp.summaries.Summary" in page_of(run, {"loss": result}).problems[0]

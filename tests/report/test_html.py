@@ -22,12 +22,12 @@ from sample_page import (
     spectrum,
 )
 
-from interp.figures.drawing import Drawing, Moving
+from interp.figures.panel import DrawnPanel, Moving
 from interp.report.blocks import ArrayStore, decode
-from interp.report.content import Page, Panel, RunPage, Section, Variable
+from interp.report.content import Finding, Page, RunPage, Section, Silence, Variable
 from interp.report.html import render
 from interp.report.mathml import formula
-from interp.report.panel_specs import page_drawing
+from interp.report.panel_specs import panel_spec
 from interp.report.plain_text import report_text
 
 LINKING = ("src", "href", "srcset", "action", "data", "poster", "background")
@@ -95,10 +95,15 @@ def test_every_text_of_a_page_is_escaped() -> None:
         formulas=(rf"\text{{{HOSTILE}}}",),
         paper=HOSTILE,
         note=HOSTILE,
-        panels=(Panel(replace(run.sections[0].panels[0].drawing, title=HOSTILE), HOSTILE),),
+        panels=(replace(run.sections[0].panels[0], title=HOSTILE, code=HOSTILE),),
+        problems=(HOSTILE, f"`{HOSTILE}`"),
     )
-    findings = (replace(run.findings[0], sentence=f"{HOSTILE} **{HOSTILE}**"),)
-    hostile = replace(run, facts=((HOSTILE, HOSTILE),), findings=findings, sections=(first,))
+    findings = (
+        replace(run.findings[0], sentence=f"{HOSTILE} **{HOSTILE}**"),
+        Finding(HOSTILE, f"{HOSTILE} `{HOSTILE}`", is_problem=True),
+    )
+    silences = (Silence((HOSTILE,), HOSTILE),)
+    hostile = replace(run, facts=((HOSTILE, HOSTILE),), findings=findings, sections=(first,), silences=silences)
     page = Page(HOSTILE, HOSTILE, HOSTILE, (hostile,), versions={HOSTILE: HOSTILE})
     assert "img" not in Reader(render(page)).elements
 
@@ -162,36 +167,36 @@ def test_the_text_ends_with_final_values() -> None:
 
 def test_too_many_frames_are_thinned_and_the_panel_says_so() -> None:
     values = np.random.default_rng(0).random((100, 50))
-    drawing = Drawing("Many", {"data": [{"y": values[-1]}]}, np.arange(100), (Moving(0, "y", values),))
-    on_page = page_drawing(drawing, store := ArrayStore(), budget=2000)
-    assert on_page.note == "frames every 3rd checkpoint"
-    assert on_page.spec["steps"] == [*range(0, 100, 3)]
-    block = json.loads(store.blocks()[on_page.spec["moving"][0]["array"]])
+    panel = DrawnPanel("Many", {"data": [{"y": values[-1]}]}, np.arange(100), (Moving(0, "y", values),))
+    spec = panel_spec(panel, store := ArrayStore(), budget=2000)
+    assert spec.note == "frames every 3rd checkpoint"
+    assert spec.script["steps"] == [*range(0, 100, 3)]
+    block = json.loads(store.blocks()[spec.script["moving"][0]["array"]])
     np.testing.assert_allclose(decode(block), values[::3], atol=0.5 / 254)
 
 
 def test_on_a_logarithmic_axis_values_keep_more_than_two_decades() -> None:
     values = np.geomspace(1e-4, 1, 300).reshape(3, 100)
     figure = {"data": [{"type": "scatter", "y": values[-1]}], "layout": {"yaxis": {"type": "log"}}}
-    drawing = Drawing("Log", figure, np.arange(3), (Moving(0, "y", values),))
-    on_page = page_drawing(drawing, store := ArrayStore(), budget=400)
-    shown = decode(json.loads(store.blocks()[on_page.spec["moving"][0]["array"]]))
+    panel = DrawnPanel("Log", figure, np.arange(3), (Moving(0, "y", values),))
+    spec = panel_spec(panel, store := ArrayStore(), budget=400)
+    shown = decode(json.loads(store.blocks()[spec.script["moving"][0]["array"]]))
     np.testing.assert_allclose(shown, values[::2], rtol=0.1)
-    assert on_page.note == "frames every 2nd checkpoint"
+    assert spec.note == "frames every 2nd checkpoint"
 
 
 def test_a_heatmap_keeps_its_colours_over_all_steps() -> None:
     values = np.array([[[0.1, 0.2]], [[0.5, -2.0]]])
     figure = {"data": [{"type": "heatmap", "z": values[-1], "colorscale": "role:diverging"}]}
-    drawing = Drawing("Weights", figure, np.array([0, 1]), (Moving(0, "z", values),))
-    trace = page_drawing(drawing, ArrayStore()).spec["figure"]["data"][0]
+    panel = DrawnPanel("Weights", figure, np.array([0, 1]), (Moving(0, "z", values),))
+    trace = panel_spec(panel, ArrayStore()).script["figure"]["data"][0]
     assert (trace["zmin"], trace["zmax"]) == (-2, 2)
 
 
 def test_nan_in_a_figure_is_a_gap() -> None:
     figure = {"data": [{"type": "scatter", "y": np.array([1.0, np.nan, np.inf])}]}
-    spec = page_drawing(Drawing("Gap", figure, np.arange(0)), ArrayStore()).spec
-    assert spec["figure"]["data"][0]["y"] == [1.0, None, None]
+    script = panel_spec(DrawnPanel("Gap", figure), ArrayStore()).script
+    assert script["figure"]["data"][0]["y"] == [1.0, None, None]
 
 
 def test_formulas_become_mathml() -> None:

@@ -21,6 +21,7 @@ import xarray as xr
 import interp
 from interp.checkpoints import Run
 from interp.errors import InterpError
+from interp.recipes.analysis_recipe import Analysis
 
 MEASURES = ["loss", "weight_norm", "embedding_dft", {"embedding_circle": {"count": 2}}, "key_freqs"]
 ROOT = Path(interp.__file__).parent.parent
@@ -537,6 +538,10 @@ def test_what_only_loading_tells_is_left_out_too(run_folder: Path):
     assert result.step.values.tolist() == [0, *range(450, 3600, 150)]
 
 
+def analysis_of(measures: list[str]) -> Analysis:
+    return Analysis(Path("analyses/a.yaml"), "Title", "", (), "all", tuple(asks(measures)))
+
+
 def test_the_report_says_what_was_left_out(run_folder: Path, tmp_path: Path):
     from interp.recipes.asks import asks
     from interp.report import write
@@ -544,7 +549,7 @@ def test_the_report_says_what_was_left_out(run_folder: Path, tmp_path: Path):
     cut_short(run_folder / "weights" / "step-000000300.safetensors")
     run = interp.open_run(run_folder)
     with pytest.warns(UserWarning, match="left out"):
-        write.report("Title", "", "", asks(["loss"]), [run], "all", tmp_path / "page.html", None)
+        write.report(analysis_of(["loss"]), [run], tmp_path / "page.html")
     page = (tmp_path / "page.html").read_text()
     assert "<strong>step 300 left out:</strong>" in page
     assert "step-000000300.safetensors is cut short" in page
@@ -620,8 +625,8 @@ def test_a_checkpoint_lost_meanwhile_is_left_out(run_folder: Path, monkeypatch: 
 )
 def test_a_report_survives_weights_that_are_not_finite(run_folder: Path, tmp_path: Path, bad: tuple, value: float):
     from interp.catalogue.names import known_names
-    from interp.recipes.asks import asks
-    from interp.report import from_results, write
+    from interp.report import write
+    from interp.report.plain_text import findings_text
     from interp.results import schema
     from interp.results.account import blank_steps
 
@@ -630,11 +635,11 @@ def test_a_report_survives_weights_that_are_not_finite(run_folder: Path, tmp_pat
     run = interp.open_run(run_folder)
     measures = [name for name in known_names("measures") if schema.subject(name) == "checkpoint"]
     with pytest.warns(UserWarning, match="not finite") as warned:
-        page = write.report("", "", "", asks(measures), [run], "all", tmp_path / "page.html", tmp_path / "kept")
+        page = write.report(analysis_of(measures), [run], tmp_path / "page.html", tmp_path / "kept")
     (warning,) = [str(one.message) for one in warned if "not finite" in str(one.message)]
     assert all(f"{step:,}" in warning for step in bad)
-    assert "nan" not in from_results.text(page)
-    assert "****" not in from_results.text(page)
+    assert "nan" not in findings_text(page)
+    assert "****" not in findings_text(page)
     for measure in measures:
         with xr.open_dataset(tmp_path / "kept" / "run" / f"{measure}.nc") as result:
             assert result.step.values[blank_steps(result)].tolist() == list(bad), measure
@@ -655,7 +660,7 @@ def test_of_several_runs_those_without_finite_weights_are_left_out(tmp_path: Pat
     spoil(tmp_path / "blank", 0, np.nan)
     runs = [interp.open_run(folder) for folder in folders]
     with pytest.warns(UserWarning, match="blank: the weights are not finite .* it is left out"):
-        page = write.report("", "", "", asks(["loss"]), runs, "all", tmp_path / "page.html", None)
+        page = write.report(analysis_of(["loss"]), runs, tmp_path / "page.html")
     assert [run.name for run in page.runs] == ["one", "other"]
 
 

@@ -1,43 +1,43 @@
 /* The page: which run one sees, and the loop that brings every panel to the step. */
 
 const DATA = readJSON("interp-data");
-const groups = new Map(); // number of the run, or "across" -> {spec, drawings}
+const groups = new Map(); // number of the run, or "across" -> {spec, panels}
 const slider = new Slider(() => { refresh(); writeAddress(); });
 let shownRun = 0;
 let catchingUp = null;
 let addressTimer = null;
 
-/* Groups of drawings */
+/* Groups of panels */
 
 function loadGroup(key) {
   if (!groups.has(key)) {
     const spec = readJSON(`interp-group-${key}`);
     const firstTime = spec.panels.find((panel) => panel.time_axis);
-    const drawings = spec.panels.map((panel) => new Drawing(panel, spec, panel === firstTime && spec.phases.length > 0));
-    drawings.forEach(connect);
-    groups.set(key, { spec, drawings });
+    const panels = spec.panels.map((panel) => new Panel(panel, spec, panel === firstTime && spec.phases.length > 0));
+    panels.forEach(connect);
+    groups.set(key, { spec, panels });
   }
   return groups.get(key);
 }
 
 const sight = new IntersectionObserver((entries) => {
-  for (const { target, isIntersecting } of entries) target.drawing.onScreen = isIntersecting;
+  for (const { target, isIntersecting } of entries) target.panel.onScreen = isIntersecting;
 });
 const sizes = new ResizeObserver(() => refresh());
 
-function connect(drawing) {
-  const { figure, gd } = drawing;
+function connect(panel) {
+  const { figure, gd } = panel;
   const measure = measureOf(figure);
-  gd.drawing = drawing;
+  gd.panel = panel;
   sight.observe(gd);
   sizes.observe(gd);
   figure.querySelector(".panel-choice")?.addEventListener("change", (event) => {
-    drawing.choice = Number(event.target.value);
+    panel.choice = Number(event.target.value);
     refresh();
   });
   figure.querySelector(".panel-data").addEventListener("click", () => offerData(figure, measure));
   figure.querySelector(".panel-code")?.addEventListener("click", (event) => showCode(figure, event.currentTarget));
-  figure.querySelector(".panel-table").addEventListener("toggle", () => updateTable(drawing));
+  figure.querySelector(".panel-table").addEventListener("toggle", () => updateTable(panel));
 }
 
 /** {label, variables} of the measure a panel belongs to. */
@@ -52,9 +52,9 @@ function runNumber(article) {
   return [...document.querySelectorAll(".run")].indexOf(article);
 }
 
-function currentDrawings() {
-  const across = document.getElementById("across") ? loadGroup("across").drawings : [];
-  return DATA.runs.length ? [...across, ...loadGroup(shownRun).drawings] : across;
+function currentPanels() {
+  const across = document.getElementById("across") ? loadGroup("across").panels : [];
+  return DATA.runs.length ? [...across, ...loadGroup(shownRun).panels] : across;
 }
 
 /* Bringing panels to the step */
@@ -67,22 +67,22 @@ function refresh() {
 /** Panels in sight within one frame, then the others one at a time; whatever changes meanwhile is seen. */
 async function catchUp() {
   await nextFrame();
-  for (let stale = staleDrawings(); stale.length; stale = staleDrawings()) {
-    const inSight = stale.filter((drawing) => drawing.onScreen);
-    for (const drawing of inSight.length ? inSight : stale.slice(0, 1)) await bringUp(drawing);
+  for (let stale = stalePanels(); stale.length; stale = stalePanels()) {
+    const inSight = stale.filter((panel) => panel.onScreen);
+    for (const panel of inSight.length ? inSight : stale.slice(0, 1)) await bringUp(panel);
     await pause(0);
   }
 }
 
-function staleDrawings() {
-  return currentDrawings().filter((drawing) => drawing.isStale(slider.step));
+function stalePanels() {
+  return currentPanels().filter((panel) => panel.isStale(slider.step));
 }
 
-async function bringUp(drawing) {
-  const isNew = !drawing.isDrawn;
-  await drawing.show(slider.step);
-  if (isNew && drawing.spec.time_axis) drawing.gd.on?.("plotly_click", moveToClick);
-  updateTable(drawing);
+async function bringUp(panel) {
+  const isNew = !panel.isDrawn;
+  await panel.show(slider.step);
+  if (isNew && panel.spec.time_axis) panel.gd.on?.("plotly_click", moveToClick);
+  updateTable(panel);
 }
 
 function moveToClick({ xvals, points }) {
@@ -90,14 +90,14 @@ function moveToClick({ xvals, points }) {
 }
 
 async function settled() {
-  while (catchingUp || staleDrawings().length) await refresh();
+  while (catchingUp || stalePanels().length) await refresh();
 }
 
 /* What a panel offers */
 
-function updateTable(drawing) {
-  const details = drawing.figure.querySelector(".panel-table");
-  if (details.open && drawing.isDrawn) fillTables(details.querySelector(".table-view"), drawing, slider.step);
+function updateTable(panel) {
+  const details = panel.figure.querySelector(".panel-table");
+  if (details.open && panel.isDrawn) fillTables(details.querySelector(".table-view"), panel, slider.step);
 }
 
 /** One table is downloaded at once; of several one chooses. */
@@ -211,7 +211,7 @@ function applyTheme() {
 function redrawNow(printing) {
   theme.printing = printing;
   document.documentElement.classList.toggle("printing", printing);
-  for (const drawing of currentDrawings()) drawing.show(slider.step);
+  for (const panel of currentPanels()) panel.show(slider.step);
 }
 
 function start() {
@@ -239,6 +239,6 @@ window.interp = {
   setStep: (step) => slider.setStep(step),
   settled,
   get panels() {
-    return Object.fromEntries(currentDrawings().map((drawing) => [drawing.spec.id, drawing]));
+    return Object.fromEntries(currentPanels().map((panel) => [panel.spec.id, panel]));
   },
 };

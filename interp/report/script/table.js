@@ -1,11 +1,11 @@
 /* The numbers behind a panel at the step it shows, for those who read rather than look. */
 
-/** Fill `view` with tables of what the drawing shows now: one of its points, one of its heatmap's cells. */
-function fillTables(view, drawing, step) {
-  const { data } = drawing.gd;
-  const [x, y] = [drawing.axisTitle("xaxis"), drawing.axisTitle("yaxis")];
-  const caption = drawing.spec.title + (step === undefined ? "" : `, step ${formatStep(step)}`);
-  const atStep = (labels) => (drawing.spec.time_axis ? [indexAtOrBefore(labels, step)] : [...labels.keys()]);
+/** Fill `view` with tables of what the panel shows now: one of its points, one of its heatmap's cells. */
+function fillTables(view, panel, step) {
+  const { data } = panel.gd;
+  const [x, y] = [panel.axisTitle("xaxis"), panel.axisTitle("yaxis")];
+  const caption = panel.spec.title + (step === undefined ? "" : `, step ${formatStep(step)}`);
+  const atStep = (labels) => (panel.spec.time_axis ? [indexAtOrBefore(labels, step)] : [...labels.keys()]);
   const points = data.filter((trace) => trace.type !== "heatmap" && trace.type !== "table").flatMap((trace) => pointRows(trace, atStep));
   const cells = data.filter((trace) => trace.type === "heatmap").flatMap((trace) => cellRows(trace, atStep));
   view.replaceChildren();

@@ -6,7 +6,7 @@ function indexAtOrBefore(steps, step) {
   return Math.max(0, after < 0 ? steps.length - 1 : after - 1);
 }
 
-class Drawing {
+class Panel {
   /** `group` has the `extent` of training and the `phases`; `first` is its first time plot. */
   constructor(spec, group, first) {
     this.spec = spec;
@@ -59,7 +59,7 @@ class Drawing {
     await Plotly.react(this.gd, traces, complete, PLOT_OPTIONS);
   }
 
-  /** Only what follows the slider: far cheaper than drawing anew. */
+  /** Only what follows the slider: far cheaper than to draw anew. */
   async move(wanted) {
     const frames = this.frames(wanted);
     const traces = [...new Set(frames.map(({ trace }) => trace))];

@@ -1,0 +1,114 @@
+"""Lines over training, or over another single axis."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from interp.figures.axes import PERCENT, axis_title, decades_per_tick, end_to_end, finite, positive, units
+from interp.figures.colours import COLOURS
+from interp.figures.panel import DrawnPanel
+
+SPARE_COLOURS = ("accent", "all", "abandoned", "novel", "muted", "quiet")
+"""For lines whose label is no role, in turn."""
+LABEL_GAP = 0.085
+"""The least distance between two names beside the lines' ends, as a share of the axis."""
+
+
+@dataclass(frozen=True)
+class Curves:
+    """Lines over training (or over another single axis), labelled directly.
+
+    A label that is a key of `COLOURS` ("train", "test", …) takes its colour. Lines with `errors` have a bar at each
+    point, one standard error to either side.
+    """
+
+    title: str
+    arrays: Mapping[str, xr.DataArray]
+    """Label -> [step]."""
+    log: bool = False
+    percent: bool = False
+    width: str = "full"
+    errors: Mapping[str, xr.DataArray] = field(default_factory=dict)
+    """Label -> [step]."""
+
+    def draw(self) -> DrawnPanel:
+        first = next(iter(self.arrays.values()))
+        axis = first[first.dims[0]]
+        values = {label: positive(array.values) if self.log else array.values for label, array in self.arrays.items()}
+        colours = _colours(list(values))
+        y_axis: dict[str, Any] = {"title": {"text": units(first)}}
+        if self.log:
+            every = decades_per_tick(np.concatenate(list(values.values())))
+            y_axis |= {"type": "log", "exponentformat": "power", "dtick": every}
+        if self.percent:
+            y_axis |= PERCENT
+        layout = {
+            "xaxis": {"title": {"text": axis_title(axis)}, "range": end_to_end(axis.values)},
+            "yaxis": y_axis,
+            "hovermode": "x unified",
+            "annotations": self._names_at_ends(values, colours) if len(values) > 1 else [],
+        }
+        lines = [self._line(label, axis.values, line, colours[label]) for label, line in values.items()]
+        figure = {"data": lines, "layout": layout}
+        return DrawnPanel(self.title, figure, time_axis=axis.name == "step", width=self.width)
+
+    def _line(self, label: str, places: np.ndarray, values: np.ndarray, colour: str) -> dict[str, Any]:
+        line: dict[str, Any] = {
+            "type": "scatter",
+            "mode": "lines",
+            "name": label,
+            "x": places,
+            "y": values,
+            "line": {"color": colour, "width": 2},
+        }
+        value, error = ("%{y:.2%}", "%{customdata:.2%}") if self.percent else ("%{y:.4g}", "%{customdata:.2g}")
+        if label not in self.errors:
+            return line | {"hovertemplate": f"{label}: {value}<extra></extra>"}
+        errors = self.errors[label].values
+        return line | {
+            "error_y": {"type": "data", "array": errors, "color": colour, "thickness": 1, "width": 0},
+            "customdata": errors,
+            "hovertemplate": f"{label}: {value} ± {error}<extra></extra>",
+        }
+
+    def _names_at_ends(self, values: Mapping[str, np.ndarray], colours: Mapping[str, str]) -> list[dict[str, Any]]:
+        """Each line's name beside its end, spread so that names do not lie on one another."""
+        heights = {label: finite(np.log10(line) if self.log else line) for label, line in values.items()}
+        known = np.concatenate(list(heights.values()))
+        if not known.size:
+            return []
+        low, high = PERCENT["range"] if self.percent else (float(known.min()), float(known.max()))
+        gap = LABEL_GAP * (high - low or 1.0)
+        ends = {label: float(height[-1]) for label, height in heights.items() if height.size}
+        places: dict[str, float] = {}
+        for label in sorted(ends, key=ends.__getitem__):
+            places[label] = max([ends[label], *(place + gap for place in places.values())])
+        overflow = max([*places.values(), high]) - high
+        return [
+            {
+                "x": 1.0,
+                "xref": "paper",
+                "xanchor": "left",
+                "xshift": 6,
+                "y": place - overflow,
+                "yref": "y",
+                "text": label,
+                "showarrow": False,
+                "font": {"color": colours[label], "size": 13},
+            }
+            for label, place in places.items()
+        ]
+
+
+def _colours(labels: list[str]) -> dict[str, str]:
+    """Label -> colour role: its own where there is one of its name, else one that no label has."""
+    spare = [role for role in SPARE_COLOURS if role not in labels]
+    return {
+        label: f"role:{label}" if label in COLOURS else f"role:{spare[place % len(spare)]}"
+        for place, label in enumerate(labels)
+    }
