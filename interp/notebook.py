@@ -55,7 +55,7 @@ def write_report(
     from interp.report import write
 
     target = Path(path) if path is not None else Path("reports") / f"{run.name}.html"
-    asks = asks(measures if measures is not None else DEFAULT_MEASURES)
+    wanted = asks(measures if measures is not None else DEFAULT_MEASURES)
     asked_by = Path("interp.write_report")
-    write.report(Analysis(asked_by, title or run.name, run.text, (), steps, tuple(asks)), [run], target)
+    write.report(Analysis(asked_by, title or run.name, run.text, (), steps, tuple(wanted)), [run], target)
     return target

@@ -16,15 +16,12 @@ from interp.checkpoints.folder import SPLIT, WEIGHTS
 from interp.checkpoints.run import Run
 from interp.checkpoints.weight_source import imported_weights, own_weights
 from interp.contracts.task import Task
-from interp.errors import InterpError, near_misses
+from interp.errors import InterpError
 from interp.files.arrays import read_arrays
 from interp.recipes import run_recipe
 from interp.recipes.call import Call
-from interp.recipes.run_paths import Source
+from interp.recipes.run_paths import Source, no_run
 from interp.recipes.run_recipe import Recipe
-
-CROSS_ENTROPY = Call("losses", "cross_entropy", {})
-"""The loss of a run that does not say another."""
 
 
 def open_run(path: str | os.PathLike[str], importer: str | None = None, device: str = "cpu", **options: Any) -> Run:
@@ -43,8 +40,8 @@ def opened(source: Source, device: str) -> Run:
     if source.importer is not None:
         call = Call("importers", source.importer, source.options)
         return _imported(source, device, Recipe(source.path, None, None, None, call, None, ""))
-    if not (source.path / run_recipe.FILE).is_file():
-        raise InterpError(_no_run(source.path))
+    if reason := no_run(source.path, source.importer):
+        raise InterpError(reason)
     recipe = run_recipe.read(source.path / run_recipe.FILE)
     return _imported(source, device, recipe) if recipe.importer else _own(source, device, recipe)
 
@@ -68,13 +65,14 @@ def _own(source: Source, device: str, recipe: Recipe) -> Run:
     weights = source.path / WEIGHTS
     if (weights / SPLIT).exists():
         task = _with_split(task, read_arrays(weights / SPLIT)[0].get("train"), weights / SPLIT)
-    loss = getattr(recipe.training, "loss", CROSS_ENTROPY)
     return Run(
         path=source.path,
         task=task,
         architecture=_made(recipe.path, recipe.model, task),
-        loss=_made(recipe.path, loss),
-        calls=(recipe.task, recipe.model, loss),
+        loss=_made(recipe.path, recipe.loss),
+        task_call=recipe.task,
+        model_call=recipe.model,
+        loss_call=recipe.loss,
         weights=own_weights(weights),
         source=source,
         opener=opened,
@@ -97,13 +95,14 @@ def _imported(source: Source, device: str, recipe: Recipe) -> Run:
     task = _made(place, task_call)
     if found.train is not None:
         task = _with_split(task, found.train, place)
-    loss = getattr(recipe, "loss", None) or CROSS_ENTROPY
     return Run(
         path=source.path,
         task=task,
         architecture=_made(place, model_call, task),
-        loss=_made(place, loss),
-        calls=(task_call, model_call, loss),
+        loss=_made(place, recipe.loss),
+        task_call=task_call,
+        model_call=model_call,
+        loss_call=recipe.loss,
         weights=imported_weights(found, source.path),
         source=source,
         opener=opened,
@@ -124,14 +123,3 @@ def _made(place: Path, call: Call, *ours: Any) -> Any:
         return call(*ours)
     except ValueError as error:
         raise InterpError(f"{place}: {call.name}: {error}") from None
-
-
-def _no_run(place: Path) -> str:
-    if not place.exists():
-        siblings = sorted(place.parent.glob("*/run.yaml")) if place.parent.is_dir() else []
-        near = near_misses(place.name, [sibling.parent.name for sibling in siblings]) if siblings else ""
-        return f"{place} does not exist{near}"
-    return (
-        f"{place} is not a run: it holds no {run_recipe.FILE}; "
-        f"what it is, and the importer that opens it, tells: python -m interp.describe {place}"
-    )

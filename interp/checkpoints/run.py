@@ -62,8 +62,10 @@ class Run(Series):
     architecture: Architecture
     loss: Loss
     """The loss it was trained with."""
-    calls: tuple[Call, ...]
-    """The task, the model and the loss as the recipe names them, in this order."""
+    task_call: Call
+    """The task as the recipe names it; the model and the loss below."""
+    model_call: Call
+    loss_call: Call
     weights: WeightSource
     source: Source
     opener: Callable[[Source, str], Run]
@@ -244,7 +246,7 @@ class Run(Series):
     @property
     def origin(self) -> provenance.Reads:
         """What every answer on this run is made from: the recipe, and the code of task, model and loss."""
-        code = {f"{call.kind}/{call.name}": current_digest(call.kind, call.name) for call in self.calls}
+        code = {f"{call.kind}/{call.name}": current_digest(call.kind, call.name) for call in self._calls}
         return {"recipe": self.recipe_digest, **code}
 
     @property
@@ -255,7 +257,11 @@ class Run(Series):
     @functools.cached_property
     def _recipe_digest(self) -> str:
         split = b"" if self.task.train is None else self.task.train.numpy().tobytes()
-        return _digest_of([*self.calls, split])
+        return _digest_of([*self._calls, split])
+
+    @property
+    def _calls(self) -> tuple[Call, ...]:
+        return self.task_call, self.model_call, self.loss_call
 
     def digest(self, step: int) -> str:
         """A fingerprint of the weights at `step`, "" where there are none that can be read."""

@@ -28,10 +28,10 @@ from interp.figures import DrawnPanel
 from interp.figures.axes import without_capital
 from interp.recipes import step_choice
 from interp.recipes.analysis_recipe import Analysis
+from interp.recipes.asks import Ask
 from interp.report.content import Facts, Finding, Page, RunPage, Section, Silence, Variable
 from interp.results import account
 from interp.results.account import NOTHING, Silent
-from interp.recipes.asks import Ask
 from interp.summaries import Summary
 
 Results = Mapping[str, xr.Dataset | Silent]

@@ -543,7 +543,6 @@ def analysis_of(measures: list[str]) -> Analysis:
 
 
 def test_the_report_says_what_was_left_out(run_folder: Path, tmp_path: Path):
-    from interp.recipes.asks import asks
     from interp.report import write
 
     cut_short(run_folder / "weights" / "step-000000300.safetensors")
@@ -653,7 +652,6 @@ def test_a_run_whose_weights_are_nowhere_finite_is_one_clear_line(run_folder: Pa
 
 
 def test_of_several_runs_those_without_finite_weights_are_left_out(tmp_path: Path):
-    from interp.recipes.asks import asks
     from interp.report import write
 
     folders = [write_run(tmp_path / name, range(1)) for name in ("one", "blank", "other")]

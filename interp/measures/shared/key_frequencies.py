@@ -9,7 +9,8 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from interp import provenance
-from interp.checkpoints import Checkpoint, Run
+from interp.checkpoints import Checkpoint
+from interp.checkpoints.checkpoint import RunOfCheckpoint
 from interp.errors import InterpError
 from interp.measures.shared.cyclic import Cyclic
 
@@ -51,9 +52,9 @@ def key_mask(checkpoint: Checkpoint, order: Cyclic, keys: Keys) -> Bool[Tensor, 
     return mask
 
 
-def _ever_used(run: Run) -> Bool[Tensor, " freq"]:
+def _ever_used(run: RunOfCheckpoint) -> Bool[Tensor, " freq"]:
     """The frequencies of the rule "ever", computed once in a process while the weights at these steps stay the same."""
-    made_of = (str(run.path), run.recipe_digest, repr([(step, run.state_of(step)) for step in run.asked]))
+    made_of = (str(run.path), run.recipe_digest, run.stamp, repr(run.asked))
     if made_of not in _ever:
         with provenance.recording() as reads:
             masks = [_clear(run[step]) for step in run.asked]
