@@ -11,6 +11,7 @@ import functools
 import inspect
 import re
 import textwrap
+import types
 import typing
 from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args, get_origin
@@ -106,6 +107,8 @@ def of_over_run(measure: str) -> Schema:
 
 def _returned(function: Any, measure: str) -> type:
     returned = typing.get_type_hints(function).get("return")
+    if isinstance(returned, types.UnionType):
+        returned = get_args(returned)[0]
     if not isinstance(returned, type) or not hasattr(returned, "__dataclass_fields__"):
         raise InterpError(f"measure {measure}: its return annotation should be a frozen dataclass")
     return returned
@@ -128,6 +131,7 @@ def of_dataclass(record: type, whole: bool = False) -> Schema:
 def _field(record: type, name: str, hint: Any, text: str) -> Field:
     match = re.fullmatch(r"(?s)(.*?)\s*(?:\[([^\[\]]*)\])?", " ".join(text.split()))
     long_name, units = (match[1].rstrip("."), match[2] or "") if match else ("", "")
+    hint = next((one for one in get_args(hint) if hasattr(one, "dim_str")), hint)
     axes, kind = _axes_and_kind(record, name, hint)
     return Field(name, axes, kind, long_name or name.replace("_", " "), units)
 
@@ -212,6 +216,8 @@ ACCEPTED = {"f": ("fiub", "numbers"), "i": ("iub", "whole numbers"), "b": ("b", 
 def _array(value: Any, field: Field) -> np.ndarray:
     if field.kind == "U":
         return np.asarray(value, dtype=np.str_)
+    if value is None and not field.axes:
+        value = np.nan
     if hasattr(value, "detach"):
         value = value.detach().cpu().numpy()
     array = np.asarray(value)
