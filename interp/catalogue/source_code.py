@@ -26,7 +26,7 @@ NOT_FOLLOWED = {
 }
 """Folders and modules of ours that draw, speak, store or look up."""
 COMPUTING = {"checkpoints": {"checkpoint"}}
-"""Of these folders what computes is followed, and nothing else."""
+"""The modules that compute, of a folder that is followed no further."""
 TELLING = ("figure", "summary")
 ASKED_BY_THE_ENGINE = ("over_run", "over_runs", "steps")
 
