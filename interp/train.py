@@ -119,7 +119,7 @@ def _members(run: Path, assignments: list[str]) -> list[Path]:
     """The folders to train: the run itself, or a family of it, its recipes written."""
     from interp.files.writing import write_text
     from interp.recipes import run_recipe
-    from interp.recipes.document import dump_yaml, read_document
+    from interp.recipes.document import read_document
 
     if not (run / run_recipe.FILE).is_file():
         raise InterpError(f"{run} holds no {run_recipe.FILE}; write one (the README shows how), then train")
@@ -132,14 +132,13 @@ def _members(run: Path, assignments: list[str]) -> list[Path]:
             document.set(assignment)
         folder = run / ",".join(_folder_name(assignment) for assignment in chosen)
         own = folder / run_recipe.FILE
-        text = dump_yaml(document.content)
         if own.exists() and read_document(own).content != document.content:
             raise InterpError(
                 f"{own} is another recipe than {run / run_recipe.FILE} with {', '.join(chosen)}; remove it"
             )
         if not own.exists():
             run_recipe.read(run / run_recipe.FILE, chosen)
-            write_text(own, text)
+            write_text(own, document.dump())
         folders.append(folder)
     return folders
 

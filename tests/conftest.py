@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import yaml
 
 from interp.catalogue import names, source_code
 from interp.checkpoints import Run, open_run
 from interp.files.checkpoint_blocks import CheckpointBlocks
+from interp.recipes.document import dump_yaml
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def make_run(tmp_path: Path) -> Callable[..., Run]:
     ) -> Run:
         folder = tmp_path / "checkpoints" / name
         folder.mkdir(parents=True)
-        (folder / "run.yaml").write_text(yaml.safe_dump({"task": task, "model": model}))
+        (folder / "run.yaml").write_text(dump_yaml({"task": task, "model": model}))
         store = CheckpointBlocks(folder / "weights")
         for step, weights in weights_by_step.items():
             store.save(step, {key: _array(value) for key, value in weights.items()})

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 import torch
-import yaml
 
 from interp.checkpoints import open_run
 from interp.describe import describe
 from interp.errors import InterpError
+from interp.recipes.document import parse_value
 from tests.importers.plain_networks import taught
 
 SHIPPED = Path(__file__).parent.parent / "checkpoints" / "modular_addition_small"
@@ -57,7 +57,7 @@ def test_the_published_networks_are_recognised(reference: Path):
     ):
         said = describe(path)
         assert f"The importer {importer} opens it." in said
-        assert importer in yaml.safe_load(proposed(said))["importer"]
+        assert importer in parse_value(proposed(said))["importer"]
 
 
 def test_what_cannot_be_opened_is_described_all_the_same(tmp_path: Path):

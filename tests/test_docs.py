@@ -11,11 +11,11 @@ import sys
 from pathlib import Path
 
 import pytest
-import yaml
 
 import interp
 import make
 from interp.recipes import run_recipe
+from interp.recipes.document import parse_value
 
 ROOT = Path(interp.__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -102,7 +102,7 @@ def test_the_published_networks_of_the_docs_are_models():
     written = re.findall(r"`(\{\w+: \{.*?\}\})`", (ROOT / "docs" / "runs.md").read_text())
     assert len(written) == 7
     for text in written:
-        ((name, options),) = yaml.safe_load(text).items()
+        ((name, options),) = parse_value(text).items()
         find("models", name)(modular_arithmetic(), **checked_options("models", name, options))
 
 
@@ -116,7 +116,7 @@ def test_the_measures_of_the_readme_are_all_there_are():
 def test_a_report_from_python_has_the_measures_of_the_fourier_analysis():
     from interp.notebook import DEFAULT_MEASURES
 
-    assert list(DEFAULT_MEASURES) == yaml.safe_load((ROOT / "analyses" / "fourier.yaml").read_text())["measures"]
+    assert list(DEFAULT_MEASURES) == parse_value((ROOT / "analyses" / "fourier.yaml").read_text())["measures"]
 
 
 def test_links_lead_somewhere():
@@ -126,9 +126,9 @@ def test_links_lead_somewhere():
 
 
 def test_the_readmes_recipe_is_the_file_it_names():
-    shown = yaml.safe_load(blocks(PAGES[0], "yaml")[0].replace("3e-3", "0.003"))
+    shown = parse_value(blocks(PAGES[0], "yaml")[0])
     path = ROOT / "checkpoints" / "quick" / "run.yaml"
-    file = yaml.safe_load(path.read_text().replace("3e-3", "0.003"))
+    file = parse_value(path.read_text())
     assert {key: file[key] for key in shown} == shown
 
 

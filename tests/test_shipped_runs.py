@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 import torch
-import yaml
 
 import interp
+from interp.recipes.document import parse_value
 from interp.results import over_steps
 
 ROOT = Path(interp.__file__).parent.parent
@@ -22,7 +22,7 @@ EXPECTED = [
         path.parent, entry, id=f"{path.parent.name}-{entry['measure']}-{entry.get('finding', entry.get('array'))}"
     )
     for path in sorted((ROOT / "checkpoints").rglob("expected.yaml"))
-    for entry in yaml.safe_load(path.read_text())
+    for entry in parse_value(path.read_text())
 ]
 DENSE = ROOT / "checkpoints" / "modular_addition_small"
 FAMILY = sorted((ROOT / "checkpoints" / "seeds").glob("seed=*"))

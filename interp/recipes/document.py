@@ -1,13 +1,21 @@
-"""A YAML file, with the line each of its values stands on, so that a mistake can be pointed at."""
+"""A YAML file as plain values, with the line on which each stands, so that a mistake can be pointed at.
+
+A file is composed into nodes by ruamel.yaml. One walk over the nodes makes the values, notes the lines, and refuses
+what no recipe holds: a name that stands twice, a file that contains itself, aliases that grow beyond all bounds.
+"""
 
 from __future__ import annotations
 
+import io
 import re
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
+from ruamel.yaml import YAML
+from ruamel.yaml.error import FileMark, MarkedYAMLError, YAMLError
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode
 
 from interp.errors import InterpError, shown
 
@@ -17,25 +25,8 @@ MAX_LENGTH = 100_000
 MAX_DEPTH = 50
 MAX_PROBLEMS = 50
 MAX_MESSAGE = 500
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML 1.1 reads 1e-3 as text; a recipe means the number."""
-
-
-def _integer(loader: _Loader, node: yaml.ScalarNode) -> int:
-    number = loader.construct_yaml_int(node)
-    if number.bit_length() > 64:
-        raise yaml.constructor.ConstructorError(problem="a number of this size", problem_mark=node.start_mark)
-    return number
-
-
-_Loader.add_constructor("tag:yaml.org,2002:int", _integer)
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(\d[\d_]*\.?[\d_]*|\.\d[\d_]*)[eE][-+]?\d+$"),
-    list("-+.0123456789"),
-)
+NOT_YAML = (YAMLError, ValueError, LookupError, ArithmeticError, AttributeError, TypeError, RecursionError)
+"""What reading raises, on `!!int ""` and a day 99 too."""
 
 
 @dataclass
@@ -43,9 +34,12 @@ class Document:
     """The content of a YAML file and the mistakes found in it so far."""
 
     path: Path
+    text: str
     content: dict[str, Any]
     lines: dict[Key, int]
     problems: list[tuple[int, str]] = field(default_factory=list)
+    assignments: list[str] = field(default_factory=list)
+    """What was `set`."""
 
     def problem(self, key: Key, message: str) -> None:
         """Note a mistake at `key`; `settle` reports all of them together."""
@@ -63,20 +57,17 @@ class Document:
 
     def set(self, assignment: str) -> None:
         """Apply "training.seed=3", as --set does. Raises InterpError where it is not of that form."""
-        dotted, equals, text = assignment.partition("=")
-        if not equals or not dotted:
-            raise InterpError(f"--set {assignment} is not of the form name.option=value")
-        *parents, last = dotted.split(".")
-        place = self.content
-        for part in parents:
-            if place.get(part) is None:
-                place[part] = {}
-            elif isinstance(place[part], str):  # a name without options
-                place[part] = {place[part]: {}}
-            place = place[part]
-            if not isinstance(place, dict):
-                raise InterpError(f"--set {assignment}: {part} has no options to set")
-        place[last] = parse_value(text)
+        _assign(self.content, assignment)
+        self.assignments.append(assignment)
+
+    def dump(self) -> str:
+        """The file with what was set: its comments and its layout are kept."""
+        tree = _yaml("rt").load(self.text)
+        for assignment in self.assignments:
+            _assign(tree, assignment)
+        text = dump_yaml(tree)
+        shared = parse_value(text) != self.content  # a part with an alias was set: in the file both would change
+        return dump_yaml(self.content) if shared else text
 
 
 def read_document(path: Path) -> Document:
@@ -90,107 +81,112 @@ def read_document(path: Path) -> Document:
         raise InterpError(f"{path} cannot be read: {error}") from None
     if len(text) > MAX_LENGTH:
         raise InterpError(f"{path} is longer than {MAX_LENGTH:,} characters; expected names and values, 'task: ...'")
-    lines: dict[Key, int] = {}
-    twice: list[tuple[int, str]] = []
+    values = _Values()
     try:
-        content = _loaded(text, lines, twice)
-    except yaml.YAMLError as error:
+        content = values.of(text)
+    except NOT_YAML as error:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
         reason = " ".join(str(getattr(error, "problem", None) or error).split())
         raise InterpError(f"{path}{line}: not YAML: {shown(reason)}") from None
-    except (ValueError, LookupError, ArithmeticError, AttributeError, TypeError, RecursionError) as error:
-        raise InterpError(f"{path}: not YAML: {shown(error)}") from None  # !!int "", !!timestamp x, a day 99
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
         raise InterpError(f"{path} should hold names and values, such as 'task: ...'")
-    document = Document(path, content, lines)
-    for line, name in twice:
-        document.problems.append((line, f"{shown(repr(name))} stands twice"))
+    document = Document(path, text, content, values.lines, values.twice)
     document.settle()
     return document
-
-
-def _loaded(text: str, lines: dict[Key, int], twice: list[tuple[int, str]]) -> Any:
-    loader = _Loader(text)
-    try:
-        node = loader.get_single_node()
-        if node is None:
-            return None
-        _written_out(node, {})
-        _note_lines(node, (), lines)
-        twice += _twice(node)
-        return loader.construct_document(node)  # flattens merges: the node is another one afterwards
-    finally:
-        loader.dispose()
-
-
-@dataclass(frozen=True)
-class _Extent:
-    length: int
-    depth: int
-
-
-def _written_out(node: yaml.Node, extents: dict[int, _Extent | None]) -> _Extent:
-    """The extent of `node` with its aliases written out. Raises YAMLError where it is too large, or has no end."""
-    if id(node) in extents:
-        if (known := extents[id(node)]) is None:
-            raise yaml.MarkedYAMLError(problem="it contains itself", problem_mark=node.start_mark)
-        return known
-    extents[id(node)] = None
-    if isinstance(node, yaml.ScalarNode):
-        found = _Extent(1 + len(node.value), 0)
-    else:
-        inside = [part for pair in node.value for part in pair] if isinstance(node, yaml.MappingNode) else node.value
-        parts = [_written_out(part, extents) for part in inside]
-        found = _Extent(1 + sum(part.length for part in parts), 1 + max((part.depth for part in parts), default=0))
-    if found.length > MAX_LENGTH or found.depth > MAX_DEPTH:
-        problem = f"nested more than {MAX_DEPTH} deep" if found.depth > MAX_DEPTH else "too long with its aliases"
-        raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
-    extents[id(node)] = found
-    return found
-
-
-def _twice(node: yaml.Node) -> list[tuple[int, str]]:
-    """Line and name of every name that stands twice in one mapping."""
-    found: list[tuple[int, str]] = []
-    waiting, seen = [node], set()
-    while waiting:
-        node = waiting.pop()
-        if id(node) in seen:
-            continue
-        seen.add(id(node))
-        if isinstance(node, yaml.MappingNode):
-            names: set[str] = set()
-            for name, value in node.value:
-                if str(name.value) in names:
-                    found.append((name.start_mark.line + 1, str(name.value)))
-                names.add(str(name.value))
-                waiting.append(value)
-        elif isinstance(node, yaml.SequenceNode):
-            waiting += node.value
-    return found
 
 
 def parse_value(text: str) -> Any:
     """A value as YAML would read it. Raises InterpError where it is not YAML."""
     try:
-        return _loaded(text, {}, [])
-    except (yaml.YAMLError, ValueError, LookupError, ArithmeticError, AttributeError, TypeError, RecursionError):
+        return _Values().of(text)
+    except NOT_YAML:
         raise InterpError(f"{shown(repr(text))} is not a value in YAML") from None
 
 
-def _note_lines(node: yaml.Node, key: Key, lines: dict[Key, int]) -> None:
-    lines.setdefault(key, node.start_mark.line + 1)
-    if isinstance(node, yaml.MappingNode):
-        for name, value in node.value:
-            below = (*key, str(name.value))
-            lines[below] = name.start_mark.line + 1
-            _note_lines(value, below, lines)
-    elif isinstance(node, yaml.SequenceNode):
-        for index, value in enumerate(node.value):
-            _note_lines(value, (*key, index), lines)
-
-
-def dump_yaml(content: dict[str, Any]) -> str:
+def dump_yaml(content: Mapping[str, Any]) -> str:
     """`content` as YAML, in its own order."""
-    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+    text = io.StringIO()
+    _yaml("rt").dump(content, text)
+    return text.getvalue()
+
+
+def _yaml(kind: str) -> YAML:
+    """A reader and writer of YAML, to which .5e3 is a number, as 1e-3 and 40_000 are."""
+    yaml = YAML(typ=kind, pure=True)
+    yaml.width = MAX_LENGTH
+    number = re.compile(r"\.\d[\d_]*[eE]\d+$")
+    yaml.resolver.versioned_resolver["."] += [("tag:yaml.org,2002:float", number)]
+    return yaml
+
+
+class _Values:
+    """The values of a text, the line of each, and the names that stand twice with theirs."""
+
+    def __init__(self) -> None:
+        self.lines: dict[Key, int] = {}
+        self.twice: list[tuple[int, str]] = []
+        self._yaml = _yaml("safe")
+        self._length = 0
+
+    def of(self, text: str) -> Any:
+        """Raises one of NOT_YAML."""
+        node = self._yaml.compose(text)
+        return None if node is None else self._value(node, (), ())
+
+    def _value(self, node: Node, key: Key, around: tuple[Node, ...]) -> Any:
+        line = node.start_mark.line + 1
+        self.lines.setdefault(key, line)
+        self._length += 1 + len(node.value)
+        if any(node is one for one in around):
+            raise _problem(line, "it contains itself")
+        if len(around) > MAX_DEPTH:
+            raise _problem(line, f"nested more than {MAX_DEPTH} deep")
+        if self._length > MAX_LENGTH:
+            raise _problem(line, "too long with its aliases")
+        if isinstance(node, ScalarNode):
+            value = self._yaml.constructor.construct_object(node)
+            if isinstance(value, int) and value.bit_length() > 64:
+                raise _problem(line, "a number of this size")
+            return value
+        if not node.tag.endswith((":map", ":seq")):
+            raise _problem(line, f"{node.tag} is neither names and values nor a list")
+        inside = (*around, node)
+        if not isinstance(node, MappingNode):
+            return [self._value(part, (*key, place), inside) for place, part in enumerate(node.value)]
+        merged: dict[Any, Any] = {}
+        values: dict[Any, Any] = {}
+        for name, part in node.value:
+            if name.tag.endswith(":merge"):
+                given = self._value(part, key, inside)
+                for one in reversed(given if isinstance(given, list) else [given]):
+                    merged |= one
+                continue
+            named = self._value(name, key, inside)
+            below = (*key, str(named))
+            self.lines[below] = name.start_mark.line + 1
+            if named in values:
+                self.twice.append((self.lines[below], f"{shown(repr(named))} stands twice"))
+            values[named] = self._value(part, below, inside)
+        return merged | values
+
+
+def _problem(line: int, problem: str) -> MarkedYAMLError:
+    return MarkedYAMLError(problem=problem, problem_mark=FileMark("", 0, line - 1, 0))
+
+
+def _assign(place: MutableMapping[str, Any], assignment: str) -> None:
+    """Set the value that "training.seed=3" names. Raises InterpError where it is not of that form."""
+    dotted, equals, text = assignment.partition("=")
+    if not equals or not dotted:
+        raise InterpError(f"--set {assignment} is not of the form name.option=value")
+    *parents, last = dotted.split(".")
+    for part in parents:
+        if place.get(part) is None:
+            place[part] = {}
+        elif isinstance(place[part], str):  # a name without options
+            place[part] = {place[part]: {}}
+        place = place[part]
+        if not isinstance(place, dict):
+            raise InterpError(f"--set {assignment}: {part} has no options to set")
+    place[last] = parse_value(text)

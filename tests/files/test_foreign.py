@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import builtins
 import collections
+import copy
 import copyreg
 import dataclasses
 import datetime
@@ -29,7 +30,6 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import torch
-import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -40,6 +40,7 @@ from interp.files.checkpoint_blocks import INDEX as INDEX_FILE
 from interp.files.checkpoint_blocks import CheckpointBlocks
 from interp.files.foreign import ForeignFileError
 from interp.recipes import analysis_recipe, run_recipe
+from interp.recipes.document import dump_yaml, parse_value
 
 ROOT = Path(__file__).parents[2]
 MEGABYTE = 2**20
@@ -1206,7 +1207,7 @@ def places(value, place=()):
 
 def replaced(content, rng):
     """`content` with one or two of its parts replaced, removed or named differently."""
-    content = yaml.safe_load(yaml.safe_dump(content))
+    content = copy.deepcopy(content)
     for _ in range(rng.choice([1, 1, 2])):
         path = rng.choice([path for path in places(content) if path] or [("x",)])
         parent = functools.reduce(lambda value, key: value[key], path[:-1], content)
@@ -1255,10 +1256,10 @@ def damaged_text(text, rng):
 def test_a_mangled_recipe_or_analysis_is_valid_or_ends_in_lines(tmp_path, path):
     name = "analysis.yaml" if path == ANALYSIS else "run.yaml"
     text = path.read_text().replace("p: 113", "p: 13")
-    content = yaml.safe_load(text)
+    content = parse_value(text)
     rng = random.Random(path.parent.name)
     mangled = [damaged_text(text, rng) for _ in range(50)]
-    mangled += [yaml.safe_dump(replaced(content, rng), allow_unicode=rng.random() < 0.5) for _ in range(50)]
+    mangled += [dump_yaml(replaced(content, rng)) for _ in range(50)]
     found = {type(read_text(tmp_path / name, one)) for one in mangled}
     assert found == {str, analysis_recipe.Analysis if path == ANALYSIS else run_recipe.Recipe}
 

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
-import yaml
 from torch import nn
 
 from interp.checkpoints import Run, open_run
 from interp.errors import InterpError
 from interp.models.transformer import transformer
+from interp.recipes.document import dump_yaml
 from interp.tasks.modular_arithmetic import modular_arithmetic
 from tests.importers.plain_networks import MODELS, NETWORKS, P, pairs, taught
 
@@ -24,7 +24,7 @@ ADDITION = {"modular_arithmetic": {"p": P, "operation": "x+y"}}
 
 
 def write_run(folder: Path, **content: Any) -> Path:
-    (folder / "run.yaml").write_text(yaml.safe_dump(content))
+    (folder / "run.yaml").write_text(dump_yaml(content))
     return folder
 
 

@@ -113,6 +113,12 @@ def test_a_name_that_stands_twice_is_refused(document):
         document("a: 1\nb: 2\na: 3\n")
 
 
+def test_all_names_that_stand_twice_are_told_at_once(document):
+    with pytest.raises(InterpError) as refused:
+        document("a: {c: 1, c: 2}\nb: 2\na: 3\n")
+    assert [line.split(":")[1] for line in str(refused.value).split("\n")] == ["1", "3"]
+
+
 def test_missing_files_folders_and_files_that_are_not_text_are_one_line(tmp_path):
     with pytest.raises(InterpError, match=r"none\.yaml does not exist"):
         read_document(tmp_path / "none.yaml")
@@ -150,6 +156,29 @@ def test_set_refuses_what_it_cannot_place_and_repeats_it(document, assignment):
         document("training: {seed: 0}\n").set(assignment)
     assert assignment.rpartition("=")[2] in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+def test_what_was_set_is_written_with_the_comments_of_the_file(document):
+    found = document("# why\ntraining: {seed: 0, steps: 40_000}  # few\nmodel: mlp\n")
+    found.set("training.seed=3")
+    found.set("model.mlp.d_mlp=8")
+    text = found.dump()
+    assert "# why" in text
+    assert "steps: 40_000}  # few" in text
+    assert (
+        document(text).content
+        == found.content
+        == {
+            "training": {"seed": 3, "steps": 40_000},
+            "model": {"mlp": {"d_mlp": 8}},
+        }
+    )
+
+
+def test_a_value_set_in_one_of_two_parts_that_are_written_once_changes_that_one(document):
+    found = document("a: &a {x: 1}\nb: *a\n")
+    found.set("b.x=2")
+    assert document(found.dump()).content == found.content == {"a": {"x": 1}, "b": {"x": 2}}
 
 
 # Calls.
