@@ -30,11 +30,12 @@ def main(path: Annotated[Path, typer.Argument(help="A run, a weight file, or a f
 
 def describe(path: Path) -> list[str]:
     """The description, a paragraph each. Raises InterpError where nothing is there, or nothing can be read."""
+    if not path.exists():
+        raise InterpError(f"{path} does not exist")
+
     from interp.checkpoints import open_run
     from interp.recipes import run_recipe
 
-    if not path.exists():
-        raise InterpError(f"{path} does not exist")
     if (path / run_recipe.FILE).is_file():
         run = open_run(path)
         tensors = _tensors(run.arrays(run.final.step))
@@ -128,22 +129,17 @@ def _table(arrays: dict[str, np.ndarray]) -> list[str]:
 
 def _recipe(path: Path, importer: str, run: Run) -> str:
     """A run.yaml that opens it, from anywhere; beside the files it needs no path."""
-    from interp.catalogue.options import default_options
+    from interp.catalogue.names import singular
+    from interp.catalogue.options import changed_options
     from interp.recipes.document import dump_yaml
 
     content = {
-        call.kind.removesuffix("s"): {call.name: _told(default_options(call.kind, call.name), call.options)}
+        singular(call.kind): {call.name: changed_options(call.kind, call.name, call.options)}
         for call in (run.task_call, run.model_call)
     }
     content["importer"] = {importer: {"path": str(path.resolve())}}
     lines = dump_yaml(content).rstrip().replace("\n", "\n  ")
     return f"run.yaml that opens it (in the folder of the files, leave out the path):\n\n  {lines}"
-
-
-def _told(defaults: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
-    """What a reader wants to see: what differs from the defaults, and what identifies a task or a size."""
-    always = ("p", "operation", "split", "d_model", "d_mlp", "n_heads", "act_fn")
-    return {name: value for name, value in options.items() if name in always or defaults.get(name) != value}
 
 
 def _use(arguments: str) -> str:

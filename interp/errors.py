@@ -12,6 +12,14 @@ class InterpError(Exception):
     """A mistake the reader of the message can mend: what was found, what was expected, what to do."""
 
 
+class MisnamedError(InterpError):
+    """A name that does not exist: known without importing what it might mean."""
+
+
+class Stopped(InterpError):  # noqa: N818 (no mistake: somebody pressed Ctrl-C)
+    """Work that was stopped: what is kept, and how to go on."""
+
+
 class DamagedError(InterpError):
     """A file that cannot be read, or is not what it should be: one message, whichever of its steps was asked for."""
 

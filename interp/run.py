@@ -15,7 +15,7 @@ from interp.catalogue.names import KINDS
 from interp.errors import InterpError
 
 if TYPE_CHECKING:
-    from interp.recipes.run_paths import Source
+    from interp.recipes.analysis_recipe import Analysis
 
 
 def main(
@@ -49,11 +49,15 @@ def main(
 def _run(
     path: Path, run: Path | None, importer: str | None, overrides: tuple[str, ...], jobs: int, device: str
 ) -> None:
+    """Print what the report says: remembered where it is fresh, else computed."""
+    from interp.recipes import analysis_recipe
     from interp.recipes.document import parse_value
-    from interp.recipes.run_paths import run_name, source
+    from interp.recipes.run_paths import no_run, run_name, source
     from interp.report import freshness
 
     read_by = source(run, parse_value(importer) if importer else None) if run else None
+    if read_by and (reason := no_run(read_by.path, read_by.importer)):
+        raise InterpError(reason)
     name = f"{path.stem}-{run_name(run)}" if run else path.stem
     report = Path("reports") / f"{name}.html"
     asked = freshness.question(path, read_by, overrides, device)
@@ -64,29 +68,26 @@ def _run(
                 f"warning: {report} was a report on {terminal.printable(other)}, which has the same name",
                 file=sys.stderr,
             )
-        said = _compute(path, read_by, overrides, jobs, device, report)
+        said = _compute(analysis_recipe.read(path, overrides, read_by), jobs, device, report)
         freshness.remember(report, asked, said, run)
     print(f"{said}\n\nreport: {report}")
 
 
-def _compute(
-    path: Path, source: Source | None, overrides: tuple[str, ...], jobs: int, device: str, report: Path
-) -> str:
+def _compute(analysis: Analysis, jobs: int, device: str, report: Path) -> str:
     """Write the report; what it says, as plain text."""
     import torch
 
     torch.set_flush_denormal(True)  # before torch starts its threads, which inherit it
 
+    from interp.checkpoints.opening import open_runs
     from interp.files.writing import ABANDONED, remove_abandoned
     from interp.machine import devices
-    from interp.recipes import analysis_recipe
     from interp.report import from_results, write
 
-    analysis = analysis_recipe.read(path, overrides, source)
     devices.check(device)
-    runs = analysis_recipe.open_runs(analysis, device)
+    runs = open_runs(analysis.sources, device)
     if device != "cpu":
-        for on_device, on_cpu in zip(runs, analysis_recipe.open_runs(analysis, "cpu"), strict=True):
+        for on_device, on_cpu in zip(runs, open_runs(analysis.sources, "cpu"), strict=True):
             devices.compare(f"{on_device.name} on {device}", on_device.final.logits, on_cpu.final.logits)
     remove_abandoned(report.parent, ABANDONED)
     line = terminal.ProgressLine()
@@ -96,7 +97,7 @@ def _compute(
 
     page = write.report(
         title=analysis.title,
-        source=str(path),
+        source=str(analysis.path),
         text=analysis.text,
         asks=analysis.asks,
         runs=runs,

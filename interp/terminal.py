@@ -1,8 +1,12 @@
-"""What the commands share: a user's mistake is one line, text from files is harmless, progress is a line."""
+"""What the commands share: a user's mistake is one line, text from files is harmless, progress is a line.
+
+A mistake ends in "error: …" and exit code 1; Ctrl-C is none: it ends in a line that says how to go on, and code 130.
+"""
 
 from __future__ import annotations
 
 import errno
+import importlib
 import io
 import os
 import re
@@ -10,15 +14,31 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import typer
 
-from interp.errors import InterpError
+from interp.errors import InterpError, Stopped
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 INTERRUPTED = 130
 """The exit code that typer makes of Ctrl-C."""
+
+
+COMMANDS = ("run", "train", "describe")
+
+
+def main() -> None:
+    """The console command `interp`: `interp run …` is `python -m interp.run …`."""
+    if sys.argv[1:2] and sys.argv[1] in COMMANDS:
+        command(importlib.import_module(f"interp.{sys.argv.pop(1)}").main)
+    else:
+        asked = {"--help", "-h"} & set(sys.argv[1:2])
+        print(
+            f"usage: interp {'|'.join(COMMANDS)} …; interp run --help tells more",
+            file=sys.stdout if asked else sys.stderr,
+        )
+        sys.exit(0 if asked else 2)
 
 
 def command(main: Callable[..., None]) -> None:
@@ -33,6 +53,8 @@ def command(main: Callable[..., None]) -> None:
         _run(app)
         if sys.stdout:
             sys.stdout.flush()
+    except Stopped as stop:
+        _end(printable(str(stop)), INTERRUPTED)
     except InterpError as error:
         _end(f"error: {printable(str(error))}")
     except BrokenPipeError:
@@ -42,7 +64,7 @@ def command(main: Callable[..., None]) -> None:
             raise
         _end(f"error: {printable(str(error.filename or 'output'))}: {error.strerror}")
     except KeyboardInterrupt:
-        _end("stopped; what was finished is kept: start again to go on")
+        _end("stopped; what was finished is kept: start again to go on", INTERRUPTED)
 
 
 def _run(app: typer.Typer) -> None:
@@ -55,8 +77,8 @@ def _run(app: typer.Typer) -> None:
             raise
 
 
-def _end(message: str) -> NoReturn:
-    """Exit with code 1 and a line on stderr, silently where whoever read the output has gone."""
+def _end(message: str, code: int = 1) -> NoReturn:
+    """Exit with a line on stderr, silently where whoever read the output has gone."""
     for stream, text in ((sys.stdout, ""), (sys.stderr, f"{message}\n" if message else "")):
         if stream is None:
             continue  # closed before the start
@@ -65,7 +87,7 @@ def _end(message: str) -> NoReturn:
             stream.flush()
         except OSError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())  # the interpreter flushes again at its end
-    sys.exit(1)
+    sys.exit(code)
 
 
 def printable(text: str) -> str:
@@ -98,8 +120,3 @@ def duration(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
-def options_text(values: Any) -> str:
-    """Names and values on one line, in the order they were given."""
-    return ", ".join(f"{name}={value}" for name, value in dict(values).items())

@@ -31,10 +31,19 @@ def main(
     With --set training.seed=0..7 it trains RUN/seed=0 … RUN/seed=7, each with a run.yaml of its own.
     With --dense it trains a finished run a second time, and adds checkpoints that the first did not keep.
     """
+    from interp.recipes import run_recipe
+
+    path = run / run_recipe.FILE
+    if not path.is_file():
+        raise InterpError(f"{run} holds no {run_recipe.FILE}; write one (the README shows how), then train")
+    family = list(itertools.product(*map(_spread, set_)))
+    for chosen in family:
+        run_recipe.check_names(path, chosen)
+
     import torch
 
     torch.set_flush_denormal(True)  # before torch starts its threads, which inherit it
-    members = _members(run, set_)
+    members = [_member(path, chosen) for chosen in family]
     finished = []
     for folder in members:
         try:
@@ -115,32 +124,28 @@ def _progress(steps: int) -> Callable[[int, float, float, float], None]:
     return progress
 
 
-def _members(run: Path, assignments: list[str]) -> list[Path]:
-    """The folders to train: the run itself, or a family of it, its recipes written."""
+def _member(path: Path, chosen: tuple[str, ...]) -> Path:
+    """The folder to train of the recipe at `path`: its own, or that of a member of its family, whose recipe is written.
+
+    Raises InterpError where the recipe has mistakes, or another one is there.
+    """
     from interp.files.writing import write_text
     from interp.recipes import run_recipe
     from interp.recipes.document import read_document
 
-    if not (run / run_recipe.FILE).is_file():
-        raise InterpError(f"{run} holds no {run_recipe.FILE}; write one (the README shows how), then train")
-    if not assignments:
-        return [run]
-    folders = []
-    for chosen in itertools.product(*map(_spread, assignments)):
-        document = read_document(run / run_recipe.FILE)
-        for assignment in chosen:
-            document.set(assignment)
-        folder = run / ",".join(_folder_name(assignment) for assignment in chosen)
-        own = folder / run_recipe.FILE
-        if own.exists() and read_document(own).content != document.content:
-            raise InterpError(
-                f"{own} is another recipe than {run / run_recipe.FILE} with {', '.join(chosen)}; remove it"
-            )
-        if not own.exists():
-            run_recipe.read(run / run_recipe.FILE, chosen)
-            write_text(own, document.dump())
-        folders.append(folder)
-    return folders
+    if not chosen:
+        return path.parent
+    document = read_document(path)
+    for assignment in chosen:
+        document.set(assignment)
+    folder = path.parent / ",".join(map(_folder_name, chosen))
+    own = folder / run_recipe.FILE
+    if own.exists() and read_document(own).content != document.content:
+        raise InterpError(f"{own} is another recipe than {path} with {', '.join(chosen)}; remove it")
+    if not own.exists():
+        run_recipe.read(path, chosen)
+        write_text(own, document.dump())
+    return folder
 
 
 def _folder_name(assignment: str) -> str:

@@ -192,16 +192,71 @@ def test_list_names_everything_with_options_and_a_line():
     assert "The embedding as waves over the residues" in printed
 
 
-def test_help_loads_neither_torch_nor_transformer_lens():
-    code = (
-        "import sys, runpy\n"
-        "sys.argv = ['run', '--help']\n"
-        "try: runpy.run_module('interp.run', run_name='__main__')\n"
-        "except SystemExit: pass\n"
-        "loaded = {'torch', 'transformer_lens', 'numpy', 'xarray'} & set(sys.modules)\n"
-        "assert not loaded, loaded\n"
-    )
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT).returncode == 0
+QUICK = """
+import runpy, sys
+del sys.argv[0]
+try:
+    runpy.run_module(sys.argv[0], run_name="__main__")
+finally:
+    slow = {"torch", "transformer_lens", "numpy", "xarray", "plotly"} & set(sys.modules)
+    print("loaded:", *sorted(slow))
+"""
+
+
+def loaded(folder: Path, module: str, *arguments: str) -> tuple[str, str]:
+    """What a command says on stderr, and which of the libraries that take seconds to load it has loaded."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", QUICK, module, *arguments]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    return done.stderr, done.stdout.rpartition("loaded:")[2].strip()
+
+
+@pytest.mark.parametrize("module", ["interp.run", "interp.train", "interp.describe"])
+def test_help_loads_neither_torch_nor_transformer_lens(module: str):
+    assert loaded(ROOT, module, "--help") == ("", "")
+
+
+def test_list_loads_neither_torch_nor_transformer_lens():
+    assert loaded(ROOT, "interp.run", "--list") == ("", "")
+
+
+MISTYPED = {
+    "analysis": "titel: x\nruns: [checkpoints/tini]\nsteps: {evry: 3}\n"
+    "measures: [los, {embedding_circle: {cuont: 3}}]\n",
+    "recipe": "task: {modular_arithmetic: {frac_trian: 1}}\nmodel: {mpl: {}}\n"
+    "training: {stepz: 10, optimiser: adamv}\n",
+}
+
+
+@pytest.mark.parametrize(
+    ("command", "messages"),
+    [
+        ("interp.run;missing.yaml", ["missing.yaml does not exist"]),
+        ("interp.run;wrong.yaml", ["'title'", "'tiny'", "'every'", "'loss'", "'count'"]),
+        ("interp.run;analyses/question.yaml;--run;checkpoints/tini", ["did you mean 'tiny'"]),
+        ("interp.run;analyses/question.yaml;--run;analyses", ["is not a run", "interp.describe"]),
+        ("interp.run;analyses/question.yaml;--run;analyses;--importer;pizzo", ["did you mean 'pizza'"]),
+        (
+            "interp.run;analyses/question.yaml;--run;analyses;--importer;{state_dicts: {patern: x}}",
+            ["did you mean 'pattern'"],
+        ),
+        ("interp.run;analyses/question.yaml;--set;los.p=3", ["did you mean 'loss'"]),
+        ("interp.run;analyses/question.yaml;--set;loss.p=3", ["loss has no option 'p'"]),
+        ("interp.describe;missing", ["missing does not exist"]),
+        ("interp.train;missing", ["holds no run.yaml"]),
+        ("interp.train;wrong", ["'frac_train'", "'mlp'", "'steps'", "'adamw'"]),
+        ("interp.train;checkpoints/tiny;--set;training.sede=3", ["did you mean 'seed'"]),
+    ],
+)
+def test_a_mistyped_name_is_told_without_loading_torch(folder: Path, command: str, messages: list[str]):
+    (folder / "wrong").mkdir()
+    (folder / "wrong" / "run.yaml").write_text(MISTYPED["recipe"])
+    (folder / "wrong.yaml").write_text(MISTYPED["analysis"])
+    told, slow = loaded(folder, *command.split(";"))
+    assert slow == ""
+    assert told.startswith("error: ")
+    for message in messages:
+        assert message in told
 
 
 def test_text_of_a_file_cannot_play_with_the_terminal(folder: Path):

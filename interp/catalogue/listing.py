@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from interp.catalogue.names import KINDS, known_names
+from interp.catalogue.signatures import Parameter, definition, parameters, tree_of
 
 
 @dataclass(frozen=True)
@@ -22,15 +23,14 @@ def listings(kind: str) -> Iterator[Listing]:
     """Every name of a kind with its options, defaults and the first line of its docstring."""
     for name, path in known_names(kind).items():
         try:
-            tree = ast.parse(path.read_text(encoding="utf-8"))
+            function = definition(path, name)
+            choices = _named_choices(tree_of(path))
         except SyntaxError as error:
             yield Listing(name, "", f"cannot be read: {path.name}, line {error.lineno}: {error.msg}")
             continue
-        choices = _named_choices(tree)
-        for node in tree.body:
-            if isinstance(node, ast.FunctionDef) and node.name == name:
-                claim = (ast.get_docstring(node) or "").split("\n")[0]
-                yield Listing(name, ", ".join(_parameters(node, KINDS[kind], choices)), claim)
+        if function is not None:
+            options = [_shown(one, choices) for one in parameters(function) if one.name not in KINDS[kind]]
+            yield Listing(name, ", ".join(options), (ast.get_docstring(function) or "").split("\n")[0])
 
 
 def _named_choices(tree: ast.Module) -> dict[str, str]:
@@ -44,12 +44,7 @@ def _named_choices(tree: ast.Module) -> dict[str, str]:
     }
 
 
-def _parameters(node: ast.FunctionDef, ours: tuple[str, ...], choices: Mapping[str, str]) -> Iterator[str]:
-    arguments = node.args.posonlyargs + node.args.args + node.args.kwonlyargs
-    positional = len(arguments) - len(node.args.kwonlyargs)
-    defaults = [None] * (positional - len(node.args.defaults)) + node.args.defaults + node.args.kw_defaults
-    for argument, default in zip(arguments, defaults, strict=True):
-        if argument.arg not in ours:
-            shown = ast.unparse(argument.annotation) if argument.annotation else ""
-            annotation = f": {choices.get(shown, shown)}" if shown else ""
-            yield f"{argument.arg}{annotation}" + (f" = {ast.unparse(default)}" if default else "")
+def _shown(option: Parameter, choices: Mapping[str, str]) -> str:
+    annotation = ast.unparse(option.annotation) if option.annotation else ""
+    default = f" = {ast.unparse(option.default)}" if option.default else ""
+    return option.name + (f": {choices.get(annotation, annotation)}" if annotation else "") + default

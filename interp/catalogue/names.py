@@ -21,7 +21,7 @@ from typing import Any
 
 from interp import provenance
 from interp.catalogue.source_code import PACKAGE, source_digest
-from interp.errors import InterpError, near_misses
+from interp.errors import MisnamedError, near_misses
 
 
 def _given() -> Iterator[tuple[str, tuple[str, ...]]]:
@@ -66,14 +66,14 @@ def _defines(path: Path, name: str) -> bool:
 
 
 def check_name(kind: str, name: str) -> None:
-    """Raises InterpError with the near misses where there is no such name."""
+    """Raises MisnamedError with the near misses where there is no such name."""
     known = known_names(kind)
     if name not in known:
-        raise InterpError(f"no {singular(kind)} {name!r}{near_misses(name, known)}")
+        raise MisnamedError(f"no {singular(kind)} {name!r}{near_misses(name, known)}")
 
 
 def find(kind: str, name: str) -> Callable[..., Any]:
-    """The function; whatever is being recorded was made with its file. Raises InterpError where there is none."""
+    """The function; whatever is being recorded was made with its file. Raises MisnamedError where there is none."""
     check_name(kind, name)
     provenance.note(f"{kind}/{name}", current_digest(kind, name))
     return _load(kind, name)

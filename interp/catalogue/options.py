@@ -2,68 +2,90 @@
 
 from __future__ import annotations
 
-import inspect
 import types
 import typing
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from interp.catalogue.names import KINDS, find
+from interp.catalogue.names import check_name
+from interp.catalogue.signatures import all_parameters, options
 from interp.errors import InterpError, near_misses
+
+Place = tuple[str | int, ...]
+"""The way from a name's options to one of their parts: ("betas", 1)."""
+IDENTIFYING = ("p", "operation", "split", "d_model", "d_mlp", "n_heads", "act_fn")
+"""Options by which a task or a network is told from another: shown also where they are the defaults."""
 
 
 class OptionError(InterpError):
-    """Options that do not fit a function's signature: (option path, message) pairs."""
+    """Options that do not fit a function's signature: (place, message) pairs."""
 
-    def __init__(self, problems: list[tuple[tuple[str | int, ...], str]]) -> None:
+    def __init__(self, problems: list[tuple[Place, str]], misnamed: bool) -> None:
         self.problems = problems
+        self.misnamed = misnamed
+        """Whether a name among them does not exist."""
         super().__init__("; ".join(message for _, message in problems))
 
 
 def checked_options(kind: str, name: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """`given`, checked and completed with defaults by the function's signature; no number may be infinite or NaN.
 
-    Raises OptionError with every mistake at once.
+    Raises InterpError where there is no such name, OptionError with every mistake at once.
     """
+    check_name(kind, name)
+    return checked(name, options(kind, name), given)
+
+
+def checked(name: str, fields: Mapping[str, tuple[Any, Any]], given: Mapping[str, Any]) -> dict[str, Any]:
+    """`given`, checked and completed by `fields`: option -> (annotation, default). Raises OptionError."""
     import pydantic
 
-    function = find(kind, name)
-    hints, plain = typing.get_type_hints(function, include_extras=True), typing.get_type_hints(function)
-    fields: dict[str, Any] = {}
-    for parameter in inspect.signature(function).parameters.values():
-        if parameter.name not in KINDS[kind] and parameter.kind is not parameter.VAR_KEYWORD:
-            default = ... if parameter.default is parameter.empty else parameter.default
-            fields[parameter.name] = (hints.get(parameter.name, Any), default)
+    definitions: dict[str, Any] = dict(fields)
     config = pydantic.ConfigDict(extra="forbid", allow_inf_nan=False)
-    schema = pydantic.create_model(name, __config__=config, **fields)
-    truths: list[tuple[tuple[str | int, ...], str]] = [
+    schema = pydantic.create_model(name, __config__=config, **definitions)
+    truths: list[tuple[Place, str]] = [
         ((option,), f"{name}: option {option!r} is {value}, a truth value; expected a number")
         for option, value in given.items()
-        if isinstance(value, bool) and option in fields and plain.get(option) in (int, float)
+        if isinstance(value, bool) and option in fields and _plain(fields[option][0]) in (int, float)
     ]
     try:
-        checked = schema(**given)
+        found = schema(**given)
     except pydantic.ValidationError as error:
-        raise OptionError([*truths, *_problems(name, error.errors(), given, fields)]) from None
+        details = error.errors()
+        misnamed = any(detail["type"] == "extra_forbidden" for detail in details)
+        raise OptionError([*truths, *_problems(name, details, given, fields)], misnamed) from None
     if truths:
-        raise OptionError(truths)
-    return {field: getattr(checked, field) for field in fields}
+        raise OptionError(truths, misnamed=False)
+    return {field: getattr(found, field) for field in fields}
 
 
 def parameter_names(call: Any) -> frozenset[str]:
-    """The names of all parameters of the function that a `documents.Call` calls, ours among them."""
-    return frozenset(inspect.signature(find(call.kind, call.name)).parameters)
+    """The names of all parameters of the function that a `recipes.call.Call` calls, ours among them."""
+    return all_parameters(call.kind, call.name)
 
 
 def default_options(kind: str, name: str) -> dict[str, Any]:
     """The options that may be left out, and what they are then."""
-    parameters = inspect.signature(find(kind, name)).parameters.values()
-    return {one.name: one.default for one in parameters if one.default is not one.empty}
+    return {option: default for option, (_, default) in options(kind, name).items() if default is not ...}
+
+
+def changed_options(kind: str, name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """What a reader wants to see: what differs from the defaults, and what identifies a task or a network."""
+    defaults = default_options(kind, name)
+    return {
+        option: value
+        for option, value in given.items()
+        if option in IDENTIFYING or option not in defaults or defaults[option] != value
+    }
+
+
+def _plain(annotation: Any) -> Any:
+    return typing.get_args(annotation)[0] if typing.get_origin(annotation) is typing.Annotated else annotation
 
 
 def _problems(
     name: str, details: list[Any], given: Mapping[str, Any], fields: Mapping[str, Any]
-) -> Iterator[tuple[tuple[str | int, ...], str]]:
+) -> Iterator[tuple[Place, str]]:
     """One an entry; what fits none of the forms an option may have is one, with all of them."""
     by_option: dict[str, list[Any]] = {}
     for detail in details:
@@ -76,12 +98,14 @@ def _problems(
             yield from (_problem(name, detail, fields) for detail in found)
 
 
-def _problem(name: str, detail: Any, fields: Mapping[str, Any]) -> tuple[tuple[str | int, ...], str]:
+def _problem(name: str, detail: Any, fields: Mapping[str, Any]) -> tuple[Place, str]:
     where = detail["loc"]
     option = str(where[0])
-    if detail["type"] == "extra_forbidden":
+    if detail["type"] == "extra_forbidden" and len(where) == 1:
         known = near_misses(option, fields) if fields else "; it takes none"
         return where, f"{name} has no option {option!r}{known}"
+    if detail["type"] == "extra_forbidden":
+        return where, f"{name}: option {'.'.join(map(str, where[:-1]))!r} has no {where[-1]!r}"
     if detail["type"] == "missing" and len(where) == 1:
         return (), f"{name} needs the option {option!r}"
     wanted = detail["msg"][0].lower() + detail["msg"][1:]

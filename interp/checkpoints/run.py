@@ -22,14 +22,14 @@ from interp.catalogue.options import checked_options, default_options, parameter
 from interp.contracts.architecture import Architecture, has_neurons, reads_two_operands
 from interp.contracts.loss import Loss
 from interp.contracts.task import Task
-from interp.errors import DamagedError, InterpError, near_misses
+from interp.errors import DamagedError, InterpError
 from interp.files.arrays import Arrays, arrays_digest, file_state, read_arrays
 from interp.files.checkpoint_blocks import CheckpointBlocks
 from interp.losses.cross_entropy import cross_entropy
 from interp.machine import devices
 from interp.recipes import run_recipe, step_choice
 from interp.recipes.call import Call
-from interp.recipes.run_paths import run_name
+from interp.recipes.run_paths import no_run, run_name
 from interp.results import schema
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def open_run(path: str | os.PathLike[str], importer: str | None = None, device: 
         call = Call("importers", importer, checked_options("importers", importer, options))
         return _imported(place, place, call, None, None, "", device, (place, importer, call.options))
     if not (place / run_recipe.FILE).is_file():
-        raise InterpError(_no_run(place))
+        raise InterpError(no_run(place) or f"{place} is not a run")
     read = run_recipe.read(place / run_recipe.FILE)
     if read.importer:
         source = read.weights or place
@@ -132,17 +132,6 @@ def _built(source: Path, call: Call, *ours: Any) -> Any:
         return call(*ours)
     except ValueError as error:
         raise InterpError(f"{source}: {call.name}: {error}") from None
-
-
-def _no_run(place: Path) -> str:
-    if not place.exists():
-        siblings = sorted(place.parent.glob("*/run.yaml")) if place.parent.is_dir() else []
-        near = near_misses(place.name, [sibling.parent.name for sibling in siblings]) if siblings else ""
-        return f"{place} does not exist{near}"
-    return (
-        f"{place} is not a run: it holds no {run_recipe.FILE}; "
-        f"what it is, and the importer that opens it, tells: python -m interp.describe {place}"
-    )
 
 
 class AnotherNetworkError(DamagedError):

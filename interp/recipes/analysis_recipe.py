@@ -1,4 +1,7 @@
-"""An analysis, `analyses/<name>.yaml`: a question, the runs it is asked of, the measures that answer it."""
+"""An analysis, `analyses/<name>.yaml`: a question, the runs it is asked of, the measures that answer it.
+
+Reading one imports no measure and opens no run: names and options are checked against the source.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from interp.checkpoints import Run, open_run
 from interp.errors import InterpError, near_misses
 from interp.recipes import step_choice
+from interp.recipes.asks import Ask
 from interp.recipes.call import checked_call
 from interp.recipes.document import Document, Key, parse_value, read_document
 from interp.recipes.run_paths import Source, sources
-from interp.results.over_steps import Ask
 
 KEYS = ("title", "text", "runs", "steps", "measures")
 
@@ -37,9 +39,7 @@ def read(path: Path, overrides: tuple[str, ...] = (), source: Source | None = No
     """
     document = read_document(path)
     content = document.content
-    for key in content:
-        if key not in KEYS:
-            document.problem((key,), f"an analysis has no {key!r}{near_misses(key, KEYS)}")
+    document.check_keys("an analysis", content, KEYS)
     if not isinstance(content.get("measures"), list) or not content["measures"]:
         document.problem(("measures",), "an analysis needs 'measures', a list of names")
         asks = []
@@ -99,17 +99,4 @@ def _ask(document: Document, key: Key, label: str, given: dict[str, Any]) -> Ask
         except InterpError as error:
             document.problem((*key, "steps"), str(error))
     call = checked_call(document, key, "measures", given.pop("measure", label), given)
-    return Ask(label, call.name, call.options, own_steps) if call else None
-
-
-def open_runs(analysis: Analysis, device: str) -> list[Run]:
-    """Open its runs. Raises InterpError where two have one name: their results would share a folder."""
-    runs = [open_run(source.path, source.importer, device, **source.options) for source in analysis.sources]
-    names = [run.name for run in runs]
-    for name in names:
-        if names.count(name) > 1:
-            paths = " and ".join(str(run.path) for run in runs if run.name == name)
-            raise InterpError(
-                f"{analysis.path}: two runs are called {name!r}: {paths}; move one, or analyse them apart"
-            )
-    return runs
+    return Ask(label, call, own_steps) if call else None

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from interp.catalogue.names import find
+from interp.catalogue.names import find, singular
 from interp.catalogue.options import OptionError, checked_options
-from interp.errors import InterpError
+from interp.errors import MisnamedError
 from interp.recipes.document import Document, Key
 
 
@@ -17,7 +17,7 @@ class Call:
 
     kind: str
     name: str
-    options: dict[str, Any]
+    options: dict[str, Any] = field(default_factory=dict)
 
     def __call__(self, *ours: Any, **by_name: Any) -> Any:
         """Call the function with our arguments."""
@@ -33,7 +33,8 @@ def call_at(document: Document, key: Key, value: Any, kind: str) -> Call | None:
         given = {} if given is None else given
         key = (*key, name) if isinstance(name, str) else key
     else:
-        document.problem(key, f"{key[-1]} should be one name with options, such as {{name: {{option: value}}}}")
+        one = "an" if singular(kind)[0] in "aeiou" else "a"
+        document.problem(key, f"{one} {singular(kind)} is one name with options, such as {{name: {{option: value}}}}")
         return None
     return checked_call(document, key, kind, name, given)
 
@@ -46,8 +47,15 @@ def checked_call(document: Document, key: Key, kind: str, name: Any, given: Any)
     try:
         return Call(kind, name, checked_options(kind, name, {str(option): value for option, value in given.items()}))
     except OptionError as error:
-        for where, message in error.problems:
-            document.problem((*key, *where), message)
-    except InterpError as error:
+        note_problems(document, key, error)
+    except MisnamedError as error:
+        document.misnamed = True
         document.problem(key, str(error))
     return None
+
+
+def note_problems(document: Document, key: Key, error: OptionError) -> None:
+    """Note each mistake in options that stand at `key`."""
+    document.misnamed |= error.misnamed
+    for where, message in error.problems:
+        document.problem((*key, *where), message)

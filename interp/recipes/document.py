@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import FileMark, MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode
 
-from interp.errors import InterpError, shown
+from interp.errors import InterpError, near_misses, shown
 
 Key = tuple[str | int, ...]
 MAX_LENGTH = 100_000
@@ -38,6 +38,8 @@ class Document:
     content: dict[str, Any]
     lines: dict[Key, int]
     problems: list[tuple[int, str]] = field(default_factory=list)
+    misnamed: bool = False
+    """Whether a name that does not exist is among the mistakes."""
     assignments: list[str] = field(default_factory=list)
     """What was `set`."""
 
@@ -46,6 +48,13 @@ class Document:
         while key and key not in self.lines:
             key = key[:-1]
         self.problems.append((self.lines.get(key, 1), shown(message, MAX_MESSAGE)))
+
+    def check_keys(self, owner: str, given: Mapping[str, Any], known: Sequence[str], around: Key = ()) -> None:
+        """Note every key of `given` that `owner`, "an analysis", does not have."""
+        for key in given:
+            if key not in known:
+                self.misnamed = True
+                self.problem((*around, str(key)), f"{owner} has no {key!r}{near_misses(str(key), known)}")
 
     def settle(self) -> None:
         """Raises InterpError with every mistake noted, each with its line."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from interp.catalogue.names import check_name
+from interp.catalogue.options import checked_options
 from interp.errors import InterpError, near_misses
 from interp.recipes.document import Document, read_document
 
@@ -39,12 +39,27 @@ def source(path: Path, importer: Any) -> Source:
         importer, options = next(iter(importer.items()))
     if not isinstance(importer, str) or not isinstance(options or {}, dict):
         raise InterpError(f"{importer!r} is not an importer; expected a name, or {{name: {{option: value}}}}")
-    check_name("importers", importer)
     if "path" in (options or {}):
         raise InterpError(
             "path is where the run is: --run on the command line, 'path' beside 'importer' in an analysis"
         )
+    checked_options("importers", importer, options or {})
     return Source(path, importer, dict(options or {}))
+
+
+def no_run(path: Path, importer: str | None = None) -> str | None:
+    """Why nothing at `path` can be opened, by this importer or as a run of ours; None where it may be."""
+    path = path.expanduser()
+    if not path.exists():
+        siblings = sorted(path.parent.glob("*/run.yaml")) if path.parent.is_dir() else []
+        near = near_misses(path.name, [sibling.parent.name for sibling in siblings]) if siblings else ""
+        return f"{path} does not exist{near}"
+    if importer is None and not (path / "run.yaml").is_file():
+        return (
+            f"{path} is not a run: it holds no run.yaml; "
+            f"what it is, and the importer that opens it, tells: python -m interp.describe {path}"
+        )
+    return None
 
 
 def _importer_path(recipe: Path) -> Path | None:
@@ -68,10 +83,8 @@ def sources(document: Document) -> tuple[Source, ...]:
     told: set[str] = set()
     for place, item in enumerate(runs):
         path, importer = (item.get("path"), item.get("importer")) if isinstance(item, dict) else (item, None)
-        for key in item if isinstance(item, dict) else ():
-            if key not in ("path", "importer"):
-                known = ("path", "importer")
-                document.problem(("runs", place, str(key)), f"a run here has no {key!r}{near_misses(str(key), known)}")
+        if isinstance(item, dict):
+            document.check_keys("a run here", item, ("path", "importer"), ("runs", place))
         try:
             read_by = source(Path(), importer)
         except InterpError as error:
@@ -89,6 +102,9 @@ def sources(document: Document) -> tuple[Source, ...]:
         matches = _expanded(path)
         if not matches:
             document.problem(("runs", place), f"no run matches {path}")
+        for match in matches:
+            if reason := no_run(match, read_by.importer):
+                document.problem(("runs", place), reason)
         found += [replace(read_by, path=match) for match in matches]
     return tuple(found)
 

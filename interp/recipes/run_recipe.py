@@ -1,34 +1,59 @@
-"""A run's recipe, `run.yaml`: what was to be learnt, by what network, and where the weights come from."""
+"""A run's recipe, `run.yaml`: what was to be learnt, by what network, and where the weights come from.
+
+It is checked in two steps. Names, options and values are checked against the source, so that a mistyped one is told
+at once; where all names exist, what they name is made, so that values that do not go together are told too.
+"""
 
 from __future__ import annotations
 
 import json
 import math
 import os
-from dataclasses import dataclass
+import typing
+from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from interp.errors import near_misses
-from interp.recipes.call import Call, call_at
+from pydantic import ConfigDict, Field, with_config
+from typing_extensions import TypedDict
+
+from interp.catalogue.options import OptionError, checked
+from interp.recipes.call import Call, call_at, note_problems
 from interp.recipes.document import Document, Key, read_document
 from interp.recipes.save_schedule import schedule
 
 FILE = "run.yaml"
-
+KEYS = {"task": "tasks", "model": "models", "importer": "importers", "loss": "losses", "training": "", "text": ""}
+"""What a recipe may hold; of what is a name with options, its kind."""
+CROSS_ENTROPY = Call("losses", "cross_entropy")
+"""The loss of a run whose recipe names none."""
 MAX_PARAMETERS = 10**9
 """4 GB in float32, and training keeps four times as much."""
+
+Count = Annotated[int, Field(strict=True, gt=0)]
+Seed = Annotated[int, Field(strict=True, ge=0, lt=2**63)]
+
+
+@with_config(ConfigDict(extra="forbid"))
+class Save(TypedDict, total=False):
+    """At which steps a checkpoint is kept: the options of `save_schedule.schedule`."""
+
+    every: Count
+    log: Count
+    dense: list[str]
 
 
 @dataclass(frozen=True)
 class Training:
-    """How a run is trained here."""
+    """How a run is trained here; what may stand under `training:` in a recipe."""
 
-    steps: int
+    steps: Count
     optimiser: Call
-    seed: int
-    save: dict[str, Any]
-    batch_size: int | None
+    loss: Call = CROSS_ENTROPY
+    interventions: tuple[Call, ...] = ()
+    seed: Seed = 0
+    save: Save = field(default_factory=lambda: Save(every=100))
+    batch_size: Count | None = None
 
 
 @dataclass(frozen=True)
@@ -43,6 +68,8 @@ class Recipe:
     weights: Path | None
     """What the importer reads; None: the folder itself."""
     text: str
+    loss: Call = CROSS_ENTROPY
+    """What it was trained with; of a run of somebody else's the recipe may say it."""
 
     @property
     def canonical(self) -> str:
@@ -54,7 +81,9 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Call):
         return {value.name: {name: _plain(option) for name, option in sorted(value.options.items())}}
     if isinstance(value, Training):
-        return {name: _plain(part) for name, part in sorted(vars(value).items())}
+        unsaid = {"loss": CROSS_ENTROPY, "interventions": ()}  # as in runs begun before recipes could say them
+        parts = sorted(vars(value).items())
+        return {name: _plain(part) for name, part in parts if name not in unsaid or part != unsaid[name]}
     if isinstance(value, dict):
         return {name: _plain(part) for name, part in sorted(value.items())}
     return [_plain(part) for part in value] if isinstance(value, (list, tuple)) else value
@@ -62,33 +91,45 @@ def _plain(value: Any) -> Any:
 
 def read(path: Path, overrides: tuple[str, ...] = ()) -> Recipe:
     """The recipe at `path`, with "training.seed=3"-like overrides. Raises InterpError with every mistake at once."""
+    document, recipe = _checked(path, overrides)
+    if not document.misnamed:
+        _try_out(document, recipe)
+    document.settle()
+    return recipe
+
+
+def check_names(path: Path, overrides: tuple[str, ...] = ()) -> None:
+    """Raises InterpError, with every mistake of the recipe, where a name in it does not exist; imports none of them."""
+    document, _ = _checked(path, overrides)
+    if document.misnamed:
+        document.settle()
+
+
+def _checked(path: Path, overrides: tuple[str, ...]) -> tuple[Document, Recipe]:
+    """The recipe as far as it could be read, and the document with its mistakes."""
     document = read_document(path)
     for assignment in overrides:
         document.set(assignment)
     content = document.content
-    known = ("task", "model", "training", "importer", "text")
-    for key in content:
-        if key not in known:
-            document.problem((key,), f"a run has no {key!r}{near_misses(key, known)}")
+    document.check_keys("a run", content, tuple(KEYS))
     weights = _weights(document)
     parts = {
-        key: call_at(document, (key,), content[key], kind)
-        for key, kind in (("task", "tasks"), ("model", "models"), ("importer", "importers"))
-        if key in content
+        key: call_at(document, (key,), content[key], kind) for key, kind in KEYS.items() if kind and key in content
     }
-    training = _training(document) if "training" in content else None
-    if "importer" not in content:
-        for key in ("task", "model"):
-            if key not in content:
-                document.problem((), f"a run needs {key!r}")
+    training = _training(document, content["training"]) if "training" in content else None
+    for key in ("task", "model"):
+        if "importer" not in content and key not in content:
+            document.problem((), f"a run needs {key!r}")
     if "importer" in content:
         _leave_split_unknown(parts.get("task"), content.get("task"))
     if "training" in content and "importer" in content:
         document.problem(("importer",), "a run is trained here or imported: give 'training' or 'importer', not both")
-    _try_out(document, parts, training)
-    document.settle()
+    if "training" in content and "loss" in content:
+        document.problem(("loss",), "the loss of a run that is trained here stands in its training: {loss: …}")
+    loss = training.loss if training else parts.get("loss") or CROSS_ENTROPY
     text = str(content.get("text") or "")
-    return Recipe(path, parts.get("task"), parts.get("model"), training, parts.get("importer"), weights, text)
+    importer = parts.get("importer")
+    return document, Recipe(path, parts.get("task"), parts.get("model"), training, importer, weights, text, loss)
 
 
 def _weights(document: Document) -> Path | None:
@@ -113,7 +154,45 @@ def _leave_split_unknown(task: Call | None, given: Any) -> None:
         task.options["split"] = "unknown"
 
 
-def _try_out(document: Document, parts: dict[str, Call | None], training: Training | None) -> None:
+def _training(document: Document, given: Any) -> Training | None:
+    """What stands under `training`; mistakes are noted in `document`, and None is returned where there are any."""
+    key: Key = ("training",)
+    if not isinstance(given, dict):
+        document.problem(key, "training should be names and values: steps, optimiser, loss, seed, save")
+        return None
+    listed = given.get("interventions", [])
+    if not isinstance(listed, list):
+        document.problem((*key, "interventions"), f"interventions is {listed!r}; expected a list of names")
+        listed = []
+    parts = {
+        "optimiser": call_at(document, (*key, "optimiser"), given.get("optimiser", "adamw"), "optimisers"),
+        "loss": call_at(document, (*key, "loss"), given["loss"], "losses") if "loss" in given else CROSS_ENTROPY,
+    }
+    acting = [
+        call_at(document, (*key, "interventions", place), one, "interventions") for place, one in enumerate(listed)
+    ]
+    calls = {**parts, "interventions": tuple(acting)}
+    hints = typing.get_type_hints(Training, include_extras=True)
+    schema = {one.name: (Any if one.name in calls else hints[one.name], _default(one)) for one in fields(Training)}
+    try:
+        values = checked("training", schema, {**{str(name): value for name, value in given.items()}, **calls})
+        schedule(values["steps"], **values["save"])
+    except OptionError as error:
+        note_problems(document, key, error)
+        return None
+    except ValueError as error:
+        document.problem((*key, "save"), f"save is {values['save']!r}: {error}")
+        return None
+    return None if None in (*parts.values(), *acting) else Training(**values)
+
+
+def _default(one: Any) -> Any:
+    if one.default_factory is not MISSING:
+        return one.default_factory()
+    return ... if one.default is MISSING else one.default
+
+
+def _try_out(document: Document, recipe: Recipe) -> None:
     """Make what the recipe names, so that values that do not go together are told with their line."""
     import torch
 
@@ -124,51 +203,17 @@ def _try_out(document: Document, parts: dict[str, Call | None], training: Traini
             document.problem(key, f"{call.name if call else key[-1]}: {(str(error).splitlines() or [''])[0]}")
             return None
 
-    task = made(("task",), parts.get("task"))
+    task = made(("task",), recipe.task)
     if task is not None:
-        architecture = made(("model",), parts.get("model"), task)
+        architecture = made(("model",), recipe.model, task)
         parameters = sum(map(math.prod, architecture.shapes.values())) if architecture else 0
         if parameters > MAX_PARAMETERS:
             document.problem(
                 ("model",), f"a network of {parameters:,} parameters; at most {MAX_PARAMETERS:,} are tried"
             )
-    if training:
-        made(("training", "optimiser"), training.optimiser, [torch.zeros(1)])
-
-
-def _training(document: Document) -> Training | None:
-    key, given = ("training",), document.content["training"]
-    if not isinstance(given, dict):
-        document.problem(key, "training should be names and values: steps, optimiser, seed, save")
-        return None
-    known = ("steps", "optimiser", "seed", "save", "batch_size")
-    for name in given:
-        if name not in known:
-            document.problem((*key, str(name)), f"training has no {name!r}{near_misses(str(name), known)}")
-    steps, seed, batch_size = given.get("steps"), given.get("seed", 0), given.get("batch_size")
-    if not _is_count(steps):
-        document.problem((*key, "steps"), f"training needs 'steps', the number of updates; found {steps!r}")
-    if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**63:
-        document.problem((*key, "seed"), f"seed is {seed!r}; expected a whole number from 0 to 2^63 - 1")
-    if batch_size is not None and not _is_count(batch_size):
-        document.problem((*key, "batch_size"), f"batch_size is {batch_size!r}; expected a whole number, or none")
-    save = given.get("save", {"every": 100})
-    if not isinstance(save, dict) or not set(save) <= {"every", "log", "dense"}:
-        document.problem((*key, "save"), f"save is {save!r}; expected every, log and dense: {{every: 100}}")
-    elif wrong := [name for name in ("every", "log") if not _is_count(save.get(name, 1))]:
-        document.problem((*key, "save"), f"save: {wrong[0]} is {save[wrong[0]]!r}; expected a whole number above 0")
-    elif not isinstance(save.get("dense", []), list) or not all(isinstance(one, str) for one in save.get("dense", [])):
-        document.problem((*key, "save"), 'save: dense is a list of windows "start:stop:every"')
-    elif isinstance(steps, int) and _is_count(steps):
-        try:
-            schedule(steps, **save)
-        except ValueError as error:
-            document.problem((*key, "save"), f"save is {save!r}: {error}")
-    optimiser = call_at(document, (*key, "optimiser"), given.get("optimiser", "adamw"), "optimisers")
-    if optimiser is None or document.problems or not isinstance(steps, int):
-        return None
-    return Training(steps, optimiser, seed, save, batch_size)
-
-
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+    if recipe.training:
+        made(("training", "optimiser"), recipe.training.optimiser, [torch.zeros(1)])
+        for place, intervention in enumerate(recipe.training.interventions):
+            made(("training", "interventions", place), intervention)
+    if recipe.loss is not CROSS_ENTROPY:
+        made(("training", "loss") if recipe.training else ("loss",), recipe.loss)

@@ -14,9 +14,9 @@ from interp.catalogue.names import module_of
 from interp.catalogue.options import default_options
 from interp.checkpoints import Run
 from interp.recipes import step_choice
+from interp.recipes.asks import Ask
 from interp.report.content import Finding, Page, Panel, RunPage, Section, Variable
 from interp.results import over_steps, schema
-from interp.results.over_steps import Ask
 from interp.summaries import Phase
 
 SAYS_NOTHING = "This measure says nothing about this run: its caption tells what it needs."

@@ -11,11 +11,11 @@ import xarray as xr
 from interp.checkpoints import Run
 from interp.errors import NoNumbersError
 from interp.files.writing import write_text
+from interp.recipes.asks import Ask
 from interp.recipes.step_choice import Steps
 from interp.report import from_results, html
 from interp.report.content import Page
 from interp.results import over_steps, schema
-from interp.results.over_steps import Ask
 
 Progress = Callable[[str, int, int], None]
 

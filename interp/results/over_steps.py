@@ -13,7 +13,6 @@ import json
 import tempfile
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,12 +22,12 @@ import xarray as xr
 
 from interp import provenance
 from interp.catalogue.names import current_digest, find, module_of
-from interp.catalogue.options import checked_options
 from interp.checkpoints import Checkpoint, Run
 from interp.errors import DamagedError, InterpError
 from interp.files.lock import locked
 from interp.machine import denormals, workers
 from interp.recipes import step_choice
+from interp.recipes.asks import Ask, asks
 from interp.results import schema, warm_starts
 from interp.results.rows import Row
 from interp.results.stored import CALL, WHOLE_RUN, Kept, Work, opened
@@ -39,53 +38,6 @@ if TYPE_CHECKING:
 
 ATTEMPTS = 3
 """At an analysis whose files are replaced while it runs."""
-
-
-@dataclass(frozen=True)
-class Ask:
-    """One measure asked for: a node of the result."""
-
-    label: str
-    measure: str
-    options: dict[str, Any] = field(default_factory=dict)
-    steps: step_choice.Steps = None
-    """Its own steps, where they differ from the others'."""
-
-
-def asks(measures: str | Iterable[Any] | Mapping[str, Any]) -> list[Ask]:
-    """What was asked for: a name, names, {name: options}, {label: {measure: name, …}}, or Asks themselves.
-
-    Raises InterpError with every unknown name and option at once.
-    """
-    if isinstance(measures, str):
-        measures = [measures]
-    items = [measures] if isinstance(measures, Mapping) else list(measures)
-    found: list[Ask] = []
-    problems: list[str] = []
-    for item in items:
-        for label, given in [(item, {})] if isinstance(item, str | Ask) else item.items():
-            try:
-                found.append(label if isinstance(label, Ask) else ask(label, given or {}))
-            except InterpError as error:
-                problems.append(str(error))
-    labels = [one.label for one in found]
-    problems += [
-        f"{label!r} is asked for twice; give one a label: {{own_name: {{measure: {label}}}}}"
-        for label in sorted({label for label in labels if labels.count(label) > 1})
-    ]
-    if problems:
-        raise InterpError("\n".join(problems))
-    return found
-
-
-def ask(label: str, given: Mapping[str, Any]) -> Ask:
-    """One measure with its options; `measure` and `steps` are ours. Raises InterpError."""
-    options = dict(given)
-    measure = options.pop("measure", label)
-    own_steps = options.pop("steps", None)
-    if own_steps is not None:
-        step_choice.check(own_steps)
-    return Ask(label, measure, checked_options("measures", measure, options), own_steps)
 
 
 def over_steps(

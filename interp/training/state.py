@@ -19,7 +19,7 @@ from torch import Tensor
 from interp.contracts.architecture import Architecture
 from interp.contracts.optimiser import Optimiser
 from interp.contracts.task import Task
-from interp.errors import InterpError
+from interp.errors import InterpError, Stopped
 from interp.files.arrays import Arrays, read_about, read_arrays, write_arrays
 from interp.files.checkpoint_blocks import CheckpointBlocks
 from interp.files.lock import locked
@@ -181,7 +181,7 @@ def advance(
             meter.report(last=training.step == steps)
         if interrupted() and training.step < steps:
             training.save_state()
-            raise InterpError(f"stopped at step {training.step} of {steps}; the same command resumes {training.folder}")
+            raise Stopped(f"stopped at step {training.step} of {steps}; the same command resumes {training.folder}")
 
 
 class Meter:

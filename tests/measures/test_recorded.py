@@ -10,9 +10,10 @@ import torch
 
 from interp.catalogue.names import known_names
 from interp.checkpoints import open_run
+from interp.checkpoints.opening import open_runs
 from interp.errors import InterpError, NothingToSay
 from interp.measures.shared.recorded_metrics import METRICS, find
-from interp.recipes.analysis_recipe import open_runs, read
+from interp.recipes.analysis_recipe import read
 from interp.results.over_steps import over_steps, panels, summary
 
 TASK = {"modular_arithmetic": {"p": 5}}
@@ -183,7 +184,7 @@ def test_every_published_network_has_the_numbers_of_its_release(release, referen
 
 
 def test_the_analysis_names_every_published_network(reference: Path):
-    runs = open_runs(read(ANALYSIS), "cpu")
+    runs = open_runs(read(ANALYSIS).sources, "cpu")
     assert [run.path for run in runs] == [path for release in RELEASES for path, _ in networks_of(release, reference)]
 
 

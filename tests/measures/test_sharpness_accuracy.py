@@ -9,10 +9,11 @@ import scipy.stats
 import torch
 
 import interp
+from interp.checkpoints.opening import open_runs
 from interp.measures.keskar_sharpness import keskar_sharpness
 from interp.measures.sharpness_accuracy import sharpness_accuracy
 from interp.models.mlp import mlp
-from interp.recipes.analysis_recipe import open_runs, read
+from interp.recipes.analysis_recipe import read
 from interp.results import over_steps
 from interp.tasks.modular_arithmetic import modular_arithmetic
 
@@ -127,7 +128,7 @@ def test_the_panels_have_a_point_for_each_run(knowing):
 @pytest.fixture(scope="module")
 def seeds():
     """The networks that ship, as the analysis names them."""
-    return open_runs(read(ROOT / "analyses" / "keskar.yaml"), "cpu")
+    return open_runs(read(ROOT / "analyses" / "keskar.yaml").sources, "cpu")
 
 
 def test_the_analysis_names_24_runs_of_one_recipe_stopped_at_one_step(seeds):

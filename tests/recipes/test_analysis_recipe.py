@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from interp.checkpoints.opening import open_runs
 from interp.errors import InterpError
 from interp.recipes import analysis_recipe
 
@@ -16,7 +17,13 @@ measures: [loss, {embedding_circle: {count: 2}}]
 
 
 @pytest.fixture
-def read(tmp_path):
+def read(tmp_path, monkeypatch):
+    """Read a text as an analysis, where the runs checkpoints/one and x lie."""
+    monkeypatch.chdir(tmp_path)
+    for run in ("checkpoints/one", "x"):
+        (tmp_path / run).mkdir(parents=True)
+        (tmp_path / run / "run.yaml").touch()
+
     def make(text, *overrides, source=None):
         path = tmp_path / "question.yaml"
         path.write_text(text)
@@ -154,6 +161,7 @@ def test_what_set_cannot_do_is_one_line(read, assignment, said):
 def test_globs_and_variables_are_expanded_in_order(read, tmp_path, monkeypatch):
     for name in ("b", "a", "c.txt"):
         (tmp_path / "runs" / name).mkdir(parents=True)
+        (tmp_path / "runs" / name / "run.yaml").touch()
     monkeypatch.setenv("SOMEWHERE", str(tmp_path))
     found = read("runs: ['$SOMEWHERE/runs/?', '${SOMEWHERE}/runs/c.txt']\nmeasures: [loss]\n")
     assert [source.path for source in found.sources] == [tmp_path / "runs" / name for name in ("a", "b", "c.txt")]
@@ -175,6 +183,15 @@ def test_a_run_may_name_its_importer_and_a_mistake_there_is_told_with_its_line(m
     assert "did you mean 'importer'" in found[4][0]
 
 
+def test_a_run_that_is_not_there_is_told_with_its_line_and_the_runs_beside_it(mistakes, tmp_path):
+    (tmp_path / "y").mkdir()
+    found = mistakes("measures: [loss]\nruns:\n  - checkpoints/two\n  - checkpoints/oen\n  - y\n")
+    assert "checkpoints/two does not exist; known: one" in found[3][0]
+    assert "did you mean 'one'" in found[4][0]
+    assert "y is not a run" in found[5][0]
+    assert "interp.describe" in found[5][0]
+
+
 def test_a_given_source_stands_in_the_place_of_the_runs(read):
     found = read("measures: [loss]\n", source=analysis_recipe.Source(Path("mine")))
     assert found.sources == (analysis_recipe.Source(Path("mine")),)
@@ -191,12 +208,10 @@ def test_two_runs_of_one_name_are_refused_with_both_paths(read, tmp_path, make_r
     (second / "run.yaml").write_text((first / "run.yaml").read_text())
     found = read(f"runs: [{first}, {second}]\nmeasures: [loss]\n")
     with pytest.raises(InterpError, match="two runs are called 'same'") as refused:
-        analysis_recipe.open_runs(found, "cpu")
+        open_runs(found.sources, "cpu")
     assert str(first) in str(refused.value)
     assert str(second) in str(refused.value)
-    assert [run.name for run in analysis_recipe.open_runs(read(f"runs: [{first}]\nmeasures: [loss]\n"), "cpu")] == [
-        "same"
-    ]
+    assert [run.name for run in open_runs(read(f"runs: [{first}]\nmeasures: [loss]\n").sources, "cpu")] == ["same"]
 
 
 def test_the_analyses_of_this_repository_are_sound():

@@ -82,7 +82,7 @@ def test_every_mistake_is_told_at_once_with_its_line(mistakes):
     assert "did you mean 'frac_train'" in found[4][0]
     assert "no model 'mpl'; did you mean 'mlp'" in found[5][0]
     assert "a run has no 'trainnig'; did you mean 'training'" in found[6][0]
-    assert "training needs 'steps'" in found[7][0]
+    assert "training needs the option 'steps'" in found[7][0]
     assert "did you mean 'steps'" in found[8][0]
     assert "'fast'" in found[10][0]
     assert "did you mean 'weight_decay'" in found[11][0]
@@ -109,6 +109,10 @@ def test_a_run_needs_a_task_and_a_model(mistakes, key):
         ("{steps: 5, save: {every: often}}", "every"),
         ("{steps: 5, save: {dense: ['1:2']}}", "dense"),
         ("{steps: 5, optimiser: {adamv: {}}}", "adamw"),
+        ("{steps: 5, save: {log: true}}", "log"),
+        ("{steps: 5, interventions: initial_scale}", "list of names"),
+        ("{steps: 5, interventions: [no_such_thing]}", "no intervention 'no_such_thing'"),
+        ("{steps: 5, loss: no_such_loss}", "no loss 'no_such_loss'"),
         ("5", "training"),
         ("", "training"),
     ],
@@ -122,6 +126,11 @@ def test_what_is_wrong_with_a_training_is_said_on_its_line(mistakes, training, w
 def test_a_run_is_trained_here_or_imported_not_both(mistakes):
     (message,) = mistakes(GOOD + "importer: no_such_importer\n")[5][-1:]
     assert "no importer" in message or "not both" in message
+
+
+def test_the_loss_of_an_imported_run_stands_beside_its_importer_that_of_a_trained_one_in_its_training(mistakes):
+    assert "no loss 'no_such_loss'" in mistakes("importer: state_dicts\nloss: no_such_loss\n")[2][0]
+    assert "stands in its training" in mistakes(GOOD + "loss: no_such_loss\n")[5][-1]
 
 
 def test_overrides_change_the_recipe_and_their_mistakes_are_told(read, mistakes):
@@ -156,6 +165,10 @@ task: {modular_arithmetic: {frac_train: 0.5, p: 7}}
 """
     assert read(GOOD).canonical == read(other).canonical
     assert json.loads(read(GOOD).canonical)["task"]["modular_arithmetic"]["p"] == 7
+
+
+def test_the_canonical_text_is_that_of_the_runs_begun_before_recipes_could_name_a_loss(read):
+    assert list(json.loads(read(GOOD).canonical)["training"]) == ["batch_size", "optimiser", "save", "seed", "steps"]
 
 
 @pytest.mark.parametrize(
