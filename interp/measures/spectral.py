@@ -18,8 +18,9 @@ from interp.maths.spectra import matrices, spectral_entropy, stable_rank
 from interp.summaries import Summary
 
 MOST_LINES = 6
+"""A panel has at most so many curves."""
 LEAST_CHANGE = 0.001
-"""Of an effective rank, as a share of the full: less is rounding."""
+"""A change of an effective rank, as a share of the full rank, that is no rounding."""
 ONE = 1.5
 """An effective rank below this is one direction."""
 
@@ -93,7 +94,10 @@ def figure(result: xr.Dataset) -> list[Curves | Heatmap]:
 
 
 def _lines(result: xr.Dataset) -> dict[str, dict[str, xr.Dataset]]:
-    """What the panels are of -> name of a line -> its curves: the largest matrices, and the mean over heads."""
+    """The curves by name, in two groups: those of the largest matrices, and means over the heads of an attention.
+
+    A group's key is what its panels' titles say of it.
+    """
     names = result.matrix.values.tolist()
     short = dict(zip(names, _short_names(names), strict=True))
     counts = result.singular_value.notnull().any("step").sum("component")
@@ -112,11 +116,12 @@ def _lines(result: xr.Dataset) -> dict[str, dict[str, xr.Dataset]]:
 
 
 def _of_head(name: str) -> bool:
+    """Whether a matrix is one head's, as "blocks.0.attn.W_Q.0" is."""
     return name.rpartition(".")[2].isdigit()
 
 
 def _short_names(names: list[str]) -> list[str]:
-    """ "blocks.0.attn.W_Q.0" as "W_Q.0", where no other is called so."""
+    """The names without their modules, "blocks.0.attn.W_Q.0" as "W_Q.0", where no two are then alike."""
     short = [re.sub(r"^.*\.(?=W_)", "", name) for name in names]
     return [one if short.count(one) == 1 else name for one, name in zip(short, names, strict=True)]
 
