@@ -46,8 +46,8 @@ def embedding_dft(checkpoint: Checkpoint) -> EmbeddingDFT:
 
     Paper: Nanda et al. 2023, arXiv 2301.05217
     """
-    rows = checkpoint.embedding[residues(checkpoint.task)]
-    n = len(rows)
+    axis = residues(checkpoint.task)
+    n, rows = len(axis), checkpoint.embedding[axis]
     coefficient = fourier.basis(n).to(rows) @ rows  # [basis, d_model]
     squares = coefficient.square().sum(dim=1)  # [basis]
     if not squares.any():
