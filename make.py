@@ -18,11 +18,16 @@ PYTHON = ENVIRONMENT / ("Scripts/python.exe" if os.name == "nt" else "bin/python
 INSTALLED = ENVIRONMENT / "installed"  # a digest of what the environment was made from
 OLDEST = (3, 11)
 
+WORKERS = ["-n", "auto", "--dist", "worksteal"]  # a worker that has nothing left takes tests from another
+LINT_IMPORTS = (
+    "import sys; from importlinter.cli import lint_imports as lint; sys.exit(lint(no_cache=True, no_logo=True))"
+)
 COMMANDS = {
     "env": [],
     "report": [["-m", "interp.run", "analyses/fourier.yaml"]],
-    "test": [["-m", "pytest"]],
-    "lint": [["-m", "ruff", "check"], ["-m", "ruff", "format", "--check"], ["-m", "pyright"]],
+    "test": [["-m", "pytest", "-m", "not slow", *WORKERS]],
+    "test-all": [["-m", "pytest", *WORKERS]],
+    "lint": [["-m", "ruff", "check"], ["-m", "ruff", "format", "--check"], ["-m", "pyright"], ["-c", LINT_IMPORTS]],
     "format": [["-m", "ruff", "check", "--fix"], ["-m", "ruff", "format"]],
 }
 

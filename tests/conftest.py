@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault(
+        "OMP_NUM_THREADS", "1"
+    )  # a worker for each core; read when torch is imported, also by children
+
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any

@@ -38,20 +38,20 @@ class AttentionSpectrum:
     qk_share: Float[Tensor, "head freq"]
     """Share of the QK circuit's variance over the residues at each frequency"""
     ov_share: Float[Tensor, "head freq"]
-    """Share of the OV circuit's variance over the residues at each frequency, as far as the neurons"""
+    """Share of the OV circuit's variance over the residues at each frequency, as the neurons see it"""
 
 
 def attention_spectrum(checkpoint: Checkpoint) -> AttentionSpectrum:
     r"""Each head attends to the operands by waves of a few frequencies, and moves waves of the same ones.
 
-    Of the first layer's attention at the last token, for each head: the scores and the pattern (that which acts,
-    at the network's attention rate) as functions of one operand, averaged over the other, and their spectra; and from
-    the weights the QK circuit, W_E·W_K against the query, and the OV circuit W_E·W_V·W_O·W_in. Shares are of what
-    varies: the constant is left out. The query of "=" is one vector, and the QK circuit's spectrum is that of the
-    scores; in a network of two tokens there is a query W_E·W_Q for every b, and a frequency of the QK circuit has its
-    eight waves over both operands.
+    Each head of the first layer is looked at where the answer is read, at the last token. Its scores and its pattern
+    are taken as functions of one operand, averaged over the other, with their spectra; the pattern is the one that
+    acts, at the network's attention rate. From the weights come the spectra of the QK circuit, W_E·W_K against the
+    query, and of the OV circuit W_E·W_V·W_O·W_in. Shares are of what varies: the constant is left out. The query of
+    "=" is one vector, and the QK circuit's spectrum is that of the scores; in a network of two tokens there is a query
+    W_E·W_Q for every b, and a frequency of the QK circuit has its eight waves over both operands.
 
-    Operands are in the order in which the task is cyclic; where there is none, and of MLPs, nothing is said.
+    Operands are in the order in which the task is cyclic.
 
     Formula: \mathrm{QK}_h = W_E W_K^h (W_Q^h)^\top r_{=}, \quad \mathrm{OV}_h = W_E W_V^h W_O^h W_{in}
 
@@ -74,28 +74,35 @@ def attention_spectrum(checkpoint: Checkpoint) -> AttentionSpectrum:
 
 
 def _curves(table: Float[Tensor, "a b head pos"]) -> Float[Tensor, "operand n head"]:
-    """At a over a, averaged over b; and at b over b, averaged over a."""
+    """What each head gives a, as a function of a, and what it gives b, as a function of b: means over the other."""
     return torch.stack([table[..., 0].mean(dim=1), table[..., 1].mean(dim=0)])
 
 
 def _share(curves: Float[Tensor, "operand n head"], table: Float[Tensor, "a b head pos"]) -> Float[Tensor, "head freq"]:
-    """Of both operands' variance together; NaN where that is no more than the rounding of the table averaged."""
-    power = fourier.by_freq((fourier.basis(curves.shape[1]) @ curves).square().sum(dim=0))
+    """Each frequency's share of both operands' variance together.
+
+    NaN where that variance is no more than the rounding of the table whose means the curves are.
+    """
+    power = fourier.by_freq((fourier.basis(curves.shape[1]) @ curves).square().sum(dim=0))  # [freq, head]
     power[0] = 0
     total = power.sum(dim=0)
     return (power / total.where(total > 1e-20 * table.square().mean(dim=(0, 1, 3)), torch.nan)).T
 
 
 def _qk_share(architecture: HasAttention, weights: dict[str, Tensor], order: Cyclic) -> Float[Tensor, "head freq"]:
-    """Of the table of every residue as a key for every residue as a query."""
-    of_a, of_b = architecture.operand_embeddings(weights)[:, None, order.axis]
+    """Each frequency's share of the variance of every residue as a key for every residue as a query."""
+    of_a, of_b = architecture.operand_embeddings(weights)[:, None, order.axis]  # each [1, n, d_model]
     keys, queries = of_a @ weights["blocks.0.attn.W_K"], of_b @ weights["blocks.0.attn.W_Q"]  # [head, n, d_head]
-    return fourier.variance_explained(torch.einsum("had,hbd->abh", keys, queries))[0].T
+    table = torch.einsum("had,hbd->abh", keys, queries)  # [a, b, head]
+    return fourier.variance_explained(table)[0].T
 
 
 def _ov_share(architecture: HasAttention, weights: dict[str, Tensor], order: Cyclic) -> Float[Tensor, "head freq"]:
+    """Each frequency's share of the variance over the residues of what a head moves to the neurons' inputs."""
+    """Each frequency's share of the variance over the residues of what a head moves to the neurons' inputs."""
     W_V, W_O = weights["blocks.0.attn.W_V"], weights["blocks.0.attn.W_O"]
     moved = architecture.operand_embeddings(weights)[:, None, order.axis] @ W_V @ W_O @ weights["blocks.0.mlp.W_in"]
+    # moved is [operand, head, n, neuron]
     power = fourier.by_freq((fourier.basis(order.n) @ moved).square().sum(dim=(0, 3)).T)[1:]  # [freq, head]
     share = power / power.sum(dim=0)
     return torch.nn.functional.pad(share.T, (1, 0))

@@ -1,4 +1,4 @@
-"""Whether the embedding lies on circles."""
+"""Whether the embedding is made of circles."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ COMPONENTS = 4
 @dataclass(frozen=True)
 class Circularity:
     circularity: Float[Tensor, ""]
-    """Share of the first four principal components of W_E that is one wave each, mean"""
+    """Mean, over the first four principal components of W_E, of the largest share that one frequency holds"""
 
 
 def circularity(checkpoint: Checkpoint, rows: Literal["residues", "all"] = "residues") -> Circularity:
@@ -34,9 +34,9 @@ def circularity(checkpoint: Checkpoint, rows: Literal["residues", "all"] = "resi
     single frequency holds is taken, and the mean of the four. Expect values near 1 where two circles dominate, in
     a clock as in a pizza, and less before, or where several circles of one size share components.
 
-    rows: "residues", the rows of W_E for the residues (of a, where b has tokens of its own); "all" takes the principal
-    components over the whole vocabulary and then the rows of the residues, as the release did. Where singular
-    values lie close together, different solvers differ by 1e-4.
+    `rows` says of which tokens the principal components are: "residues", of the rows of W_E for the residues, those of
+    a where b has tokens of its own; or "all", of the whole vocabulary, from which the rows of the residues are then
+    taken, as the release did. Where singular values lie close together, different solvers differ by 1e-4.
 
     Formula: \frac{1}{4} \sum_{j=1}^{4} \max_k \frac{2}{p} \left|\sum_t v^{(j)}_t e^{2\pi i k t/p}\right|^2,
         \quad \lVert v^{(j)} \rVert = 1
@@ -58,7 +58,7 @@ def circularity(checkpoint: Checkpoint, rows: Literal["residues", "all"] = "resi
 
 
 def _components(W_E: Float[Tensor, "token d_model"]) -> Float[Tensor, "token component"]:
-    """The first principal components' scores, each of unit length; those of rounding alone are left out."""
+    """The scores of the first principal components, each of unit length; components of rounding alone are left out."""
     vectors, size, _ = torch.linalg.svd(W_E - W_E.mean(dim=0), full_matrices=False)
     real = size > 1e-12 * W_E.norm()
     return vectors[:, real][:, :COMPONENTS]

@@ -11,29 +11,35 @@ from jaxtyping import Float
 from pydantic import PositiveFloat
 
 from interp.checkpoints import Checkpoint
+from interp.errors import NothingToSay
 from interp.figures import Curves
-from interp.maths.description_length import Weights, raw_size, shortest_description
+from interp.maths.description_length import Description, Weights, raw_size, shortest_description
 from interp.maths.landscape import flattened, unflattened
 from interp.measures.shared.train_loss import train_loss
+from interp.measures.shared.trained_with import in_units, titled
 from interp.summaries import Summary
 
 
 @dataclass(frozen=True)
 class Complexity:
-    complexity: Float[np.ndarray, ""]
+    complexity: Float[np.ndarray, ""] | None
     """Size of the shortest description found [bytes]"""
-    bits_per_weight: Float[np.ndarray, ""]
-    """The same for each weight [bits]"""
+    bits_per_weight: Float[np.ndarray, ""] | None
+    """Size of the shortest description found, per weight [bits]"""
     raw_size: Float[np.ndarray, ""]
     """Size of the weights as they are, compressed [bytes]"""
-    tau: Float[np.ndarray, ""]
+    tau: Float[np.ndarray, ""] | None
     """Share of the sum of each matrix's singular values that is kept"""
-    delta: Float[np.ndarray, ""]
+    delta: Float[np.ndarray, ""] | None
     """Step size of rounding"""
-    factored_share: Float[np.ndarray, ""]
-    """Share of the matrices, a head's one each, kept as two factors"""
-    described_loss: Float[np.ndarray, ""]
-    """Train loss of the network described [nats]"""
+    factored_share: Float[np.ndarray, ""] | None
+    """Share of the matrices kept as two factors; each head's are counted on their own"""
+    described_loss: Float[np.ndarray, ""] | None
+    """Train loss of the network described"""
+    loss_name: str
+    """Loss that the run was trained with"""
+    loss_units: str
+    """Units of that loss"""
 
 
 def complexity(checkpoint: Checkpoint, epsilon: PositiveFloat = 1.0) -> Complexity:
@@ -45,8 +51,9 @@ def complexity(checkpoint: Checkpoint, epsilon: PositiveFloat = 1.0) -> Complexi
     the weights compressed as they are stay as large as they were. At the start it is next to nothing: a network of
     zeros guesses as well as a fresh one.
 
-    `epsilon` is 1 nat, as in the paper's curves of the total description; a smaller one gives larger sizes (at 0.01
-    the fresh weights, too, have to be described) that rise and fall alike.
+    The train loss is that which the run was trained with, cross-entropy unless its recipe says otherwise. `epsilon`
+    is 1, for cross-entropy a nat, as in the paper's curves of the total description; a smaller one gives larger sizes
+    (at 0.01 the fresh weights, too, have to be described) that rise and fall alike.
 
     τ is one of 1, 0.99, 0.98, 0.95, 0.9, 0.85, 0.8, 0.7, 0.6 and 0.5; for each, a search finds the largest Δ of a grid
     of factor 1.09, or nearly. A matrix is kept as two factors, U√σ and √σVᵀ, only where that saves numbers, k < mn/(m +
@@ -60,11 +67,11 @@ def complexity(checkpoint: Checkpoint, epsilon: PositiveFloat = 1.0) -> Complexi
     Paper: DeMoss et al. 2024, arXiv 2412.09810
     """
     raw = raw_size(checkpoint.weights)
-    found = train_loss(checkpoint)
-    if found is None:
-        nothing = [np.array(np.nan)] * 4
-        return Complexity(np.array(np.nan), np.array(np.nan), np.array(float(raw)), *nothing)
-    of_vector, x = found
+    trained_with = checkpoint.loss.name, checkpoint.loss.units
+    try:
+        of_vector, x = train_loss(checkpoint)
+    except NothingToSay:  # the raw size needs no split
+        return Complexity(None, None, np.array(float(raw)), None, None, None, None, *trained_with)
 
     def loss(weights: Weights) -> float:
         with torch.no_grad():
@@ -72,12 +79,16 @@ def complexity(checkpoint: Checkpoint, epsilon: PositiveFloat = 1.0) -> Complexi
 
     weights = unflattened(x, {name: value.shape for name, value in checkpoint.weights.items()})
     shortest = shortest_description(weights, loss, epsilon)
-    if shortest is None:  # the weights as they are
-        size, settings = raw, (1.0, 0.0, 0.0, loss(weights))
-    else:
-        size, settings = shortest.size, (shortest.tau, shortest.delta, shortest.factored_share, shortest.loss)
+    shortest = shortest or Description(raw, tau=1.0, delta=0.0, loss=loss(weights), factored_share=0.0)
     return Complexity(
-        np.array(float(size)), np.array(8 * size / len(x)), np.array(float(raw)), *map(np.array, settings)
+        np.array(float(shortest.size)),
+        np.array(8 * shortest.size / len(x)),
+        np.array(float(raw)),
+        np.array(shortest.tau),
+        np.array(shortest.delta),
+        np.array(shortest.factored_share),
+        np.array(shortest.loss),
+        *trained_with,
     )
 
 
@@ -92,7 +103,11 @@ def figure(result: xr.Dataset) -> list[Curves]:
             log=True,
             width="half",
         ),
-        Curves("Train loss of the network described", {"all": result.described_loss}, width="half"),
+        Curves(
+            titled("Train loss of the network described", result),
+            {"all": in_units(result.described_loss, result)},
+            width="half",
+        ),
         Curves("Step size of rounding Δ", {"all": result.delta}, log=True, width="half"),
         Curves(
             "Share kept of the singular values τ, and of matrices factored",
@@ -106,7 +121,9 @@ def figure(result: xr.Dataset) -> list[Curves]:
 def summary(result: xr.Dataset) -> Summary:
     known = result.dropna("step", subset=["complexity"])
     if not known.sizes["step"]:
-        return Summary("It is unknown what was trained on, so there is no loss that a shorter description must keep.")
+        return Summary(
+            "It is unknown what was trained on, or nothing was: no loss has to be kept by a shorter description."
+        )
     size, raw = known.complexity.values, result.raw_size.values
     highest = int(size.argmax())
     values = {

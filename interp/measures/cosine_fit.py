@@ -38,7 +38,7 @@ class CosineFit:
     pizza_explained: Float[Tensor, ""]
     """Share of the centred logits' square in all |cos(w_k(a-b)/2)| cos w_k(a+b-c)"""
     distance: Int[Tensor, " distance"]
-    """c less the answer"""
+    """c minus the answer"""
     along_c: Float[Tensor, " distance"]
     """Centred logit of the c at this distance from the answer, mean over all pairs [logits]"""
 
@@ -49,7 +49,7 @@ def cosine_fit(checkpoint: Checkpoint) -> CosineFit:
     Clock networks answer every pair alike, with α_k cos w_k(a+b-c); Pizza networks answer a pair the more quietly
     the nearer w_k(a-b) is to π, with β_k |cos(w_k(a-b)/2)| cos w_k(a+b-c). Each form is fitted on its own, by least
     squares. Within a form the frequencies are orthogonal (summed over c, on every pair), so each
-    coefficient stands alone and the shares add up; the two forms of one frequency are not.
+    coefficient stands alone and the shares add up; the two forms of one frequency are not orthogonal to each other.
 
     The logits are the first p, centred over c on each pair; on x-y, b counts as -b; on products, the residues but 0 are
     taken by discrete logarithm. For even n the frequency n/2 is (-1)^(a+b-c), the sign representation. At frequency 0
@@ -93,9 +93,9 @@ def cosine_fit(checkpoint: Checkpoint) -> CosineFit:
 
 
 def _along_c(mean: Float[Tensor, "answer c"]) -> Float[Tensor, " distance"]:
-    """The logits of each answer, turned so that its own comes first, centred, and their mean."""
+    """The mean over the answers of their logits, each centred, and turned so that the answer's own comes first."""
     place = torch.arange(len(mean))
-    turned = mean[place[:, None], (place[:, None] + place) % len(mean)]
+    turned = mean[place[:, None], (place[:, None] + place) % len(mean)]  # [answer, distance]
     return (turned - turned.mean(1, keepdim=True)).mean(0)
 
 
@@ -116,7 +116,10 @@ def figure(result: xr.Dataset) -> list[Curves | Heatmap | Bars]:
 
 
 def _sorted_along_c(result: xr.Dataset) -> Bars:
-    """By k(c - a - b), for the strongest final frequency k: the logits of a circuit are one period of its cosine."""
+    """The logits along c in the order of k(c - a - b), where k is the strongest frequency at the end.
+
+    So sorted, the logits of a circuit of one frequency are one period of its cosine.
+    """
     n = result.sizes["distance"]
     freq = int(np.abs(result.coefficient[-1].values[1:]).argmax()) + 1
     turns = (freq * result.distance.values + n // 2) % n - n // 2

@@ -26,10 +26,10 @@ class DistanceIrrelevance:
 def distance_irrelevance(checkpoint: Checkpoint) -> DistanceIrrelevance:
     r"""A pizza is less sure where the operands lie across a circle from each other; a clock does not mind.
 
-    The table of correct logits is sorted by the distance a - b (for a difference: a + b, for products the same of the
-    discrete logarithms). Its standard deviation among the pairs of one distance, mean over distances, is set against
-    that of the whole table: near 0 where distance explains the logit, near 1 where it does not matter. Zhong et al.
-    find 0 to 0.4 for pizzas, 0.4 to 1 for clocks.
+    The pairs are sorted by the distance a - b of their operands; where the task is a difference that is a + b, and for
+    products it is the distance of the discrete logarithms. The standard deviation of the correct logit among the pairs
+    of one distance, averaged over the distances, is divided by that among all pairs. It is near 0 where distance
+    explains the logit, and near 1 where it does not matter. Zhong et al. find 0 to 0.4 for pizzas, 0.4 to 1 for clocks.
 
     The paper defines it by the correct logit; the values that its release recorded for a sweep are of the largest
     wrong logit. They differ by up to 0.1.

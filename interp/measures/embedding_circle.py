@@ -26,17 +26,18 @@ class EmbeddingCircle:
     y: Float[Tensor, "freq token"]
     """Position of each residue along the sine direction of W_E"""
     spread: Float[Tensor, " freq"]
-    """Standard deviation of the residues' distance from the centre, over its mean: 0 on a circle"""
+    """Standard deviation of the residues' distance from the centre over its mean, which is 0 on a circle"""
 
 
 def embedding_circle(checkpoint: Checkpoint, count: int = 4, freqs: list[int] | None = None) -> EmbeddingCircle:
     r"""At a frequency the network uses, the residues lie on a circle.
 
-    The embedding of each residue, projected on the plane in which the frequency lives: the directions
-    of W_E's cosine and sine coefficient, made orthonormal. A frequency the network has learnt gives a
-    circle run through k times; one it has not gives a cloud.
+    The embedding of each residue is projected on the plane in which the frequency lives, which the directions of W_E's
+    cosine and sine coefficient span. A frequency k that the network has learnt gives a circle run through k times; one
+    that it has not gives a cloud.
 
-    Shown are `freqs`, or the `count` that hold most of the embedding at the last checkpoint, the strongest first.
+    The frequencies shown are `freqs`, or else the `count` that hold most of the embedding at the last checkpoint, the
+    strongest first.
 
     Formula: (x_t, y_t) = W_E[t] \cdot Q_k, \quad Q_k = \mathrm{orth}(W_E^\top \cos w_k,\; W_E^\top \sin w_k)
 

@@ -26,9 +26,9 @@ class EmbeddingDFT:
     basis: tuple[str, ...]
     """Direction of the Fourier basis"""
     power: Float[Tensor, " freq"]
-    """Share of ‖W_E‖² at each frequency; at 0 the mean"""
+    """Share of ‖W_E‖² at each frequency; that at 0 is of the mean over the residues"""
     gini: Float[Tensor, ""]
-    """Gini coefficient of the norms of the non-constant Fourier components, cos and sin apart"""
+    """Gini coefficient of the norms of the Fourier components but the constant one, cos and sin counted apart"""
     coefficient: Float[Tensor, "basis d_model"]
     """W_E in the Fourier basis"""
 
@@ -39,15 +39,15 @@ def embedding_dft(checkpoint: Checkpoint) -> EmbeddingDFT:
     Expect every frequency to hold the same share at initialisation, a slow rise of a few while the
     circuit forms, and a cleanup in which the others fade.
 
-    The rows 0…p-1 of W_E are taken in the order in which the task is cyclic (for products, by discrete
-    logarithm, without 0); where a task has no such order there is no spectrum.
+    The rows 0…p-1 of W_E are taken in the order in which the task is cyclic: for products by discrete logarithm, and
+    without 0.
 
     Formula: \mathrm{power}_k = \lVert F_k W_E \rVert_F^2 \,/\, \lVert W_E \rVert_F^2
 
     Paper: Nanda et al. 2023, arXiv 2301.05217
     """
-    rows = checkpoint.embedding[residues(checkpoint.task)]
-    n = len(rows)
+    axis = residues(checkpoint.task)
+    n, rows = len(axis), checkpoint.embedding[axis]
     coefficient = fourier.basis(n).to(rows) @ rows  # [basis, d_model]
     squares = coefficient.square().sum(dim=1)  # [basis]
     if not squares.any():
@@ -62,6 +62,7 @@ def embedding_dft(checkpoint: Checkpoint) -> EmbeddingDFT:
 
 
 def _direction(row: int) -> str:
+    """The name of a row of the Fourier basis: "1", "cos 1", "sin 1", "cos 2", …."""
     if row == 0:
         return "1"
     return f"{'cos' if row % 2 else 'sin'} {(row + 1) // 2}"
@@ -70,13 +71,13 @@ def _direction(row: int) -> str:
 @dataclass(frozen=True)
 class Winners:
     stands_out: Bool[np.ndarray, " freq"]
-    """Holds more than three times an even share of the non-constant power at the last step"""
+    """The frequency holds more than three times an even share of the non-constant power at the last step"""
     given_up: Bool[np.ndarray, " freq"]
-    """Held that much at some step, and no longer does"""
+    """The frequency held that much at some step, and does not at the last"""
     highest_power: Float[np.ndarray, " freq"]
-    """Largest share over the run"""
+    """Largest share of ‖W_E‖² that the frequency holds at any step"""
     highest_step: Int[np.ndarray, " freq"]
-    """Step of the largest share"""
+    """Step at which the frequency holds its largest share"""
 
 
 def over_run(result: xr.Dataset) -> Winners:

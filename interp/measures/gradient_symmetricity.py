@@ -45,12 +45,12 @@ def gradient_symmetricity(
     r"""A pizza moves its logits alike whichever operand is moved; a clock does not.
 
     For a triple (a, b, c), the logit of c on the pair (a, b) has a gradient with respect to the embedding of a and one
-    with respect to that of b, before positions are added. Their cosine, over random triples, is near 1 where the
-    network sees little more than the sum of the two embeddings, and well below where attention tells them apart.
+    with respect to that of b, before positions are added. The mean of their cosine over random triples is near 1 where
+    the network sees little more than the sum of the two embeddings, and well below 1 where attention tells them apart.
 
     The triples are the first `n_triples` of all p³ in lexicographic order, shuffled by Python's random.Random(seed),
     as in the release (its p is 59). Beyond p = 200 they are a sample without replacement drawn by the same generator.
-    Where b has tokens of its own, shift_b: false feeds it the tokens of a, as the release did. Triples on which
+    Where b has tokens of its own, `shift_b: false` feeds it the tokens of a, as the release did. Triples on which
     either gradient is 0 have no cosine and are left out.
 
     Formula: s_g = \frac{1}{|S|} \sum_{(a,b,c) \in S}
@@ -82,7 +82,7 @@ def _triples(task: TwoOperands, n_triples: int, seed: int) -> tuple[Int[Tensor, 
 
 @functools.lru_cache(maxsize=8)
 def _first_shuffled(size: int, count: int, seed: int) -> tuple[int, ...]:
-    """The first `count` of 0…size-1, shuffled."""
+    """The first `count` of the numbers 0…size-1 in a random order."""
     generator = random.Random(seed)
     if size > SHUFFLED:
         return tuple(generator.sample(range(size), min(count, size)))

@@ -23,13 +23,13 @@ from interp.summaries import Summary
 @dataclass(frozen=True)
 class InverseParticipation:
     side: tuple[str, ...]
-    """Whose weights"""
+    """Weights from a, from b, or to the answer c"""
     ipr: Float[Tensor, "side neuron"]
-    """Inverse participation ratio of each neuron's weights over the residues"""
+    """Inverse participation ratio of each neuron's weights over the residues; NaN where there are no such weights"""
     mean_ipr: Float[Tensor, " side"]
-    """Its mean over the neurons"""
+    """Inverse participation ratio, mean over the neurons"""
     overall: Float[Tensor, ""]
-    """Its mean over neurons and sides"""
+    """Inverse participation ratio, mean over neurons and sides"""
 
 
 def inverse_participation(checkpoint: Checkpoint, r: Annotated[float, Field(gt=1)] = 2.0) -> InverseParticipation:
@@ -38,10 +38,10 @@ def inverse_participation(checkpoint: Checkpoint, r: Annotated[float, Field(gt=1
     The ratio is 1 where all amplitude lies at one frequency, whatever its phase, and one over the number of
     frequencies where all hold the same. Expect a slow growth, a sharp one at grokking, and saturation.
 
-    A neuron's weights from a, from b and to the answers, as functions of the residue in cyclic order: for an MLP its
-    embeddings times its half of W_in, and W_U; for a transformer W_E·W_in, and W_out·W_U. cos and sin of a frequency
-    are one amplitude, and the constant is one. Where a layer lies between the residues and the neurons nothing is
-    said of a and b.
+    A neuron's weights from a, from b and to the answers are taken as functions of the residue in cyclic order. For an
+    MLP they are the embeddings times its half of W_in, and W_U; for a transformer W_E·W_in, and W_out·W_U. cos and sin
+    of a frequency are one amplitude, and so is the constant. Where another layer lies between the residues and the
+    neurons there are no numbers of a and b.
 
     Formula: \mathrm{IPR}_r = \sum_k \left( \lvert \tilde w_k \rvert^2 \,/\,
         \textstyle\sum_l \lvert \tilde w_l \rvert^2 \right)^r
@@ -59,7 +59,8 @@ def inverse_participation(checkpoint: Checkpoint, r: Annotated[float, Field(gt=1
 
 
 def _ratio(rows: Float[Tensor, "side n neuron"], r: float) -> Float[Tensor, "side neuron"]:
-    squares = fourier.by_freq((fourier.basis(rows.shape[1]) @ rows).square().movedim(1, 0))
+    """The inverse participation ratio of order `r` over the frequencies of each neuron's weights."""
+    squares = fourier.by_freq((fourier.basis(rows.shape[1]) @ rows).square().movedim(1, 0))  # [freq, side, neuron]
     return (squares / squares.sum(dim=0)).pow(r).sum(dim=0)
 
 

@@ -32,11 +32,11 @@ class KeskarSharpness:
     sharpness: Float[np.ndarray, ""]
     """Keskar's φ, the mean over the subspaces drawn [%]"""
     sharpness_se: Float[np.ndarray, ""]
-    """Standard error of that mean [%]"""
+    """Standard error of φ's mean [%]"""
     relative_rise: Float[np.ndarray, ""]
     """The mean rise as a multiple of the train loss; NaN where the loss is 0"""
     relative_rise_se: Float[np.ndarray, ""]
-    """Standard error of that multiple"""
+    """Standard error of the mean rise as a multiple of the train loss"""
     by_draw: Float[np.ndarray, " draw"]
     """Keskar's φ in each subspace, the same ones at every step"""
     sampling_seed: int
@@ -63,8 +63,8 @@ def keskar_sharpness(
 
     At the default width, in small networks, φ is the maximum. In wider boxes it is what the search finds, a lower
     bound: of the highest corner it has been found to miss up to 7 % at ε = 0.01, and most at ε = 0.1. The maximum is a
-    maximum: the code released with Power et al. 2022 appears to look for the minimum in the box. The loss is taken in
-    float64. Where the split is unknown, or nothing was trained on, there are no numbers.
+    maximum: the code released with Power et al. 2022 appears to look for the minimum in the box. The loss is the one
+    that the run was trained with, cross-entropy unless its recipe says otherwise, and is taken in float64.
 
     Formula: \varphi = 100\, \frac{\max_{y \in C} \mathcal{L}(\theta + A y) - \mathcal{L}(\theta)}
         {1 + \mathcal{L}(\theta)}, \quad C = \{y : |y_i| \le \epsilon\, (|(A^+ \theta)_i| + 1)\}
@@ -72,11 +72,7 @@ def keskar_sharpness(
     Paper: Keskar et al. 2017, arXiv 1609.04836; Power et al. 2022, arXiv 2201.02177
     """
     drawn = draws if subspace_dim else 1
-    found = train_loss(checkpoint)
-    if found is None:
-        nothing = np.array(np.nan)
-        return KeskarSharpness(nothing, nothing, nothing, nothing, np.full(drawn, np.nan), seed)
-    loss, x = found
+    loss, x = train_loss(checkpoint)
     value, _ = value_and_gradient(loss, x)
     rises = np.array(list(rises_in_boxes(loss, x, _boxes(x, subspace_dim, epsilon, drawn, seed))))
     sharpness = 100 * rises / (1 + value)
@@ -92,7 +88,7 @@ def keskar_sharpness(
 
 
 def _standard_error(by_draw: Float[np.ndarray, " draw"], subspace_dim: int) -> Float[np.ndarray, ""]:
-    """Of the mean; 0 where nothing was drawn, NaN where one subspace was."""
+    """The standard error of the mean over the draws; 0 where nothing was drawn, NaN where one subspace was."""
     if not subspace_dim:
         return np.array(0.0)
     draws = len(by_draw)
@@ -100,7 +96,7 @@ def _standard_error(by_draw: Float[np.ndarray, " draw"], subspace_dim: int) -> F
 
 
 def _boxes(x: Float[Tensor, " weight"], subspace_dim: int, epsilon: float, draws: int, seed: int) -> Iterator[Box]:
-    """Those of the definition; the same subspaces for every x of one length."""
+    """The boxes of the definition about x; the subspaces are the same for every x of one length."""
     if not subspace_dim:
         yield Box(epsilon * (x.abs() + 1))
         return
@@ -128,7 +124,7 @@ def figure(result: xr.Dataset) -> list[Curves]:
 def summary(result: xr.Dataset) -> Summary:
     known = result.dropna("step", subset=["sharpness"])
     if not known.sizes["step"]:
-        return Summary("There is no train loss to be sharp: it is unknown what was trained on, or the loss overflows.")
+        return Summary("There is no sharpness, since the train loss overflows.")
     sharpness, error = known.sharpness.values, float(known.sharpness_se[-1])
     alike = _not_told_apart(known.by_draw.transpose("step", "draw").values)
     highest = int(sharpness.argmax())

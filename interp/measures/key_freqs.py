@@ -20,7 +20,7 @@ class KeyFreqs:
     freq: Int[Tensor, " freq"]
     """Frequency"""
     key: Bool[Tensor, " freq"]
-    """Some neuron's own frequency"""
+    """The frequency is some neuron's own"""
     neurons: Float[Tensor, " freq"]
     """Neurons whose own frequency this is"""
     clear_neurons: Float[Tensor, " freq"]
@@ -32,11 +32,11 @@ class KeyFreqs:
 def key_freqs(checkpoint: Checkpoint) -> KeyFreqs:
     r"""Every neuron comes to compute with one frequency; the key frequencies are those any neuron has.
 
-    A neuron's activations on all pairs are centred and written as waves in both operands; its own
-    frequency is the one whose eight waves carry most of its variance. Before grokking the neurons
-    mix many frequencies and almost every one is some neuron's largest: read the counts, not the set.
+    A neuron's activations on all pairs are centred and written as waves in both operands; its own frequency is the one
+    whose eight waves carry most of its variance. Before grokking the neurons mix many frequencies, and almost every
+    frequency is some neuron's largest: read the counts, not the set.
 
-    Neurons that are never active have no frequency. Frequency p//2 is included.
+    Neurons that never vary have no frequency. Frequency p//2 is one of the frequencies.
 
     Formula: \mathrm{FVE}_k = \frac{1}{\lVert N \rVert^2} \sum_{(f,g) \neq (1,1)} \langle N, f \otimes g \rangle^2,
         \quad f, g \in \{1, \cos w_k, \sin w_k\}
@@ -52,11 +52,11 @@ def key_freqs(checkpoint: Checkpoint) -> KeyFreqs:
 @dataclass(frozen=True)
 class GivenUp:
     given_up: Bool[np.ndarray, " freq"]
-    """Once had more than 2 % of the neurons clearly, and has none at the last step"""
+    """The frequency once had more than 2 % of the neurons clearly, and has none at the last step"""
     most_neurons: Float[np.ndarray, " freq"]
-    """Most neurons it clearly had at any step"""
+    """Most neurons that the frequency clearly had at any step"""
     most_step: Int[np.ndarray, " freq"]
-    """Step at which it had most"""
+    """Step at which the frequency clearly had most neurons"""
 
 
 def over_run(result: xr.Dataset) -> GivenUp:

@@ -23,23 +23,24 @@ class LogitSpectrum:
     block_power: Float[Tensor, " freq"]
     """Share of the logits' varying power in products of a wave of a and a wave of b, both of this frequency"""
     answer_power: Float[Tensor, " freq"]
-    """Share in cos w_k(a+b) and sin w_k(a+b), the waves of the answer"""
+    """Share of the logits' varying power in cos w_k(a+b) and sin w_k(a+b), the waves of the answer"""
     difference_power: Float[Tensor, " freq"]
-    """Share in cos w_k(a-b) and sin w_k(a-b)"""
+    """Share of the logits' varying power in cos w_k(a-b) and sin w_k(a-b)"""
     operand_power: Float[Tensor, " freq"]
-    """Share in waves of a alone and of b alone"""
+    """Share of the logits' varying power in waves of a alone and of b alone"""
     answer_share: Float[Tensor, ""]
-    """Share in the waves of the answer, all frequencies together"""
+    """Share of the logits' varying power in the waves of the answer, all frequencies together"""
     elsewhere: Float[Tensor, ""]
-    """Share in products of waves of two frequencies"""
+    """Share of the logits' varying power in products of waves of two frequencies"""
 
 
 def logit_spectrum(checkpoint: Checkpoint) -> LogitSpectrum:
     r"""As functions of a and b the logits end as waves of a+b: of each frequency's block two directions in four.
 
     Each of the first p logits is written as waves of both operands; its mean over the pairs is left out. The block of
-    frequency k holds four products, which are cos and sin of w_k(a+b) and of w_k(a-b). A network that adds needs the
-    first two alone; expect the others, single operands and products of two frequencies to fade in cleanup.
+    frequency k is spanned by four products of a wave of a and a wave of b, or as well by cos and sin of w_k(a+b) and of
+    w_k(a-b). A network that adds needs the first two of these alone; expect the others, the waves of single operands
+    and the products of two frequencies to fade in cleanup.
 
     On x-y the answer's waves are those of a-b, and b counts as -b in all that is said here; on products the residues
     but 0 are taken by discrete logarithm. For even n the block of n/2 has one direction, a wave of the answer.

@@ -23,11 +23,11 @@ class NeuronActivation:
     example: Int[Tensor, " example"]
     """Neuron"""
     example_freq: Int[Tensor, " example"]
-    """Its own frequency at this step; -1 where it has none"""
+    """The neuron's own frequency at this step; -1 where it never varies"""
     example_share: Float[Tensor, " example"]
-    """Share of its variance that this frequency explains"""
+    """Share of the neuron's variance that its own frequency explains"""
     activation: Float[Tensor, "example a b"]
-    """Activation on each pair"""
+    """Activation of the neuron on each pair"""
 
 
 def neuron_activation(
@@ -37,9 +37,8 @@ def neuron_activation(
 
     Expect noise at first, and stripes or a chequered pattern of one frequency once the circuit has formed.
 
-    Shown are `neurons`, or for each of the `count` frequencies with most clear neurons at the last checkpoint the
-    neuron it explains best. Operands are in the order in which the task is cyclic; where there is none nothing is
-    shown.
+    The neurons shown are `neurons`, or else one for each of the `count` frequencies that have most clear neurons at the
+    last checkpoint: the neuron that the frequency explains best. Operands are in the order in which the task is cyclic.
 
     Formula: N_i(a, b) = \sigma(z_i(a, b)), \quad z_i \text{ its pre-activation}
 
@@ -59,7 +58,7 @@ def neuron_activation(
 
 
 def _clearest(spectrum: NeuronSpectrum, count: int) -> list[int]:
-    """Of each of the `count` strongest frequencies the neuron that it explains best."""
+    """The neurons that the `count` strongest frequencies explain best, one for each."""
     own, share = spectrum.own_freq, spectrum.own_share.nan_to_num(-1)
     freqs = own[own > 0].unique().tolist()
     strongest = sorted(freqs, key=lambda freq: (-float(spectrum.cluster_size[freq]), -int((own == freq).sum()), freq))

@@ -20,7 +20,7 @@ class NeuronCommitment:
     freq: Int[Tensor, " freq"]
     """Frequency"""
     committed_to: Int[Tensor, " neuron"]
-    """Frequency that explains more than 85 % of the neuron; -1 where none does"""
+    """Frequency that explains more than 85 % of the neuron's variance; -1 where none does"""
     active: Bool[Tensor, " neuron"]
     """The neuron varies over the pairs"""
     neurons: Float[Tensor, " freq"]
@@ -54,23 +54,23 @@ def neuron_commitment(checkpoint: Checkpoint) -> NeuronCommitment:
 @dataclass(frozen=True)
 class Commitments:
     settled_step: Int[np.ndarray, " neuron"]
-    """Step from which its frequency never changes; -1 where it is committed to none at the last step"""
+    """Step from which the neuron's frequency never changes; -1 where it is committed to none at the last step"""
     switches: Int[np.ndarray, " neuron"]
-    """How often it committed to another frequency than the one before"""
+    """How often the neuron committed to another frequency than the one before"""
     peak_step: Int[np.ndarray, " freq"]
-    """Step at which most neurons were committed to this frequency"""
+    """Step at which most neurons were committed to this frequency, its peak"""
     peak_neurons: Int[np.ndarray, " freq"]
-    """Neurons committed to it then"""
+    """Neurons committed to this frequency at its peak"""
     rose_and_fell: Bool[np.ndarray, " freq"]
-    """Once had more than 2 % of the neurons, and at the last step fewer than half as many as at its peak"""
+    """The frequency once had more than 2 % of the neurons, and at the last step has fewer than half as many"""
     stayed: Int[np.ndarray, " freq"]
-    """Of its neurons at its peak, those committed to it at the last step"""
+    """Neurons of the frequency's peak that are committed to it at the last step"""
     joined_another: Int[np.ndarray, " freq"]
-    """Of its neurons at its peak, those committed to another frequency at the last step"""
+    """Neurons of the frequency's peak that are committed to another frequency at the last step"""
     uncommitted: Int[np.ndarray, " freq"]
-    """Of its neurons at its peak, those that vary, and are committed to none, at the last step"""
+    """Neurons of the frequency's peak that vary, and are committed to none, at the last step"""
     dead: Int[np.ndarray, " freq"]
-    """Of its neurons at its peak, those that do not vary at the last step"""
+    """Neurons of the frequency's peak that do not vary at the last step"""
 
 
 def over_run(result: xr.Dataset) -> Commitments:
@@ -96,13 +96,13 @@ def over_run(result: xr.Dataset) -> Commitments:
 
 
 def _first_of_last_run(committed: Int[np.ndarray, "step neuron"]) -> Int[np.ndarray, " neuron"]:
-    """The place from which each column is what it is at the end."""
+    """The place of the first step from which each neuron's frequency is what it is at the end."""
     differs = committed != committed[-1]
     return np.where(differs.any(axis=0), len(committed) - differs[::-1].argmax(axis=0), 0)
 
 
 def _switches(committed: Int[np.ndarray, "step neuron"]) -> Int[np.ndarray, " neuron"]:
-    """How often each column changes from one frequency to another, whatever lies between."""
+    """How often each neuron changes from one frequency to another, whatever lies between."""
     before, count = committed[0], np.zeros(committed.shape[1], np.int64)
     for now in committed[1:]:
         count += (now > 0) & (before > 0) & (now != before)
@@ -167,6 +167,7 @@ def summary(result: xr.Dataset) -> Summary:
 
 
 def _what_became(told: dict[str, int]) -> str:
+    """The end of a sentence on the neurons that a frequency had at its peak."""
     committed = told["stayed"] + told["joined_another"]
     if not committed:
         return "none of them is committed at the end."

@@ -24,17 +24,17 @@ class NeuronLogitSpectrum:
     freq: Int[Tensor, " freq"]
     """Frequency"""
     key: Bool[Tensor, " freq"]
-    """Key frequency, left out of the residual"""
+    """The frequency counts as a key frequency, and is left out of the residual"""
     power: Float[Tensor, " freq"]
-    """Share of ‖W_L‖² at each frequency; at 0 the mean over the answers"""
+    """Share of ‖W_L‖² at each frequency; that at 0 is of the mean over the answers"""
     residual: Float[Tensor, ""]
     """Share of ‖W_L‖² outside the key frequencies"""
     variance_explained: Float[Tensor, "neuron freq"]
-    """Share of the variance over the answers of what a neuron gives the logits, at one frequency"""
+    """Share of the variance, over the answers, of what a neuron gives the logits that one frequency explains"""
     own_freq: Int[Tensor, " neuron"]
-    """Frequency that explains most of what the neuron gives the logits; -1 where it gives all alike"""
+    """Frequency that explains most of what the neuron gives the logits; -1 where it gives all the same"""
     own_share: Float[Tensor, " neuron"]
-    """Share that its own frequency explains"""
+    """Share of the variance of what the neuron gives the logits that its own frequency explains"""
     neurons: Float[Tensor, " freq"]
     """Neurons whose own frequency this is"""
 
@@ -44,8 +44,8 @@ def neuron_logit_spectrum(checkpoint: Checkpoint, freqs: list[int] | None = None
 
     Expect the residual, what the key frequencies leave of W_L, to fall from nearly 1 to below a hundredth.
 
-    W_L = W_out·W_U (the W_U of an MLP), the columns of the first p logits, in the order in which the task is cyclic.
-    Key are `freqs`, or the key frequencies of the last checkpoint (`key_freqs`).
+    The map W_L is W_out·W_U, or the W_U of an MLP; its columns are those of the first p logits, in the order in which
+    the task is cyclic. The key frequencies are `freqs`, or else those of the last checkpoint (`key_freqs`).
 
     Formula: \mathrm{residual} = 1 - \sum_{k \in K} \lVert P_k W_L \rVert_F^2 \,/\, \lVert W_L \rVert_F^2
 

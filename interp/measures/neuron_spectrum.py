@@ -27,17 +27,17 @@ class NeuronSpectrum:
     variance_explained: Float[Tensor, "neuron freq"]
     """Share of each neuron's variance that one frequency explains"""
     own_freq: Int[Tensor, " neuron"]
-    """Frequency that explains most of the neuron; -1 where it never varies"""
+    """Frequency that explains most of the neuron's variance; -1 where it never varies"""
     own_share: Float[Tensor, " neuron"]
     """Share of the neuron's variance that its own frequency explains"""
     cluster_size: Float[Tensor, " freq"]
-    """Neurons that this frequency explains to more than 85 %"""
+    """Neurons that this frequency explains to more than 85 %, its cluster"""
     clear_share: Float[Tensor, ""]
     """Share of all neurons that one frequency explains to more than 85 %"""
     clear_variance: Float[Tensor, ""]
-    """Share of all activations' variance that those neurons hold"""
+    """Share of all activations' variance that the neurons hold which one frequency explains to more than 85 %"""
     own_variance: Float[Tensor, ""]
-    """Share of all activations' variance that each neuron's own frequency explains"""
+    """Share of all activations' variance that the neurons' own frequencies explain"""
 
 
 def neuron_spectrum(checkpoint: Checkpoint) -> NeuronSpectrum:
@@ -47,8 +47,8 @@ def neuron_spectrum(checkpoint: Checkpoint) -> NeuronSpectrum:
     nearly all of the activations' variance, explained by one frequency each.
 
     A neuron's activations on all pairs are centred and written as waves in both operands; a frequency explains
-    the part that its eight waves carry. Operands are taken in the order in which the task is cyclic (for
-    products, by discrete logarithm, without 0); where there is none nothing is said.
+    the part that its eight waves carry. Operands are taken in the order in which the task is cyclic: for products by
+    discrete logarithm, and without 0.
 
     Formula: \mathrm{FVE}_k = \frac{1}{\lVert N \rVert^2} \sum_{(f,g) \neq (1,1)} \langle N, f \otimes g \rangle^2,
         \quad f, g \in \{1, \cos w_k, \sin w_k\}

@@ -1,4 +1,4 @@
-"""What becomes of every pair."""
+"""What becomes of every pair, or of every example of a task without pairs."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from interp.checkpoints import Checkpoint
+from interp.contracts.task import TwoOperands
 from interp.figures import Curves, Heatmap
 from interp.maths.cross_entropy import cross_entropy
 from interp.summaries import Summary
@@ -26,93 +27,131 @@ class PairTrace:
     """The pair was trained on; nowhere where the split is unknown"""
 
 
-def pair_trace(checkpoint: Checkpoint) -> PairTrace:
+@dataclass(frozen=True)
+class ExampleTrace:
+    right: Bool[Tensor, " example"]
+    """The example is answered right"""
+    confidence: Float[Tensor, " example"]
+    """Probability of the right answer"""
+    trained: Bool[Tensor, " example"]
+    """The example was trained on; nowhere where the split is unknown"""
+
+
+def pair_trace(checkpoint: Checkpoint) -> PairTrace | ExampleTrace:
     r"""Every pair has its own moment at which the network comes to know it.
 
     Expect the training pairs to be right at once, and the others late and together; what comes last, and what is
-    lost again, shows as a pattern over the two operands. The operands are the residues 0…p-1 in their own order.
+    lost again, shows as a pattern over the two operands. The operands are the residues 0…p-1 in their own order. On
+    tasks that are not of two operands the same is told of each example, in the order of the task.
 
-    Formula: \mathrm{confidence}(a, b) = \frac{e^{z_{c}(a,b)}}{\sum_{c'} e^{z_{c'}(a,b)}}
+    The confidence is the softmax's probability of the right class, whichever loss the run was trained with; of a
+    network with a single output, which tells two classes apart by its sign, it is that of the logistic function.
+
+    Formula: \mathrm{confidence}(a, b) = \frac{e^{z_{c}(a,b)}}{\sum_{c'} e^{z_{c'}(a,b)}} \quad\text{or}\quad
+        \frac{1}{1 + e^{\mp z}}
 
     Paper: Power et al. 2022, arXiv 2201.02177; Nanda et al. 2023, arXiv 2301.05217
     """
-    task, logits = checkpoint.task, checkpoint.logits
-    answers = task.targets.to(logits.device)
-    right = (logits.argmax(dim=-1) == answers).cpu()
-    train = torch.zeros_like(right) if task.train is None else task.train
-    return PairTrace(
-        right=task.table(right.double()) == 1,
-        confidence=task.table((-cross_entropy(logits, answers)).exp().float().cpu()),
-        trained=task.table(train.double()) == 1,
-    )
+    task, outputs = checkpoint.task, checkpoint.logits
+    right = task.correct(outputs).cpu()
+    confidence = _confidence(outputs, task.targets.to(outputs.device)).float().cpu()
+    trained = torch.zeros_like(right) if task.train is None else task.train
+    if not isinstance(task, TwoOperands):
+        return ExampleTrace(right, confidence, trained)
+    return PairTrace(task.table(right.double()) == 1, task.table(confidence), task.table(trained.double()) == 1)
+
+
+def _confidence(
+    outputs: Float[Tensor, "example output"], targets: Int[Tensor, " example"]
+) -> Float[Tensor, " example"]:
+    """The probability that the outputs give the right class."""
+    if outputs.shape[1] == 1:
+        return outputs[:, 0].where(targets > 0, -outputs[:, 0]).sigmoid()
+    return (-cross_entropy(outputs, targets)).exp()
 
 
 @dataclass(frozen=True)
-class Kept:
+class PairKept:
     right_from: Int[np.ndarray, "a b"]
     """Step from which the pair stays right; -1 where it is not right at the last step"""
 
 
-def over_run(result: xr.Dataset) -> Kept:
-    known = result.confidence.notnull().any(["a", "b"]).values
+@dataclass(frozen=True)
+class ExampleKept:
+    right_from: Int[np.ndarray, " example"]
+    """Step from which the example stays right; -1 where it is not right at the last step"""
+
+
+def over_run(result: xr.Dataset) -> PairKept | ExampleKept:
+    known = result.confidence.notnull().any(_axes(result)).values  # [step]
     right, steps = result.right.values[known], result.step.values[known]
-    if not len(steps):
-        return Kept(np.full(result.right.shape[1:], -1))
     wrong = ~right
     first = np.where(wrong.any(axis=0), len(wrong) - wrong[::-1].argmax(axis=0), 0)
-    return Kept(np.where(right[-1], steps[np.minimum(first, len(steps) - 1)], -1))
+    right_from = np.where(right[-1], steps[np.minimum(first, len(steps) - 1)], -1)
+    return PairKept(right_from) if right_from.ndim == 2 else ExampleKept(right_from)
+
+
+def _axes(result: xr.Dataset) -> list[str]:
+    """a and b, or example."""
+    return [str(axis) for axis in result.right.dims if axis != "step"]
 
 
 def figure(result: xr.Dataset) -> list[Heatmap | Curves]:
-    panels: list[Heatmap | Curves] = [
-        Heatmap("Confidence in the right answer", result.confidence, x="b", y="a", width="half"),
-        Heatmap(
-            "Step from which a pair stays right",
-            result.right_from.where(result.right_from >= 0).astype(float),
-            x="b",
-            y="a",
-            width="half",
-        ),
-    ]
+    axes = _axes(result)
     trained = result.trained.isel(step=-1)
-    if trained.any():
-        panels.append(Heatmap("Pairs trained on", trained.astype(float), x="b", y="a", width="half"))
     shares = {
-        label: (result.confidence.where(chosen)).mean(["a", "b"])
+        label: result.confidence.where(chosen).mean(axes)
         for label, chosen in (("train", trained), ("test", ~trained))
         if trained.any() and result.confidence.where(chosen).notnull().any()
     }
-    panels.append(
-        Curves("Mean confidence", shares or {"all": result.confidence.mean(["a", "b"])}, percent=True, width="half")
-    )
-    return panels
+    curves = Curves("Mean confidence", shares or {"all": result.confidence.mean(axes)}, percent=True, width="half")
+    return [*(_maps(result, trained) if len(axes) == 2 else [_over_training(result)]), curves]
+
+
+def _maps(result: xr.Dataset, trained: xr.DataArray) -> list[Heatmap | Curves]:
+    """Tables over both operands."""
+    tables = {
+        "Confidence in the right answer": result.confidence,
+        "Step from which a pair stays right": result.right_from.where(result.right_from >= 0).astype(float),
+    } | ({"Pairs trained on": trained.astype(float)} if trained.any() else {})
+    return [Heatmap(title, table, x="b", y="a", width="half") for title, table in tables.items()]
+
+
+def _over_training(result: xr.Dataset) -> Heatmap:
+    """Every example over the steps, those first that are right for good first."""
+    since = result.right_from.values
+    order = np.argsort(np.where(since < 0, np.iinfo(np.int64).max, since), kind="stable")
+    axis = "example, sorted by the step from which it stays right"
+    confidence = result.confidence.isel(example=order).rename(example=axis)
+    return Heatmap("Confidence in the right answer", confidence, x="step", y=axis)
 
 
 def summary(result: xr.Dataset) -> Summary:
     valid = result.confidence.notnull().any("step").values
     trained = result.trained.isel(step=-1).values
     since = result.right_from.values
+    name_of_one = "pair" if since.ndim == 2 else "example"
     values = {
         "right": int((since[valid] >= 0).sum()),
-        "pairs": int(valid.sum()),
+        f"{name_of_one}s": int(valid.sum()),
         "test_half_step": _half(since[valid & ~trained]) if trained.any() else None,
         "train_half_step": _half(since[valid & trained]),
         "last_step": int(since.max()) if (since[valid] >= 0).all() and valid.any() else None,
     }
     if values["last_step"] is not None:
-        sentence = f"Every pair is right from **step {values['last_step']:,}** on"
+        sentence = f"Every {name_of_one} is right from **step {values['last_step']:,}** on"
     else:
-        sentence = f"At the last step **{values['right']:,} of {values['pairs']:,}** pairs are right"
+        sentence = f"At the last step **{values['right']:,} of {valid.sum():,}** {name_of_one}s are right"
     told = [
-        f"half of the {name} pairs from **step {values[f'{name}_half_step']:,}**"
+        f"half of the {name} {name_of_one}s from **step {values[f'{name}_half_step']:,}**"
         for name in ("train", "test")
         if values[f"{name}_half_step"] is not None
     ]
     return Summary(sentence + "".join(f", {one}" for one in told) + ".", values)
 
 
-def _half(since: Int[np.ndarray, " pair"]) -> int | None:
-    """The step from which half of these pairs stay right; None where fewer ever do."""
+def _half(since: Int[np.ndarray, " example"]) -> int | None:
+    """The step from which half of these stay right; None where fewer ever do."""
     if not len(since):
         return None
     middle = np.sort(np.where(since < 0, np.iinfo(np.int64).max, since))[(len(since) - 1) // 2]

@@ -27,7 +27,7 @@ CIRCLES = 6
 @dataclass(frozen=True)
 class PhaseAlignment:
     path: tuple[str, ...]
-    """How the operands' phases were read"""
+    """What the operands' phases were read from"""
     phase: Float[Tensor, " phase"]
     """φ_a + φ_b - φ_c [degrees]"""
     alignment: Float[Tensor, "path neuron"]
@@ -35,15 +35,15 @@ class PhaseAlignment:
     neurons: Float[Tensor, "path phase"]
     """Neurons with this φ_a + φ_b - φ_c"""
     mean_alignment: Float[Tensor, " path"]
-    """Circular mean over the neurons [radians]"""
+    """Circular mean of φ_a + φ_b - φ_c over the neurons [radians]"""
     concentration: Float[Tensor, " path"]
     """Length of the neurons' mean unit vector: 1 where all agree, 0 where they are spread evenly"""
     clear_mean_alignment: Float[Tensor, " path"]
-    """Circular mean over the neurons that their own frequency explains to more than 85 % [radians]"""
+    """Circular mean of φ_a + φ_b - φ_c over the neurons that one frequency explains to more than 85 % [radians]"""
     clear_concentration: Float[Tensor, " path"]
-    """Length of the mean unit vector of those neurons"""
+    """Length of the mean unit vector of the neurons that one frequency explains to more than 85 %"""
     cluster: Int[Tensor, " neuron"]
-    """The frequency that explains the neuron to more than 85 %; 0 where none does"""
+    """Frequency that explains the neuron to more than 85 %; 0 where none does"""
     vote: Float[Tensor, " neuron"]
     """φ_c of each neuron at its own frequency [radians]"""
 
@@ -54,11 +54,11 @@ def phase_alignment(checkpoint: Checkpoint, bins: PositiveInt = 36) -> PhaseAlig
     Expect no order at first, and a peak at 0 in a network that multiplies waves: there the neurons' random phases
     cancel, and what is left votes for the right answer.
 
-    Each neuron that varies, at its own frequency (`neuron_spectrum`). φ_c is that of what it gives the logits,
-    W_out·W_U or an MLP's W_U. φ_a and φ_b are read twice: from the "weights", an MLP's embeddings times its half of
-    W_in or a transformer's W_E·W_in; and from the "pre-activation", averaged over the other operand. For an MLP of one
-    layer the two are the same; in a transformer an operand reaches the neurons through attention, which W_E·W_in
-    leaves out, and only the second shows the peak. For differences φ_b counts negative.
+    The phases of each neuron that varies are taken at its own frequency (`neuron_spectrum`). φ_c is the phase of what
+    it gives the logits, W_out·W_U or an MLP's W_U. φ_a and φ_b are read twice: from the "weights", an MLP's embeddings
+    times its half of W_in or a transformer's W_E·W_in; and from the "pre-activation", averaged over the other operand.
+    For an MLP of one layer the two are the same; in a transformer an operand reaches the neurons through attention,
+    which W_E·W_in leaves out, and only the second shows the peak. For differences φ_b counts negative.
 
     Formula: N_a(x) \sim \cos(w_k x + \varphi_a), \quad N_b(x) \sim \cos(w_k x + \varphi_b),
         \quad W_L(c) \sim \cos(w_k c + \varphi_c)
@@ -99,7 +99,7 @@ def phase_alignment(checkpoint: Checkpoint, bins: PositiveInt = 36) -> PhaseAlig
 
 
 def _circular_mean(angles: Float[Tensor, "path neuron"]) -> tuple[Float[Tensor, " path"], Float[Tensor, " path"]]:
-    """Direction and length of the mean unit vector of those that are known; NaN where none is."""
+    """The direction and the length of the mean unit vector of the angles that are known; NaN where none is."""
     known = angles.isfinite()
     vector = torch.polar(known.double(), angles.nan_to_num()).sum(dim=1) / known.sum(dim=1)
     return vector.angle(), vector.abs()
@@ -113,7 +113,7 @@ def _mean_inputs(checkpoint: Checkpoint, order: Cyclic) -> Float[Tensor, "operan
 
 
 def _phases(rows: Float[Tensor, "n neuron"], freqs: Int[Tensor, " neuron"]) -> Float[Tensor, " neuron"]:
-    """φ of the wave cos(w_k x + φ) that each column has at its frequency; NaN where it has none."""
+    """The phase φ of the wave cos(w_k x + φ) in each neuron's row at its frequency k; NaN where there is none."""
     n = len(rows)
     angle = 2 * math.pi * ((torch.arange(n)[:, None] * freqs) % n).double() / n
     cosine, sine = (rows * angle.cos()).sum(dim=0), (rows * angle.sin()).sum(dim=0)
@@ -122,7 +122,7 @@ def _phases(rows: Float[Tensor, "n neuron"], freqs: Int[Tensor, " neuron"]) -> F
 
 
 def _wrapped(angle: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
-    """Into -π…π."""
+    """The angle between -π and π that differs by whole turns."""
     return torch.atan2(angle.sin(), angle.cos())
 
 
@@ -143,7 +143,7 @@ def figure(result: xr.Dataset) -> list[Bars | Curves | Points]:
 
 
 def _circles(result: xr.Dataset) -> list[Points]:
-    """The neurons of each of the largest final clusters, where on the circle they vote."""
+    """A panel of the neurons of each of the largest final clusters, placed on a circle by the answer they vote for."""
     known = result.cluster.values[(result.cluster.values >= 0).any(axis=1)]  # not those of weights that are not finite
     sizes = np.bincount(known[-1]) if len(known) else np.zeros(1, np.int64)
     sizes[0] = 0
@@ -158,7 +158,7 @@ def _circles(result: xr.Dataset) -> list[Points]:
 
 
 def _told(result: xr.Dataset) -> list[str]:
-    """The paths of which there are numbers; all where there are none."""
+    """The paths for which there are numbers; all of them where there are none."""
     known = result.concentration.notnull().any("step")
     return [str(path) for path in result.path.values[known.values]] or [str(path) for path in result.path.values]
 

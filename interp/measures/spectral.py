@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,11 +14,13 @@ from interp.checkpoints import Checkpoint
 from interp.figures import Curves, Heatmap
 from interp.machine import devices
 from interp.maths.spectra import matrices, spectral_entropy, stable_rank
+from interp.measures.shared.parameter_names import short_names
 from interp.summaries import Summary
 
 MOST_LINES = 6
+"""A panel has at most so many curves."""
 LEAST_CHANGE = 0.001
-"""Of an effective rank, as a share of the full: less is rounding."""
+"""A change of an effective rank, as a share of the full rank, that is no rounding."""
 ONE = 1.5
 """An effective rank below this is one direction."""
 
@@ -83,7 +84,7 @@ def figure(result: xr.Dataset) -> list[Curves | Heatmap]:
     ]
     shape = result.singular_value / result.singular_value.isel(component=0)
     names = {
-        "matrix": _short_names(result.matrix.values.tolist()),
+        "matrix": short_names(result.matrix.values.tolist()),
         "component": np.arange(1, result.sizes["component"] + 1),
     }
     return [
@@ -93,15 +94,18 @@ def figure(result: xr.Dataset) -> list[Curves | Heatmap]:
 
 
 def _lines(result: xr.Dataset) -> dict[str, dict[str, xr.Dataset]]:
-    """What the panels are of -> name of a line -> its curves: the largest matrices, and the mean over heads."""
+    """The curves by name, in two groups: those of the largest matrices, and means over the heads of an attention.
+
+    A group's key is what its panels' titles say of it.
+    """
     names = result.matrix.values.tolist()
-    short = dict(zip(names, _short_names(names), strict=True))
+    short = dict(zip(names, short_names(names), strict=True))
     counts = result.singular_value.notnull().any("step").sum("component")
     largest = sorted((name for name in names if not _of_head(name)), key=lambda name: -int(counts.sel(matrix=name)))
     by_parameter: dict[str, list[str]] = {}
     for name in filter(_of_head, names):
         by_parameter.setdefault(name.rpartition(".")[0], []).append(name)
-    heads = dict(zip(by_parameter, _short_names(list(by_parameter)), strict=True))
+    heads = dict(zip(by_parameter, short_names(list(by_parameter)), strict=True))
     return {
         "": {short[name]: result.sel(matrix=name) for name in names if name in largest[:MOST_LINES]},
         " (mean over heads)": {
@@ -112,13 +116,8 @@ def _lines(result: xr.Dataset) -> dict[str, dict[str, xr.Dataset]]:
 
 
 def _of_head(name: str) -> bool:
+    """Whether a matrix is one head's, as "blocks.0.attn.W_Q.0" is."""
     return name.rpartition(".")[2].isdigit()
-
-
-def _short_names(names: list[str]) -> list[str]:
-    """ "blocks.0.attn.W_Q.0" as "W_Q.0", where no other is called so."""
-    short = [re.sub(r"^.*\.(?=W_)", "", name) for name in names]
-    return [one if short.count(one) == 1 else name for one, name in zip(short, names, strict=True)]
 
 
 def summary(result: xr.Dataset) -> Summary:
@@ -132,7 +131,7 @@ def summary(result: xr.Dataset) -> Summary:
     fell = bool((change < -LEAST_CHANGE).any())
     lowest = change if fell else ends
     name = str(lowest.matrix[int(lowest.values.argmin())].item())
-    matrix = _short_names(result.matrix.values.tolist())[result.matrix.values.tolist().index(name)]
+    matrix = short_names(result.matrix.values.tolist())[result.matrix.values.tolist().index(name)]
     rank = others.effective_rank.sel(matrix=name).dropna("step")
     full = int(others.singular_value.sel(matrix=name).isel(step=-1).count())
     first, last = float(rank[0]), float(rank[-1])

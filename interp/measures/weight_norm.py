@@ -11,7 +11,11 @@ from torch import Tensor
 
 from interp.checkpoints import Checkpoint
 from interp.figures import Curves
+from interp.measures.shared.parameter_names import short_names
 from interp.summaries import Summary
+
+MOST_LINES = 6
+"""The panel by parameter shows at most so many."""
 
 
 @dataclass(frozen=True)
@@ -26,9 +30,8 @@ class WeightNorm:
 def weight_norm(checkpoint: Checkpoint) -> WeightNorm:
     r"""The norm of the weights, in total and per parameter.
 
-    With weight decay expect it to grow while the training set is memorised and to fall as the circuit
-    takes over. Whether it falls or rises at grokking depends on the set-up: without weight decay it
-    rises (Gromov 2023).
+    With weight decay expect it to grow while the training set is memorised and to fall as the circuit takes over.
+    Whether it falls or rises at grokking depends on the set-up: without weight decay it rises (Gromov 2023).
 
     Formula: \lVert\theta\rVert_2 = \sqrt{\sum_i \theta_i^2}
 
@@ -40,19 +43,15 @@ def weight_norm(checkpoint: Checkpoint) -> WeightNorm:
 
 
 def figure(result: xr.Dataset) -> list[Curves]:
-    largest = result.norm.max("step").values.argsort()[::-1][:6]
+    names = result.parameter.values.tolist()
+    largest = result.norm.max("step").values.argsort()[::-1][:MOST_LINES]
+    lines = {
+        short: result.norm.isel(parameter=place) for place, short in enumerate(short_names(names)) if place in largest
+    }
     return [
         Curves("Weight norm", {"all": result.total}, width="half"),
-        Curves(
-            "Weight norm by parameter",
-            {_short(str(name)): result.norm.sel(parameter=name) for name in result.parameter.values[sorted(largest)]},
-            width="half",
-        ),
+        Curves("Weight norm by parameter", lines, width="half"),
     ]
-
-
-def _short(name: str) -> str:
-    return name.rpartition(".")[2] if not name.startswith("embed_") else name.removeprefix("embed_")
 
 
 def summary(result: xr.Dataset) -> Summary:

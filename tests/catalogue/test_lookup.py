@@ -10,9 +10,8 @@ import pytest
 from interp import provenance
 from interp.catalogue import names
 from interp.catalogue.listing import listings
-from interp.catalogue.names import KINDS, PACKAGE, current_digest, find, known_names, module_of, singular
+from interp.catalogue.names import KINDS, current_digest, find, known_names, module_of, singular
 from interp.catalogue.options import OptionError, checked_options, default_options
-from interp.catalogue.source_code import _closure, source_digest
 from interp.errors import InterpError
 from tests.conftest import forget
 
@@ -190,76 +189,6 @@ def test_an_entry_point_whose_package_is_broken_does_not_take_the_other_names_aw
     (info / "entry_points.txt").write_text("[interp.measures]\ngone = elsewhere_missing.gone:gone\n")
     forget()
     assert "loss" in known_names("measures")
-
-
-# Fingerprints of source.
-
-
-@pytest.fixture
-def package(tmp_path):
-    """A package whose measure.py imports a, which imports sub.b; c is imported by nobody."""
-    folder = tmp_path / "house"
-    (folder / "sub").mkdir(parents=True)
-    sources = {
-        "__init__.py": "",
-        "measure.py": "import os\nfrom house import a\nfrom house.d import x\ndef f():\n    from house import c\n",
-        "a.py": "from .sub.b import y\n",
-        "c.py": "",
-        "d.py": "x = 1\n",
-        "sub/__init__.py": "",
-        "sub/b.py": "import house.e\ny = 2\n",
-        "e.py": "from . import a  # round and round\n",
-    }
-    for name, source in sources.items():
-        (folder / name).write_text(source)
-    return folder
-
-
-def digest(path: Path) -> str:
-    forget()
-    return source_digest(path)
-
-
-@pytest.mark.parametrize("changed", ["measure.py", "a.py", "d.py", "sub/b.py", "e.py"])
-def test_the_digest_changes_with_the_file_and_whatever_it_imports_at_its_top_however_far(package, changed):
-    before = digest(package / "measure.py")
-    (package / changed).write_text((package / changed).read_text() + "# changed\n")
-    assert digest(package / "measure.py") != before
-
-
-def test_the_digest_does_not_change_with_files_that_are_not_imported_at_the_top(package):
-    before = digest(package / "measure.py")
-    (package / "c.py").write_text("changed = True\n")
-    (package / "unrelated.py").write_text("new = True\n")
-    assert digest(package / "measure.py") == before
-
-
-def test_the_digest_of_a_file_does_not_depend_on_who_imports_it(package):
-    before = digest(package / "d.py")
-    (package / "measure.py").write_text("import house.a\n")
-    assert digest(package / "d.py") == before
-
-
-def test_code_in_the_init_file_of_an_imported_package_counts(package):
-    (package / "sub" / "__init__.py").write_text("factor = 1\n")
-    (package / "measure.py").write_text("from house.sub import factor\n")
-    before = digest(package / "measure.py")
-    (package / "sub" / "__init__.py").write_text("factor = 2\n")
-    assert digest(package / "measure.py") != before
-
-
-def test_the_digest_does_not_depend_on_where_the_package_lies(package, tmp_path):
-    before = digest(package / "measure.py")
-    (tmp_path / "moved").mkdir()
-    package.rename(tmp_path / "moved" / "house")
-    assert digest(tmp_path / "moved" / "house" / "measure.py") == before
-
-
-def test_a_change_of_our_own_maths_changes_the_digest_of_what_builds_on_it():
-    closure = _closure(known_names("measures")["embedding_dft"])
-    assert PACKAGE / "maths" / "fourier.py" in closure
-    assert PACKAGE / "maths" / "concentration.py" in closure
-    assert PACKAGE / "measures" / "loss.py" not in closure
 
 
 def test_whoever_looks_a_name_up_is_noted_to_be_made_from_its_file():

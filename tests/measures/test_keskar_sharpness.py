@@ -135,12 +135,6 @@ def test_where_the_loss_in_the_box_overflows_there_are_no_numbers(make_run):
     assert result.sharpness.isnull().all()
 
 
-def test_an_unknown_split_has_no_numbers(make_run):
-    result = a_run(make_run, {0: fresh("mlp"), 1: fresh("mlp", 1)}, split="unknown").measure("keskar_sharpness")
-    assert not result.sharpness.notnull().any()
-    assert "unknown" in summary("keskar_sharpness", result).sentence
-
-
 def test_checkpoints_that_are_alike_are_said_to_be(make_run):
     weights = fresh("mlp")
     nudged = {name: value * (1 + 1e-15) for name, value in weights.items()}

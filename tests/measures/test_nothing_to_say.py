@@ -69,3 +69,9 @@ def test_logits_that_the_embeddings_do_not_move_have_no_gradients(planted_mlp):
     nothing = torch.zeros(5, 3)
     with pytest.raises(NothingToSay, match="no logit moves with the embeddings"):
         planted_mlp({0: (nothing, nothing, nothing.T)}, {"p": 5})[0].measure("gradient_symmetricity")
+
+
+@pytest.mark.parametrize("measure", ["keskar_sharpness", "sam_sharpness"])
+def test_without_a_split_there_is_no_train_loss(make_run, measure):
+    with pytest.raises(NothingToSay, match="nobody knows which examples were trained on"):
+        fresh(make_run, MLP, split="unknown").measure(measure)

@@ -63,12 +63,6 @@ def test_where_the_gradient_is_zero_the_loss_does_not_rise(make_run):
     assert float(found.gradient_norm) == 0
 
 
-def test_an_unknown_split_has_no_numbers(make_run):
-    result = a_run(make_run, {0: fresh("mlp")}, split="unknown").measure("sam_sharpness")
-    assert not result.rise.notnull().any()
-    assert "unknown" in summary("sam_sharpness", result).sentence
-
-
 def test_a_step_so_far_that_the_loss_overflows_has_no_numbers(make_run):
     result = a_run(make_run, {0: fresh("mlp")}).measure("sam_sharpness", rho=1e300)
     assert result.rise.isnull().all()

@@ -49,7 +49,7 @@ def test_one_checkpoint_has_no_curves_but_its_numbers(section: Callable[..., Sec
     alone = section([5])
     assert alone.panels == ()
     assert alone.note.startswith("There is one checkpoint: Loss, Accuracy would need more.")
-    assert "cross-entropy on all pairs" in alone.note
+    assert "loss on all examples" in alone.note
 
 
 def test_two_checkpoints_have_curves_and_nothing_to_excuse(section: Callable[..., Section]):

@@ -1,8 +1,11 @@
-"""The steps that a slow measure visits by default."""
+"""The steps that a slow measure visits by default: few over the whole run, more where the accuracies rise."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+
+from jaxtyping import Float
+from torch import Tensor
 
 from interp.checkpoints import Run
 from interp.measures.loss import GENERALISED
@@ -16,7 +19,8 @@ def around_grokking(run: Run) -> list[int]:
     """About 24 checkpoints over the whole run, 16 about the time in which the test accuracy rises, and 8 about the time
     in which the train accuracy does.
 
-    All of them where there are no more than 100. Where the split is unknown the accuracy on all pairs counts.
+    All of them where there are no more than 100. Where the split is unknown the accuracy on all examples counts, and
+    where the task has no accuracies the 24 are all.
     """
     steps = run.steps
     if len(steps) <= FEW:
@@ -24,14 +28,19 @@ def around_grokking(run: Run) -> list[int]:
     stride = len(steps) // SPARSE
     places = sorted({*range(0, len(steps), stride), len(steps) - 1})
     found = [run[steps[place]].measure("loss") for place in places]
-    of_training = [float(one.train_accuracy) for one in found]
-    of_others = [float(one.test_accuracy if one.test_accuracy.isfinite() else one.all_accuracy) for one in found]
+    of_training = [_share(one.train_accuracy) for one in found]
+    of_others = [_share(one.test_accuracy, one.all_accuracy) for one in found]
     dense = [*_rise(places, of_training, AT_MEMORISATION), *_rise(places, of_others, AT_GROKKING)]
     return [steps[place] for place in sorted({*places, *dense})]
 
 
+def _share(*accuracies: Float[Tensor, ""] | None) -> float:
+    """The first of these that is known; 0 where none is."""
+    return next((float(one) for one in accuracies if one is not None and one.isfinite()), 0.0)
+
+
 def _rise(places: Sequence[int], accuracy: Sequence[float], count: int) -> range:
-    """About so many places, evenly from the last before more than half is right to the first where all but 1 % is."""
+    """About `count` places, evenly from the last before more than half is right to the first where all but 1 % is."""
     rises = next((i for i, share in enumerate(accuracy) if share > 0.5), None)
     if rises is None:
         return range(0)

@@ -1,0 +1,115 @@
+"""What the measures of losses and examples say of tasks that are not of two operands, and under other losses."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+
+from interp.checkpoints import Checkpoint
+from interp.contracts.task import Task
+from interp.losses.cross_entropy import cross_entropy
+from interp.losses.hinge import hinge
+from interp.losses.mse import mse
+from interp.measures import loss, pair_trace
+from interp.tasks.modular_arithmetic import modular_arithmetic
+
+TRAIN = torch.tensor([True, True, False, False])
+
+
+def parity(targets=(1, 0, 1, 0), train=TRAIN):
+    """Two classes told apart by the sign of one output."""
+    return Task("parity", torch.zeros(4, 3), torch.tensor(targets), 1, train)
+
+
+class checkpoint(Checkpoint):  # noqa: N801 (called as if it were read from a run)
+    """A checkpoint whose outputs are given."""
+
+    task = logits = loss = None  # in the place of the properties
+
+    def __init__(self, task, outputs, trained_with=None):
+        self.task, self.logits, self.loss = task, torch.tensor(outputs).double(), trained_with or cross_entropy()
+
+
+def test_one_output_has_the_logistic_loss_and_answers_by_its_sign():
+    found = loss.loss(checkpoint(parity(), [[2.0], [-1.0], [-3.0], [0.5]]))
+    expected = np.log1p(np.exp([-2.0, -1.0, 3.0, 0.5]))
+    assert float(found.train_loss) == pytest.approx(expected[:2].mean(), rel=1e-12)
+    assert float(found.test_loss) == pytest.approx(expected[2:].mean(), rel=1e-12)
+    assert [float(share) for share in (found.train_accuracy, found.test_accuracy, found.all_accuracy)] == [1, 0, 0.5]
+    assert found.novel_loss is None
+    assert found.novel_accuracy is None
+
+
+@pytest.mark.parametrize(("trained_with", "expected"), [(hinge(), [0, 0, 4, 1.5]), (mse(), [1, 0, 16, 2.25])])
+def test_the_loss_is_the_one_that_the_run_was_trained_with(trained_with, expected):
+    found = loss.loss(checkpoint(parity(), [[2.0], [-1.0], [-3.0], [0.5]], trained_with))
+    assert float(found.all_loss) == pytest.approx(np.mean(expected), rel=1e-12)
+    assert (found.loss_name, found.loss_units) == (trained_with.name, "")
+
+
+def test_values_are_neither_right_nor_wrong():
+    task = Task("a function", torch.zeros(4, 3), torch.tensor([[0.5], [1.0], [2.0], [0.0]]), 1, TRAIN)
+    found = loss.loss(checkpoint(task, [[0.0], [0.0], [0.0], [0.0]], mse()))
+    assert float(found.train_loss) == pytest.approx((0.25 + 1) / 2)
+    assert found.train_accuracy is found.test_accuracy is found.all_accuracy is None
+
+
+def over_two_steps(trained_with, accuracy):
+    numbers = {f"{name}_loss": ("step", [2.0, 0.5]) for name in ("train", "test", "all", "novel")}
+    shares = {f"{name}_accuracy": ("step", accuracy) for name in ("train", "test", "all", "novel")}
+    told = {"loss_name": ("step", ["", trained_with.name]), "loss_units": ("step", ["", trained_with.units])}
+    return xr.Dataset(numbers | shares | told, {"step": [0, 100]})
+
+
+def test_panels_say_which_loss_they_show_where_it_is_not_cross_entropy():
+    usual, other = (loss.figure(over_two_steps(one, [0.0, 0.5])) for one in (cross_entropy(), hinge()))
+    assert [panel.title for panel in usual] == ["Loss", "Accuracy"]
+    assert [panel.title for panel in other] == ["Loss (hinge loss)", "Accuracy"]
+    units = [panel.draw().figure["layout"]["yaxis"]["title"]["text"] for panel in (usual[0], other[0])]
+    assert units == ["nats", ""]
+
+
+def test_without_accuracies_the_losses_are_told():
+    result = over_two_steps(mse(), [np.nan, np.nan])
+    assert [panel.title for panel in loss.figure(result)] == ["Loss (mean squared error)"]
+    told = loss.summary(result)
+    assert "At step 100 the loss is **0.5** on the training examples" in told.sentence
+    assert told.phases == ()
+
+
+def test_the_trace_of_examples_has_their_confidence_by_the_logistic_function():
+    found = pair_trace.pair_trace(checkpoint(parity(), [[2.0], [-1.0], [-3.0], [0.5]]))
+    assert found.right.tolist() == [True, True, False, False]
+    assert found.trained.tolist() == TRAIN.tolist()
+    expected = 1 / (1 + np.exp([-2.0, -1.0, 3.0, 0.5]))
+    assert found.confidence.numpy() == pytest.approx(expected, rel=1e-6)
+
+
+def test_the_trace_of_pairs_and_of_examples_tell_the_same_of_the_same_answers():
+    task = modular_arithmetic(p=5, frac_train=0.4)
+    outputs = torch.randn(25, 5, generator=torch.Generator().manual_seed(0)).tolist()
+    of_pairs = pair_trace.pair_trace(checkpoint(task, outputs))
+    plain = Task("the same", task.inputs, task.targets, task.n_outputs, task.train)
+    of_examples = pair_trace.pair_trace(checkpoint(plain, outputs))
+    for name in ("right", "confidence", "trained"):
+        assert torch.equal(getattr(of_pairs, name).flatten(), getattr(of_examples, name))
+
+
+def test_examples_are_told_from_when_they_stay_right():
+    right = np.array([[True, False, True], [False, False, True], [True, True, True]])
+    given = {
+        "right": (("step", "example"), right),
+        "confidence": (("step", "example"), right / 2 + 0.25),
+        "trained": (("step", "example"), np.array([[False, False, True]] * 3)),
+    }
+    result = xr.Dataset(given, {"step": [0, 10, 20], "example": [0, 1, 2]})
+    kept = pair_trace.over_run(result)
+    assert kept.right_from.tolist() == [20, 20, 0]
+    result["right_from"] = ("example", kept.right_from)
+    told = pair_trace.summary(result)
+    assert told.values == {"right": 3, "examples": 3, "test_half_step": 20, "train_half_step": 0, "last_step": 20}
+    assert "Every example is right from **step 20** on" in told.sentence
+    for panel in pair_trace.figure(result):
+        assert panel.draw().figure["data"]
