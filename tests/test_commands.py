@@ -370,3 +370,67 @@ def test_an_analysis_of_an_imported_run(tmp_path: Path):
         said = call(tmp_path, "interp.run", "a.yaml", *arguments)
         assert "which it was trained on is unknown" in said
         assert "1, 7, 24" in said
+
+
+STOPPED = """
+import runpy, signal, sys
+from interp.catalogue import names
+module, name = sys.argv[1:3]
+find = names.find
+
+
+def stop(kind, asked):
+    if asked == name:
+        signal.raise_signal(signal.SIGINT)
+    return find(kind, asked)
+
+
+names.find = stop
+sys.argv = sys.argv[3:]
+sys.argv.insert(0, module)
+runpy.run_module(module, run_name="__main__", alter_sys=True)
+"""
+
+
+def test_ctrl_c_is_told_as_a_stop_not_as_an_error(folder: Path):
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", STOPPED, "interp.train", "modular_arithmetic", "checkpoints/tiny"]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    assert done.returncode == 130
+    assert done.stderr == "stopped; what was finished is kept: start again to go on\n"
+
+
+def test_a_training_that_is_stopped_says_how_to_go_on_and_is_no_error(folder: Path):
+    program = (
+        "import signal, sys; from interp import terminal, train\n"
+        "train._progress = lambda steps: lambda step, *_: step == 10 or signal.raise_signal(signal.SIGINT)\n"
+        "sys.argv[1:] = ['checkpoints/tiny']\n"
+        "terminal.command(train.main)"
+    )
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", program], cwd=folder, env=environment, capture_output=True, text=True)
+    assert done.returncode == 130
+    assert done.stderr == "stopped at step 1 of 20; the same command resumes checkpoints/tiny\n"
+
+
+@pytest.mark.parametrize("command", ["run", "describe", "train"])
+def test_the_console_command_is_the_module_of_its_name(folder: Path, command: str):
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    code = "from interp.terminal import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, command, "missing.yaml"],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert done.stderr == call(folder, f"interp.{command}", "missing.yaml", fails=True)
+
+
+def test_the_console_command_without_a_command_says_what_there_is(folder: Path):
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    code = "from interp.terminal import main; main()"
+    done = subprocess.run([sys.executable, "-c", code], cwd=folder, env=environment, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.startswith("usage: interp run|train|describe")

@@ -215,5 +215,4 @@ def _try_out(document: Document, recipe: Recipe) -> None:
         made(("training", "optimiser"), recipe.training.optimiser, [torch.zeros(1)])
         for place, intervention in enumerate(recipe.training.interventions):
             made(("training", "interventions", place), intervention)
-    if recipe.loss is not CROSS_ENTROPY:
-        made(("training", "loss") if recipe.training else ("loss",), recipe.loss)
+    made(("training", "loss") if recipe.training else ("loss",), recipe.loss)
