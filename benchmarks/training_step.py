@@ -23,14 +23,17 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from interp.contracts.optimiser import Optimiser
+from interp.contracts.intervention import Intervention
 from interp.files.checkpoint_blocks import CheckpointBlocks
 from interp.maths.cross_entropy import cross_entropy
 from interp.models.transformer import Transformer, transformer
-from interp.optimisers.adamw import adamw
+from interp.recipes.call import Call
+from interp.recipes.run_recipe import Training
 from interp.tasks.modular_arithmetic import modular_arithmetic
 from interp.training.loop import train
+from interp.training.plan import Plan
 
+ADAMW = Call("optimisers", "adamw", {})
 ASKED = 5.0
 STEPS_PER_TURN = 50
 TURNS = 5
@@ -118,28 +121,23 @@ class StartingAt(Transformer):
         return {name: weight.clone() for name, weight in self.weights.items()}
 
 
-@dataclass
-class TakingTurns(Optimiser):
-    turns: Turns | None = None
+@dataclass(frozen=True)
+class TakingTurns(Call):
+    """An intervention that waits for its turn after an update."""
 
-    def update(self) -> None:
-        super().update()
-        assert self.turns is not None
-        self.turns.after_step()
+    turns: Turns
+
+    def __call__(self) -> Intervention:
+        return Intervention(after_update=lambda _: self.turns.after_step())
 
 
 def train_with_the_loop(initial: Weights, connection: Connection) -> None:
     torch.set_flush_denormal(True)
     architecture = StartingAt(**vars(transformer(modular_arithmetic())), weights=initial)
-    turns, forever = Turns(connection), 10**6
-
-    def optimiser(parameters: list[Tensor]) -> TakingTurns:
-        plain = adamw(parameters)
-        return TakingTurns(plain.torch_optimiser, plain.factor, turns=turns)
-
+    turns = TakingTurns("interventions", "taking_turns", {}, Turns(connection))
+    training = Training(10**6, ADAMW, seed=0, save={"every": SAVE_EVERY}, interventions=(turns,))
     with tempfile.TemporaryDirectory() as folder:
-        save = list(range(0, forever, SAVE_EVERY))
-        train(Path(folder), architecture.task, architecture, optimiser, forever, save, seed=0)
+        train(Path(folder), Plan(architecture.task, architecture, training))
 
 
 def measure(initial: Weights) -> dict[str, list[Turn]]:
@@ -192,8 +190,10 @@ def trained(run: Path | None) -> Weights:
     with tempfile.TemporaryDirectory() as temporary:
         if run is None:
             run, task = Path(temporary), modular_arithmetic()
-            train(run, task, transformer(task), adamw, 1500, [1500], seed=0)
+            train(run, Plan(task, transformer(task), Training(1500, ADAMW, seed=0, save={"every": 1500})))
         checkpoints = CheckpointBlocks(run / "weights")
+        if not checkpoints.steps:
+            raise SystemExit(f"{run} has no weights; train it first: python -m interp.train {run}")
         return {name: torch.from_numpy(array) for name, array in checkpoints.load(checkpoints.steps[-1]).items()}
 
 

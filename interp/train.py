@@ -61,49 +61,22 @@ def train(folder: Path, dense: Sequence[str] = ()) -> None:
 
     Raises InterpError where its recipe has mistakes or does not train.
     """
-    from interp.recipes import run_recipe, save_schedule
-    from interp.training import dense as densely
+    from interp.recipes import run_recipe
     from interp.training import loop
+    from interp.training.dense import add, gaps
+    from interp.training.plan import Plan
 
-    path = folder / run_recipe.FILE
-    recipe = run_recipe.read(path)
-    if recipe.training is None or recipe.task is None or recipe.model is None:
-        raise InterpError(f"{path} has no 'training': there is nothing to train")
-    training = recipe.training
-    task = recipe.task()
-    architecture = recipe.model(task)
-    what = f"{folder}: {task.description}; {architecture.description}"
-    common = {"batch_size": training.batch_size, "recipe": recipe.canonical}
+    plan = Plan.of(run_recipe.read(folder / run_recipe.FILE))
+    what = f"{folder}: {plan.task.description}; {plan.architecture.description}"
     if dense:
-        planned = densely.plan(folder, training.steps, dense)
-        if planned.missing:
-            print(f"{what}; {len(planned.missing)} checkpoints to add: training again to step {planned.end:,}")
-        densely.add(
-            folder,
-            task,
-            architecture,
-            training.optimiser,
-            training.steps,
-            dense,
-            training.seed,
-            **common,
-            progress=_progress(planned.end),
-        )
-        print(f"added to {folder}: {len(planned.missing)} checkpoints, those of its training bit for bit")
+        lacking = gaps(folder, plan.steps, dense)
+        if lacking.missing:
+            print(f"{what}; {len(lacking.missing)} checkpoints to add: training again to step {lacking.end:,}")
+        add(folder, plan, dense, _progress(lacking.end))
+        print(f"added to {folder}: {len(lacking.missing)} checkpoints, those of its training bit for bit")
         return
-    save = save_schedule.schedule(training.steps, **training.save)
-    print(f"{what}; {len(save)} checkpoints")
-    loop.train(
-        folder,
-        task,
-        architecture,
-        training.optimiser,
-        training.steps,
-        save,
-        training.seed,
-        **common,
-        progress=_progress(training.steps),
-    )
+    print(f"{what}; {len(plan.save)} checkpoints")
+    loop.train(folder, plan, _progress(plan.steps))
     print(f"trained: {folder}\nlook at it with: python -m interp.run analyses/fourier.yaml --run {folder}")
 
 

@@ -64,7 +64,8 @@ class Intervention:
     start: int = 0
     stop: int | None = None
     state: dict[str, Tensor] = field(default_factory=dict)
-    """What it remembers, saved and restored with the training; tensors are replaced or changed in place."""
+    """What it remembers from one update to the next, by name: saved with the training, and put back here, as other
+    tensors, where it is resumed. So it is read from here whenever it is needed."""
 
     def acts(self, step: int) -> bool:
         """Whether it acts in the update that starts at `step`."""

@@ -1,27 +1,29 @@
-"""Which training pairs each update sees."""
+"""Which training examples each update sees."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 import torch
-from jaxtyping import Int
 from torch import Tensor
+
+from interp.contracts.intervention import Examples
 
 
 class Batches:
-    """Passes over the training pairs in a fresh random order each, cut into batches; the last may be smaller."""
+    """Passes over the training examples in a fresh random order each, cut into batches; the last may be smaller."""
 
-    def __init__(self, pairs: Int[Tensor, "pair 2"], answers: Int[Tensor, " pair"], size: int, seed: int) -> None:
-        self.pairs, self.answers, self.size = pairs, answers, size
+    def __init__(self, examples: Examples, size: int, seed: int) -> None:
+        self.inputs, self.targets = examples
+        self.size = size
         self._generator = torch.Generator().manual_seed(seed)
         self._order = torch.empty(0, dtype=torch.long)
 
-    def next(self) -> tuple[Int[Tensor, "batch 2"], Int[Tensor, " batch"]]:
+    def next(self) -> Examples:
         if not len(self._order):
-            self._order = torch.randperm(len(self.pairs), generator=self._generator)
+            self._order = torch.randperm(len(self.inputs), generator=self._generator)
         rows, self._order = self._order[: self.size], self._order[self.size :]
-        return self.pairs[rows], self.answers[rows]
+        return self.inputs[rows], self.targets[rows]
 
     def state(self) -> dict[str, Tensor]:
         return {"order": self._order, "generator": self._generator.get_state()}
@@ -32,13 +34,13 @@ class Batches:
 
 
 class FullBatch:
-    """All training pairs at every update: the same two tensors each time."""
+    """All training examples at every update: the same two tensors each time."""
 
-    def __init__(self, pairs: Int[Tensor, "pair 2"], answers: Int[Tensor, " pair"]) -> None:
-        self.pairs, self.answers = pairs, answers
+    def __init__(self, examples: Examples) -> None:
+        self.examples = examples
 
-    def next(self) -> tuple[Int[Tensor, "pair 2"], Int[Tensor, " pair"]]:
-        return self.pairs, self.answers
+    def next(self) -> Examples:
+        return self.examples
 
     def state(self) -> dict[str, Tensor]:
         return {}

@@ -10,21 +10,18 @@ it resumes from its own state in `<run>/.dense`; at the end that folder is remov
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from interp.contracts.architecture import Architecture
-from interp.contracts.optimiser import Optimiser
-from interp.contracts.task import Task
 from interp.errors import AlreadyDoneError, InterpError
 from interp.files.arrays import arrays_digest, read_arrays
 from interp.files.checkpoint_blocks import CheckpointBlocks
 from interp.recipes.save_schedule import window_steps
+from interp.training.plan import Plan
 from interp.training.state import (
     SPLIT,
     STATE,
@@ -43,7 +40,7 @@ PLACE = ".dense"
 
 
 @dataclass(frozen=True)
-class Plan:
+class Gaps:
     """What the windows ask for that the run lacks."""
 
     missing: list[int]
@@ -51,7 +48,7 @@ class Plan:
     """The step to train to: the run's first checkpoint at or after the last missing one."""
 
 
-def plan(folder: Path, steps: int, windows: Sequence[str]) -> Plan:
+def gaps(folder: Path, steps: int, windows: Sequence[str]) -> Gaps:
     """Raises InterpError where a window is not one of the run's, or its last step is not there."""
     try:
         wanted = {step for window in windows for step in window_steps(window, steps)}
@@ -64,50 +61,39 @@ def plan(folder: Path, steps: int, windows: Sequence[str]) -> Plan:
             f"train it first: python -m interp.train {folder}"
         )
     missing = sorted(wanted - set(stored))
-    return Plan(missing, min(step for step in stored if step >= max(missing, default=0)))
+    return Gaps(missing, min(step for step in stored if step >= max(missing, default=0)))
 
 
-def add(
-    folder: Path,
-    task: Task,
-    architecture: Architecture,
-    optimiser: Callable[[list[Tensor]], Optimiser],
-    steps: int,
-    windows: Sequence[str],
-    seed: int,
-    batch_size: int | None = None,
-    recipe: str = "",
-    progress: Progress = silent,
-) -> None:
+def add(folder: Path, plan: Plan, windows: Sequence[str], progress: Progress = silent) -> None:
     """Add the checkpoints of `windows`, "start:stop:every", that the run in `folder` lacks.
 
     It is trained with the number of threads that it was trained with, where its state tells, else with the present
-    one. The other arguments are those of `interp.training.loop.train`.
+    one. `progress` is told what that of `interp.training.loop.train` is.
 
     Raises InterpError where the run is not finished or has another recipe or split, where a window is not one of it
     or nothing is missing, where it is in use, where Ctrl-C interrupts (the same call goes on), and where the weights
     of this training differ from the run's: then what was verified before stays, and nothing else is added.
     """
-    with exactly(folder, "adding checkpoints", task, architecture, batch_size) as interrupted:
+    with exactly(folder, "adding checkpoints", plan) as interrupted:
         stored, place = CheckpointBlocks(folder / WEIGHTS), folder / PLACE
-        planned = plan(folder, steps, windows)
-        if not planned.missing:
+        lacking = gaps(folder, plan.steps, windows)
+        if not lacking.missing:
             _finish(stored, place)
             raise AlreadyDoneError(f"{folder} has every checkpoint of {', '.join(windows)} already")
-        training = Training.at_start(folder, place, task, architecture, optimiser, seed, batch_size, recipe)
+        training = Training.fresh(folder, place, plan)
         _check_split(training)
         if (folder / STATE).exists():
-            use_threads(about_state(folder / STATE, folder, recipe)["threads"])
-        if _goes_on(training, planned):
+            use_threads(about_state(folder / STATE, folder, plan.recipe)["threads"])
+        if _goes_on(training, lacking):
             training.load_state()
         else:
             shutil.rmtree(place, ignore_errors=True)
             training.checkpoints.refresh()
-            training.save_state()
-        kept = {step for step in stored.steps if step <= planned.end}
+            training.start()
+        kept = {step for step in stored.steps if step <= lacking.end}
         again = _Retraining(training, stored, kept)
-        save = kept | set(planned.missing)
-        advance(training, planned.end, save, Meter(training, progress), interrupted, again.keep)
+        save = kept | set(lacking.missing)
+        advance(training, lacking.end, save, Meter(training, progress), interrupted, again.keep)
         _finish(stored, place)
 
 
@@ -151,16 +137,16 @@ class _Retraining:
         waiting.clear()
 
 
-def _goes_on(training: Training, planned: Plan) -> bool:
+def _goes_on(training: Training, lacking: Gaps) -> bool:
     """Whether there is a state of this second training that has left out no missing step."""
     if not training.state.exists():
         return False
     try:
-        step = about_state(training.state, training.folder, training.recipe)["step"]
+        step = about_state(training.state, training.folder, training.plan.recipe)["step"]
     except InterpError:
         return False
-    passed = {missing for missing in planned.missing if missing <= step}
-    return step <= planned.end and passed <= set(training.checkpoints.steps)
+    passed = {missing for missing in lacking.missing if missing <= step}
+    return step <= lacking.end and passed <= set(training.checkpoints.steps)
 
 
 def _check_split(training: Training) -> None:

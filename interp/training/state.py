@@ -1,37 +1,48 @@
-"""A training at one step: what an update needs, and its state on disk, from which it goes on exactly."""
+"""A training at one step: what an update needs, and its state on disk, from which it goes on exactly.
+
+An update draws examples, computes outputs and loss, goes back to the gradients, and lets the optimiser move the
+weights; interventions act in between. The state, one file that is written whole and renamed into its place, holds
+weights, optimiser, the order of the batches and what interventions remember.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import math
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
 from interp.contracts.architecture import Architecture
+from interp.contracts.intervention import Examples, Intervention
+from interp.contracts.loss import Loss
 from interp.contracts.optimiser import Optimiser
 from interp.contracts.task import Task
-from interp.errors import InterpError, Stopped
+from interp.errors import InterpError, Stopped, near_misses
 from interp.files.arrays import Arrays, read_about, read_arrays, write_arrays
 from interp.files.checkpoint_blocks import CheckpointBlocks
 from interp.files.lock import locked
 from interp.machine import denormals, process
-from interp.maths.cross_entropy import cross_entropy, mean_cross_entropy
 from interp.training.batches import Batches, FullBatch
+from interp.training.plan import Plan
+
+if TYPE_CHECKING:
+    from interp.contracts.hooked_model import HookedModel
 
 STATE = "training.safetensors"
 WEIGHTS = "weights"
 SPLIT = "split.safetensors"
 SECONDS_BETWEEN_REPORTS = 2.0
-"""A report is a forward pass over all pairs: as much work as two updates."""
+"""A report is a forward pass over all examples: as much work as two updates."""
 
 Progress = Callable[[int, float, float, float], None]
 
@@ -41,12 +52,11 @@ def silent(step: int, train_loss: float, test_loss: float, steps_per_second: flo
 
 
 @contextlib.contextmanager
-def exactly(
-    folder: Path, purpose: str, task: Task, architecture: Architecture, batch_size: int | None
-) -> Iterator[Callable[[], bool]]:
+def exactly(folder: Path, purpose: str, plan: Plan) -> Iterator[Callable[[], bool]]:
     """Hold the run in `folder` while the process is set to train it; tells whether Ctrl-C was pressed."""
     process.keep_freed_memory()
-    multiplications = sum(map(math.prod, architecture.shapes.values())) * (batch_size or len(task))
+    parameters = sum(map(math.prod, plan.architecture.shapes.values()))
+    multiplications = parameters * (plan.training.batch_size or len(plan.task))
     with (
         locked(folder, purpose),
         denormals.flushed(),
@@ -59,59 +69,83 @@ def exactly(
 
 @dataclass
 class Training:
-    """A training of the run in `folder` at one step; `state` is the file that it goes on from."""
+    """A training of the run in `folder` at one step: what an update needs, and what interventions see."""
 
     folder: Path
     state: Path
-    task: Task
-    train: Bool[Tensor, " pair"]
-    architecture: Architecture
+    """The file that it goes on from."""
+    plan: Plan
     weights: dict[str, Tensor]
+    loss: Loss
     optimiser: Optimiser
+    interventions: list[Intervention]
     batches: Batches | FullBatch
     checkpoints: CheckpointBlocks
-    recipe: str
     step: int = 0
 
     @classmethod
-    def at_start(
-        cls,
-        folder: Path,
-        place: Path,
-        task: Task,
-        architecture: Architecture,
-        optimiser: Callable[[list[Tensor]], Optimiser],
-        seed: int,
-        batch_size: int | None,
-        recipe: str,
-    ) -> Training:
-        """At step 0, to be kept in `place`. Raises InterpError where it is not known what to train on."""
+    def fresh(cls, folder: Path, place: Path, plan: Plan) -> Training:
+        """With fresh weights, to be kept in `place`; go on with `start` or `load_state`.
+
+        Raises InterpError where it is not known what to train on, the loss is not for the task's targets, or an
+        intervention hooks what the network does not have.
+        """
+        task, chosen = plan.task, plan.training
         if task.train is None:
             raise InterpError(f"{folder} has a task whose split is unknown; a training needs one")
-        weights = {name: weight.requires_grad_() for name, weight in architecture.initial(seed).items()}
-        pairs, answers = task.inputs[task.train], task.targets[task.train]
-        return cls(
+        loss = chosen.loss()
+        _check_targets(folder, task, loss)
+        initial = plan.architecture.initial(chosen.seed)
+        weights = {name: weight.requires_grad_() for name, weight in initial.items()}
+        examples = task.inputs[task.train], task.targets[task.train]
+        size = chosen.batch_size
+        training = cls(
             folder,
             place / STATE,
-            task,
-            task.train,
-            architecture,
+            plan,
             weights,
-            optimiser(list(weights.values())),
-            FullBatch(pairs, answers) if batch_size is None else Batches(pairs, answers, batch_size, seed),
+            loss,
+            chosen.optimiser(list(weights.values())),
+            [intervention() for intervention in chosen.interventions],
+            FullBatch(examples) if size is None else Batches(examples, size, chosen.seed),
             CheckpointBlocks(place / WEIGHTS),
-            recipe,
         )
+        training._check_hooks()
+        return training
+
+    @property
+    def task(self) -> Task:
+        return self.plan.task
+
+    @property
+    def architecture(self) -> Architecture:
+        return self.plan.architecture
+
+    @property
+    def train(self) -> Bool[Tensor, " example"]:
+        assert self.task.train is not None  # `fresh` has seen to it
+        return self.task.train
 
     @property
     def arrays(self) -> Arrays:
         """The weights as they are now; the next update changes them in place."""
         return {name: weight.detach().numpy() for name, weight in self.weights.items()}
 
+    def start(self) -> None:
+        """Let the interventions change the fresh weights, then write the state of step 0."""
+        with torch.no_grad():
+            for intervention in self.interventions:
+                intervention.at_start(self)
+        self.save_state()
+
     def update(self) -> None:
-        """One optimiser update. Raises InterpError, before it moves anything, where the loss is not finite."""
-        pairs, answers = self.batches.next()
-        loss = mean_cross_entropy(self.architecture.outputs(self.weights, pairs), answers)
+        """One optimiser update, with what the interventions do before, in and after it.
+
+        Raises InterpError, before it moves anything, where the loss is not finite.
+        """
+        acting = [intervention for intervention in self.interventions if intervention.acts(self.step)]
+        inputs, targets = self._examples(acting)
+        loss = self.loss.mean(self._outputs(inputs, acting), targets)
         if not math.isfinite(value := loss.item()):
             raise InterpError(
                 f"{self.folder}: the loss is {value} at step {self.step}; the checkpoints before it are kept. "
@@ -120,8 +154,46 @@ class Training:
         for weight in self.weights.values():
             weight.grad = None
         loss.backward()
+        with torch.no_grad():
+            for intervention in acting:
+                intervention.before_update(self)
         self.optimiser.update()
         self.step += 1
+        with torch.no_grad():
+            for intervention in acting:
+                intervention.after_update(self)
+
+    def _examples(self, acting: Sequence[Intervention]) -> Examples:
+        """Those of the next update, as the interventions let it see them."""
+        examples = self.batches.next()
+        for intervention in acting:
+            if intervention.examples is not None:
+                examples = intervention.examples(self, examples)
+        return examples
+
+    def _outputs(
+        self, inputs: Shaped[Tensor, "example ..."], acting: Sequence[Intervention]
+    ) -> Float[Tensor, "example output"]:
+        """The network's outputs; by its hooked module where an intervention has a hook, else the quick way."""
+        hooks = [hook for intervention in acting for hook in intervention.hooks.items()]
+        if not hooks:
+            return self.architecture.outputs(self.weights, inputs)
+        model, tokens = self._hooked, self.architecture.tokens(inputs)
+        with model.hooks([(name, _as_transformer_lens_calls_it(act)) for name, act in hooks]):
+            outputs = torch.func.functional_call(model, self.weights, (tokens,))
+        return outputs[:, -1] if outputs.ndim == 3 else outputs  # [example, pos, output]: read at the last position
+
+    def _check_hooks(self) -> None:
+        for name in (name for intervention in self.interventions for name in intervention.hooks):
+            if name not in self._hooked.hook_dict:
+                near = near_misses(name, self._hooked.hook_names)
+                raise InterpError(
+                    f"{self.folder}: an intervention hooks {name!r}, which the network does not have{near}"
+                )
+
+    @functools.cached_property
+    def _hooked(self) -> HookedModel:
+        return self.architecture.hooked(self.weights)
 
     def save_checkpoint(self) -> None:
         self.checkpoints.save(self.step, self.arrays)
@@ -131,19 +203,24 @@ class Training:
             "weights": self.weights,
             "optimiser": self.optimiser.state(),
             "batches": self.batches.state(),
+            "interventions": {
+                f"{place}.{name}": tensor
+                for place, intervention in enumerate(self.interventions)
+                for name, tensor in intervention.state.items()
+            },
         }
         arrays = {
             f"{part}/{name}": tensor.detach().numpy()
             for part, tensors in parts.items()
             for name, tensor in tensors.items()
         }
-        about = {"step": self.step, "threads": torch.get_num_threads(), "recipe": _digest(self.recipe)}
+        about = {"step": self.step, "threads": torch.get_num_threads(), "recipe": _digest(self.plan.recipe)}
         write_arrays(self.state, arrays, about)
 
     def load_state(self) -> None:
         """Raises InterpError where the state belongs to another recipe or does not fit this network."""
         arrays, _ = read_arrays(self.state)
-        about = about_state(self.state, self.folder, self.recipe)
+        about = about_state(self.state, self.folder, self.plan.recipe)
         tensors = {name: torch.from_numpy(array).clone() for name, array in arrays.items()}
         use_threads(about["threads"])
         stored = _part(tensors, "weights")
@@ -154,6 +231,9 @@ class Training:
                 weight.copy_(stored[name])
         self.optimiser.load(_part(tensors, "optimiser"))
         self.batches.load(_part(tensors, "batches"))
+        for place, intervention in enumerate(self.interventions):
+            intervention.state.clear()
+            intervention.state.update(_part(tensors, f"interventions/{place}", "."))
         self.step = about["step"]
 
 
@@ -198,16 +278,32 @@ class Meter:
             return
         training = self.training
         with torch.no_grad():
-            logits = training.architecture.outputs(training.weights, training.task.inputs)
-            losses = cross_entropy(logits, training.task.targets)
+            outputs = training.architecture.outputs(training.weights, training.task.inputs)
+            losses = training.loss.per_example(outputs, training.task.targets)
         train = training.train
         rate = (training.step - self._step) / elapsed if elapsed > 0 else 0.0
         self.progress(training.step, losses[train].mean().item(), losses[~train].mean().item(), rate)
         self._step, self._time, self._first = training.step, time.monotonic(), False
 
 
-def _part(tensors: Mapping[str, Tensor], part: str) -> dict[str, Tensor]:
-    return {name.removeprefix(f"{part}/"): tensor for name, tensor in tensors.items() if name.startswith(f"{part}/")}
+def _as_transformer_lens_calls_it(act: Callable[[Tensor], Tensor]) -> Callable[..., Tensor]:
+    return lambda activation, hook: act(activation)  # noqa: ARG005 (the hook point passes itself, by name)
+
+
+def _check_targets(folder: Path, task: Task, loss: Loss) -> None:
+    """Raises InterpError, one line, where two examples show that the loss is not for targets of this kind."""
+    targets = task.targets[:2]
+    try:
+        loss.per_example(torch.zeros(len(targets), task.n_outputs), targets)
+    except (ValueError, IndexError, RuntimeError) as error:
+        told = (str(error).splitlines() or [""])[0]
+        raise InterpError(f"{folder}: the {loss.name} is not for this task, {task.description}: {told}") from None
+
+
+def _part(tensors: Mapping[str, Tensor], part: str, end: str = "/") -> dict[str, Tensor]:
+    """The tensors whose names begin with the part, by the rest of their names."""
+    start = part + end
+    return {name.removeprefix(start): tensor for name, tensor in tensors.items() if name.startswith(start)}
 
 
 def about_state(state: Path, folder: Path, recipe: str) -> dict[str, Any]:

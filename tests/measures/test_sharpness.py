@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +12,12 @@ from interp.errors import InterpError
 from interp.machine import denormals
 from interp.measures.sharpness import _shares, sharpness
 from interp.models.transformer import transformer
-from interp.optimisers.adamw import adamw
+from interp.recipes.call import Call
+from interp.recipes.run_recipe import Training
 from interp.results import over_steps
 from interp.tasks.modular_arithmetic import modular_arithmetic
 from interp.training.loop import train
+from interp.training.plan import Plan
 from tests.curvature_oracles import by_curvlinops, largest_by_hessian_eigenthings, largest_by_scipy
 
 SHIPPED = Path("checkpoints/modular_addition_small")
@@ -165,7 +166,8 @@ def test_an_eigenvalue_that_overtakes_the_most_negative_of_the_checkpoint_before
     """Between two of these checkpoints one does: to follow one eigenvalue alone would be 13 % too near 0."""
     task = modular_arithmetic(p=11, frac_train=0.6)
     architecture = transformer(task, d_model=12, n_heads=2, d_mlp=16)
-    train(tmp_path, task, architecture, partial(adamw, lr=0.02, weight_decay=1.0), 520, [480, 500, 520], seed=0)
+    optimiser = Call("optimisers", "adamw", {"lr": 0.02, "weight_decay": 1.0})
+    train(tmp_path, Plan(task, architecture, Training(520, optimiser, seed=0, save={"dense": ["480:520:20"]})))
     (tmp_path / "run.yaml").write_text(
         "task: {modular_arithmetic: {p: 11, frac_train: 0.6}}\n"
         "model: {transformer: {d_model: 12, n_heads: 2, d_mlp: 16}}\n"

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,27 +17,21 @@ from interp.errors import AlreadyDoneError, InterpError
 from interp.files import checkpoint_blocks
 from interp.files.arrays import read_arrays, write_arrays
 from interp.files.checkpoint_blocks import INDEX, CheckpointBlocks
-from interp.models.transformer import transformer
-from interp.optimisers.adamw import adamw
 from interp.tasks.modular_arithmetic import modular_arithmetic
 from interp.training import dense, loop
-from interp.training.state import STATE
+from interp.training.state import STATE, silent
+from tests.training.plans import plan
 from tests.training.test_loop import digests, stop_after
 
 STEPS = 40
 
 
-def arguments(lr: float = 1e-3) -> tuple[Any, ...]:
-    task = modular_arithmetic(p=11)
-    return task, transformer(task, d_model=16, n_heads=2, d_mlp=32), partial(adamw, lr=lr)
+def train(folder: Path, every: int, progress: Any = silent, **options: Any) -> None:
+    loop.train(folder, plan(steps=STEPS, save={"every": every}, **options), progress)
 
 
-def train(folder: Path, save: list[int], **options: Any) -> None:
-    loop.train(folder, *arguments(), STEPS, save, seed=1, **options)
-
-
-def add(folder: Path, *windows: str, lr: float = 1e-3, **options: Any) -> None:
-    dense.add(folder, *arguments(lr), STEPS, windows, seed=1, **options)
+def add(folder: Path, *windows: str, progress: Any = silent, **options: Any) -> None:
+    dense.add(folder, plan(steps=STEPS, **options), windows, progress)
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -71,14 +64,14 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
     """A finished run that kept every tenth step."""
-    train(tmp_path / "run", [0, 10, 20, 30, 40])
+    train(tmp_path / "run", 10)
     return tmp_path / "run"
 
 
 @pytest.fixture
 def every_step(tmp_path: Path) -> dict[int, str]:
     """The same training, that kept every step."""
-    train(tmp_path / "every", list(range(STEPS + 1)))
+    train(tmp_path / "every", 1)
     return digests(tmp_path / "every")
 
 
@@ -91,8 +84,8 @@ def test_a_window_is_added_bit_for_bit_and_nothing_else_changes(run: Path, every
 
 
 def test_batches_are_drawn_again_in_the_same_order(tmp_path: Path) -> None:
-    train(tmp_path / "run", [0, 20, 40], batch_size=7)
-    train(tmp_path / "every", list(range(STEPS + 1)), batch_size=7)
+    train(tmp_path / "run", 20, batch_size=7)
+    train(tmp_path / "every", 1, batch_size=7)
     add(tmp_path / "run", "5:25:5", batch_size=7)
     found = digests(tmp_path / "run")
     assert list(found) == [0, 5, 10, 15, 20, 25, 40]
@@ -196,7 +189,7 @@ def test_a_second_process_is_told_who_holds_the_run(run: Path) -> None:
 def _unfinished(run: Path) -> None:
     shutil.rmtree(run)
     with pytest.raises(InterpError, match="stopped"):
-        train(run, [0, 10, 20, 30, 40], progress=stop_after(20))
+        train(run, 10, progress=stop_after(20))
 
 
 def _other_split(run: Path) -> None:

@@ -12,7 +12,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,34 +19,26 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 STEPS = 200
-KEPT = [0, 1, 20, 60, 200]
+KEPT = {"every": 200, "dense": ["1:1:1", "20:60:40"]}
 WINDOW = "40:54:7"
 
 
 def train(folder: Path) -> None:
-    _with_run(folder, STEPS, KEPT, seed=1)
+    from interp.training import loop
+
+    loop.train(folder, _plan())
 
 
 def add(folder: Path) -> None:
     from interp.training import dense
 
-    task, *rest = _network()
-    dense.add(folder, task, *rest, STEPS, [WINDOW], seed=1)
+    dense.add(folder, _plan(), [WINDOW])
 
 
-def _with_run(folder: Path, *arguments: Any, **options: Any) -> None:
-    from interp.training import loop
+def _plan() -> Any:
+    from tests.training.plans import plan, planted, small_mlp, walking_scale
 
-    loop.train(folder, *_network(), *arguments, **options)
-
-
-def _network() -> tuple[Any, ...]:
-    from interp.models.mlp import mlp
-    from interp.optimisers.adamw import adamw
-    from interp.tasks.modular_arithmetic import modular_arithmetic
-
-    task = modular_arithmetic(p=11)
-    return task, mlp(task, d_mlp=8), partial(adamw, lr=1e-3)
+    return plan(small_mlp, steps=STEPS, save=KEPT, interventions=planted(walking_scale))
 
 
 def forked(work: Callable[[], None]) -> int:
@@ -142,11 +133,12 @@ if __name__ == "__main__":
     import torch
 
     from interp.files import checkpoint_blocks
+    from interp.training.state import Training
 
     torch.set_flush_denormal(True)
     torch.set_num_threads(1)
     checkpoint_blocks.CHECKPOINTS_PER_BLOCK = 3
-    _network()  # its modules, once for all children, as those below
+    Training.fresh(Path(sys.argv[1]), Path(sys.argv[1]), _plan())  # imports its modules, once for all children
     from interp.machine import process
 
     with process.deterministic():

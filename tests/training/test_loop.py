@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,21 +21,17 @@ from interp.errors import InterpError
 from interp.files.arrays import arrays_digest, read_about, read_arrays
 from interp.files.checkpoint_blocks import INDEX, CheckpointBlocks
 from interp.files.lock import locked
-from interp.models.mlp import mlp
-from interp.models.transformer import transformer
-from interp.optimisers.adamw import adamw
-from interp.recipes.save_schedule import schedule
 from interp.tasks.modular_arithmetic import modular_arithmetic
 from interp.training.loop import STATE, train
+from interp.training.state import silent
+from tests.training.plans import plan, small_mlp
 
 ROOT = Path(__file__).parents[2]
 KILLED_STEPS = 300
 
 
-def train_tiny(folder: Path, steps: int = 40, every: int = 10, lr: float = 1e-3, **options: Any) -> None:
-    task = modular_arithmetic(p=11)
-    architecture = transformer(task, d_model=16, n_heads=2, d_mlp=32)
-    train(folder, task, architecture, partial(adamw, lr=lr), steps, schedule(steps, every), seed=1, **options)
+def train_tiny(folder: Path, steps: int = 40, every: int = 10, progress: Any = silent, **options: Any) -> None:
+    train(folder, plan(steps=steps, save={"every": every}, **options), progress)
 
 
 def digests(folder: Path) -> dict[int, str]:
@@ -155,9 +150,8 @@ def test_weights_without_a_state_are_not_overwritten(tmp_path: Path) -> None:
 
 def test_another_network_than_the_stored_is_refused(tmp_path: Path) -> None:
     train_tiny(tmp_path)
-    task = modular_arithmetic(p=11)
     with pytest.raises(InterpError, match="other names or shapes"):
-        train(tmp_path, task, mlp(task), adamw, 80, [80], seed=1)
+        train(tmp_path, plan(small_mlp, steps=80))
 
 
 def test_another_number_of_threads_is_set_back_with_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -185,7 +179,7 @@ def test_a_loss_that_is_not_finite_stops_it_and_keeps_what_is_saved(tmp_path: Pa
 def test_an_unknown_split_is_refused(tmp_path: Path) -> None:
     task = modular_arithmetic(p=11, split="unknown")
     with pytest.raises(InterpError, match="split is unknown"):
-        train(tmp_path, task, mlp(task), adamw, 1, [0, 1], seed=0)
+        train(tmp_path, plan(task=task))
 
 
 def test_a_clock_that_jumps_back_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
