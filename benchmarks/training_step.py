@@ -33,7 +33,7 @@ from interp.tasks.modular_arithmetic import modular_arithmetic
 from interp.training.loop import train
 from interp.training.plan import Plan
 
-ADAMW = Call("optimisers", "adamw", {})
+ADAMW = Call("optimisers", "adamw")
 ASKED = 5.0
 STEPS_PER_TURN = 50
 TURNS = 5
@@ -121,7 +121,7 @@ class StartingAt(Transformer):
         return {name: weight.clone() for name, weight in self.weights.items()}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TakingTurns(Call):
     """An intervention that waits for its turn after an update."""
 
@@ -134,7 +134,7 @@ class TakingTurns(Call):
 def train_with_the_loop(initial: Weights, connection: Connection) -> None:
     torch.set_flush_denormal(True)
     architecture = StartingAt(**vars(transformer(modular_arithmetic())), weights=initial)
-    turns = TakingTurns("interventions", "taking_turns", {}, Turns(connection))
+    turns = TakingTurns("interventions", "taking_turns", turns=Turns(connection))
     training = Training(10**6, ADAMW, seed=0, save={"every": SAVE_EVERY}, interventions=(turns,))
     with tempfile.TemporaryDirectory() as folder:
         train(Path(folder), Plan(architecture.task, architecture, training))
