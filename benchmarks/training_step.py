@@ -192,8 +192,6 @@ def trained(run: Path | None) -> Weights:
             run, task = Path(temporary), modular_arithmetic()
             train(run, Plan(task, transformer(task), Training(1500, ADAMW, seed=0, save={"every": 1500})))
         checkpoints = CheckpointBlocks(run / "weights")
-        if not checkpoints.steps:
-            raise SystemExit(f"{run} has no weights; train it first: python -m interp.train {run}")
         return {name: torch.from_numpy(array) for name, array in checkpoints.load(checkpoints.steps[-1]).items()}
 
 
