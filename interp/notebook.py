@@ -10,7 +10,8 @@ import xarray as xr
 
 from interp.checkpoints import Run
 from interp.errors import InterpError
-from interp.figures import Panel, of_array
+from interp.figures import Panel
+from interp.figures.choice import of_array
 from interp.figures.plotly_figure import panel_figure, plotly_figure
 from interp.recipes.asks import asks
 from interp.recipes.step_choice import Steps

@@ -1,7 +1,6 @@
-"""The panels a measure can ask for, one file each; and the choice among them by an array's axes."""
+"""The panels a measure can ask for, one file each."""
 
 from interp.figures.bars import Bars
-from interp.figures.choice import default, of_array
 from interp.figures.curves import Curves
 from interp.figures.density import Density
 from interp.figures.heatmap import Heatmap
@@ -10,16 +9,4 @@ from interp.figures.points import Points
 from interp.figures.scatter import Scatter
 from interp.figures.table import Table
 
-__all__ = [
-    "Bars",
-    "Curves",
-    "Density",
-    "DrawnPanel",
-    "Heatmap",
-    "Panel",
-    "Points",
-    "Scatter",
-    "Table",
-    "default",
-    "of_array",
-]
+__all__ = ["Bars", "Curves", "Density", "DrawnPanel", "Heatmap", "Panel", "Points", "Scatter", "Table"]

@@ -11,6 +11,8 @@ import xarray as xr
 from interp.figures.axes import axis_in_hover, axis_title, finite, in_brackets, labels, ordered
 from interp.figures.panel import DrawnPanel, Moving
 
+NAMES = {"textposition": "outside", "textangle": 0, "constraintext": "none", "cliponaxis": False}
+"""How the names above highlighted bars stand."""
 MOST_NAMES = 12
 """So many highlighted bars have their names above them; more would lie on one another."""
 
@@ -38,11 +40,8 @@ class Bars:
             "y": values[-1] if moves else values,
             "marker": {"color": self._colours(len(axis))},
             "text": self._names(axis),
-            "textposition": "outside",
-            "textangle": 0,
-            "constraintext": "none",
             "textfont": {"size": 12},
-            "cliponaxis": False,
+            **NAMES,
             "hovertemplate": f"{axis_in_hover(axis, 'x')}: %{{y:{'.1%' if self.percent else '.4g'}}}<extra></extra>",
         }
         y_axis = {"tickformat": ".0%"} if self.percent else {"title": {"text": in_brackets(self.array)}}

@@ -15,8 +15,10 @@ from interp.figures.panel import DrawnPanel
 
 SPARE_COLOURS = ("accent", "all", "abandoned", "novel", "muted", "quiet")
 """For lines whose label is no role, in turn."""
-LABEL_GAP = 0.085
-"""The least distance between two names beside the lines' ends, as a share of the axis."""
+NAME_AT_END = {"x": 1.0, "xref": "paper", "xanchor": "left", "xshift": 6, "yref": "y", "showarrow": False}
+"""Where the name of a line stands."""
+NAME_GAP = 0.085
+"""The least distance between two of them, as a share of the axis."""
 
 
 @dataclass(frozen=True)
@@ -58,14 +60,8 @@ class Curves:
         return DrawnPanel(self.title, figure, time_axis=axis.name == "step", width=self.width)
 
     def _line(self, label: str, places: np.ndarray, values: np.ndarray, colour: str) -> dict[str, Any]:
-        line: dict[str, Any] = {
-            "type": "scatter",
-            "mode": "lines",
-            "name": label,
-            "x": places,
-            "y": values,
-            "line": {"color": colour, "width": 2},
-        }
+        line = {"type": "scatter", "mode": "lines", "name": label, "x": places, "y": values}
+        line["line"] = {"color": colour, "width": 2}
         value, error = ("%{y:.2%}", "%{customdata:.2%}") if self.percent else ("%{y:.4g}", "%{customdata:.2g}")
         if label not in self.errors:
             return line | {"hovertemplate": f"{label}: {value}<extra></extra>"}
@@ -83,24 +79,14 @@ class Curves:
         if not known.size:
             return []
         low, high = PERCENT["range"] if self.percent else (float(known.min()), float(known.max()))
-        gap = LABEL_GAP * (high - low or 1.0)
+        gap = NAME_GAP * (high - low or 1.0)
         ends = {label: float(height[-1]) for label, height in heights.items() if height.size}
         places: dict[str, float] = {}
         for label in sorted(ends, key=ends.__getitem__):
             places[label] = max([ends[label], *(place + gap for place in places.values())])
         overflow = max([*places.values(), high]) - high
         return [
-            {
-                "x": 1.0,
-                "xref": "paper",
-                "xanchor": "left",
-                "xshift": 6,
-                "y": place - overflow,
-                "yref": "y",
-                "text": label,
-                "showarrow": False,
-                "font": {"color": colours[label], "size": 13},
-            }
+            NAME_AT_END | {"y": place - overflow, "text": label, "font": {"color": colours[label], "size": 13}}
             for label, place in places.items()
         ]
 

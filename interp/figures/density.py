@@ -74,19 +74,11 @@ class Density:
         hover = f"{quantity} %{{x:.4g}}: %{{y:.3g}}<extra></extra>"
         histogram = {"type": "bar", "name": "histogram", "marker": {"color": "role:quiet", "line": {"width": 0}}}
         thick, thin = {"color": "role:accent", "width": 2.5}, {"color": "role:ink", "width": 1}
-        return [
-            histogram | {"hovertemplate": hover},
-            *(
-                {
-                    "type": "scatter",
-                    "mode": "lines",
-                    "name": label,
-                    "line": thin if place else thick,
-                    "hovertemplate": f"{label}, {hover}",
-                }
-                for place, label in enumerate(self.curves)
-            ),
+        lines = [
+            {"type": "scatter", "mode": "lines", "name": label, "line": thin, "hovertemplate": f"{label}, {hover}"}
+            for label in self.curves
         ]
+        return [histogram | {"hovertemplate": hover}, *(line | {"line": thick} for line in lines[:1]), *lines[1:]]
 
 
 def _edges(middles: np.ndarray, heights: np.ndarray) -> list[float]:

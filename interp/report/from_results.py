@@ -13,18 +13,18 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import xarray as xr
 
 from interp.catalogue.caption import caption
 from interp.catalogue.names import PACKAGE, module_of
-from interp.catalogue.options import default_options
+from interp.catalogue.options import changed_options
 from interp.checkpoints import Run
 from interp.contracts.task import TwoOperands
 from interp.errors import shown
-from interp.figures import DrawnPanel
+from interp.figures import DrawnPanel, Panel
 from interp.figures.axes import without_capital
 from interp.recipes import step_choice
 from interp.recipes.analysis_recipe import Analysis
@@ -137,11 +137,9 @@ def _facts(run: Run) -> Facts:
     split = "split unknown" if train is None else f"{float(train.double().mean()):.0%} of {len(train):,} {examples}"
     facts = [(run.name, ""), (run.task.description, split), (run.model_call.name, run.architecture.description)]
     if run.training:
-        optimiser = run.training.optimiser
-        options = [
-            f"{name} {optimiser.options[name]:g}" for name in ("lr", "weight_decay") if name in optimiser.options
-        ]
-        facts.append((optimiser.name, ", ".join(options)))
+        options = run.training.optimiser.options
+        rates = [f"{name} {options[name]:g}" for name in ("lr", "weight_decay") if name in options]
+        facts.append((run.training.optimiser.name, ", ".join(rates)))
     several = len(steps) > 1
     extent = f"steps {steps[0]:,}–{steps[-1]:,}" if several else f"step {steps[0]:,}"
     facts.append((f"{len(steps):,} checkpoint{'s' * several}", extent))
@@ -181,15 +179,20 @@ def _section(ask: Ask, result: xr.Dataset, run: Run | None) -> Section:
 
 def _panels(ask: Ask, result: xr.Dataset, run: Run | None) -> tuple[list[DrawnPanel], list[str]]:
     """The measure's panels, and how those failed that could not be drawn."""
-    asked = _attempt(f"The figure of `{ask.label}`", ask, lambda: account.panels(ask.measure, result))
+    asked = _attempt(f"The figure of `{ask.label}`", ask, functools.partial(_asked, ask, result))
     if isinstance(asked, str):
         return [], [asked]
-    drawn = [
-        _attempt(f"The panel {getattr(panel, 'title', panel)!r}", ask, lambda panel=panel: panel.draw())
-        for panel in asked
-    ]
+    drawn = [_attempt(f"The panel {panel.title!r}", ask, panel.draw) for panel in asked]
     panels = [replace(panel, code=_code(ask, panel.title, run)) for panel in drawn if isinstance(panel, DrawnPanel)]
     return panels, [problem for problem in drawn if isinstance(problem, str)]
+
+
+def _asked(ask: Ask, result: xr.Dataset) -> list[Panel]:
+    asked = account.panels(ask.measure, result)
+    for panel in asked:
+        if not isinstance(panel, Panel):
+            raise TypeError(f"it holds a {type(panel).__name__}; return panels, such as interp.figures.Curves")
+    return asked
 
 
 def _heading(ask: Ask) -> str:
@@ -239,13 +242,9 @@ def _code(ask: Ask, title: str, run: Run | None) -> str:
     """The three lines of Python that show a panel."""
     if run is None:
         return ""
-    options = "".join(f", {name}={value!r}" for name, value in _changed(ask).items())
+    changed = changed_options("measures", ask.measure, ask.options)
+    options = "".join(f", {name}={value!r}" for name, value in changed.items())
     return f"import interp\nrun = {run.opening}\nrun.show({ask.measure!r}, panel={title!r}{options})"
-
-
-def _changed(ask: Ask) -> dict[str, Any]:
-    defaults = default_options("measures", ask.measure)
-    return {name: value for name, value in ask.options.items() if defaults.get(name) != value}
 
 
 def _variable(array: xr.DataArray) -> Variable:

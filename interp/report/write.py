@@ -14,7 +14,6 @@ from interp.files.writing import write_text
 from interp.recipes.analysis_recipe import Analysis
 from interp.report import from_results, html
 from interp.report.content import Page
-from interp.report.from_results import Results
 from interp.results.computing import Request, compute, is_across
 from interp.results.over_steps import working
 from interp.results.progress import Progress
@@ -34,35 +33,21 @@ def report(
     out, with a warning. Raises InterpError. A mistake in a measure's `figure` or `summary` is among the page's
     `problems`.
     """
+    across = tuple(ask for ask in analysis.asks if is_across(ask))
+    own = tuple(ask for ask in analysis.asks if ask not in across)
     with contextlib.ExitStack() as held:
         folder = keep or Path(held.enter_context(tempfile.TemporaryDirectory()))
-        executor = held.enter_context(working(folder, jobs))
-        requests = _requests(analysis, runs, folder)
-        computed = list(zip(requests, compute(requests, executor, jobs, progress), strict=True))
-        found: list[tuple[Run, Results]] = []
-        together: Results = {}
-        without = [results for _, results in computed if isinstance(results, NoNumbersError)]
-        for request, results in computed:
-            if request.across and not isinstance(results, NoNumbersError):
-                together = results
-            elif not isinstance(results, NoNumbersError):
-                found.append((_named(runs, request.runs[0].name), results))
+        requests = [Request(own, (run,), folder / run.name, analysis.steps) for run in runs if own]
+        requests += [Request(across, tuple(runs), folder, across=True)] if across else []
+        with working(folder, jobs) as executor:
+            computed = compute(requests, executor, jobs, progress)
+        together = computed.pop() if across else {}
+        without = [one for one in (*computed, together) if isinstance(one, NoNumbersError)]
+        found = [(run, one) for run, one in zip(runs, computed, strict=False) if not isinstance(one, NoNumbersError)]
         if without and not found:
             raise without[0]
         for error in without:
             warnings.warn(f"{error}; it is left out", stacklevel=2)
-        page = from_results.page(analysis, found, together, runs)
+        page = from_results.page(analysis, found, {} if isinstance(together, NoNumbersError) else together, runs)
         write_text(path, html.render(page))
     return page
-
-
-def _requests(analysis: Analysis, runs: Sequence[Run], folder: Path) -> list[Request]:
-    """The measures of each run by itself, and those of all together."""
-    across = tuple(ask for ask in analysis.asks if is_across(ask))
-    own = tuple(ask for ask in analysis.asks if ask not in across)
-    requests = [Request(own, (run,), folder / run.name, analysis.steps) for run in runs if own]
-    return requests + ([Request(across, tuple(runs), folder, across=True)] if across else [])
-
-
-def _named(runs: Sequence[Run], name: str) -> Run:
-    return next(run for run in runs if run.name == name)

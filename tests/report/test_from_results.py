@@ -14,14 +14,15 @@ from interp.figures import Curves
 from interp.measures import loss
 from interp.models.transformer import transformer
 from interp.recipes.analysis_recipe import Analysis
-from interp.report import from_results
+from interp.recipes.asks import asks
+from interp.report import from_results, write
 from interp.report.blocks import ArrayStore
 from interp.report.content import Page, Section
 from interp.report.html import render
 from interp.report.machine_readable import report_data
 from interp.report.plain_text import findings_text, report_text
-from interp.results import over_steps
 from interp.results.account import Silent
+from interp.results.over_steps import over_steps
 from interp.tasks.modular_arithmetic import modular_arithmetic
 
 TASK = {"p": 7}
@@ -29,7 +30,7 @@ MODEL = {"d_model": 8, "n_heads": 2, "d_mlp": 16}
 
 
 def analysis(*measures: Any) -> Analysis:
-    return Analysis(Path("analyses/a.yaml"), "A question?", "", (), "all", tuple(over_steps.asks(measures)))
+    return Analysis(Path("analyses/a.yaml"), "A question?", "", (), "all", tuple(asks(measures)))
 
 
 @pytest.fixture
@@ -39,7 +40,7 @@ def section(make_run: Callable[..., Run]) -> Callable[..., Section]:
     def made(steps: list[int], at: Any = "all", **task: Any) -> Section:
         weights = transformer(modular_arithmetic(**TASK), **MODEL).initial(0)
         run = make_run(dict.fromkeys(steps, weights), {"modular_arithmetic": {**TASK, **task}}, {"transformer": MODEL})
-        found = {"loss": over_steps.over_steps("loss", run, at)}
+        found = {"loss": over_steps("loss", run, at)}
         return from_results.page(analysis("loss"), [(run, found)], {}, [run]).runs[0].sections[0]
 
     return made
@@ -73,14 +74,13 @@ def test_an_unknown_split_is_said_where_its_numbers_are_missing(section: Callabl
     assert "`all_loss`" not in unknown.note
 
 
-def test_what_all_runs_share_is_told_once(make_run: Callable[..., Run]):
+def test_what_all_runs_share_is_told_once(make_run: Callable[..., Run], tmp_path: Path):
     """Their names up to where they differ; their numbers of checkpoints differ and are not told."""
     weights = transformer(modular_arithmetic(**TASK), **MODEL).initial(0)
     task, model = {"modular_arithmetic": {**TASK, "frac_train": 0.5}}, {"transformer": MODEL}
     runs = [make_run(dict.fromkeys(range(n + 1), weights), task, model, name=f"seed={n}") for n in (1, 2)]
     asked = analysis({"sharpness_accuracy": {"draws": 1, "subspace_dim": 1}})
-    across = {"sharpness_accuracy": over_steps.of_runs(asked.asks[0], runs, None)}
-    page = from_results.page(asked, [], across, runs)
+    page = write.report(asked, runs, tmp_path / "page.html")
     assert page.runs == ()
     assert page.facts[0] == ("2 runs", "seed=…")
     assert ("x+y mod 7", "49% of 49 pairs") in page.facts
@@ -97,7 +97,7 @@ def losses(make_run: Callable[..., Run]) -> tuple[Run, Any]:
     """A run of fresh weights, and the result of its losses."""
     weights = transformer(modular_arithmetic(**TASK), **MODEL).initial(0)
     run = make_run(dict.fromkeys([5, 6], weights), {"modular_arithmetic": TASK}, {"transformer": MODEL})
-    return run, over_steps.over_steps("loss", run)
+    return run, over_steps("loss", run)
 
 
 def page_of(run: Run, results: dict[str, Any]) -> Page:
@@ -177,3 +177,11 @@ def test_a_summary_that_is_none_is_refused(losses: tuple[Run, Any], monkeypatch:
     run, result = losses
     monkeypatch.setattr(loss, "summary", lambda _: told)
     assert "return an interp.summaries.Summary" in page_of(run, {"loss": result}).problems[0]
+
+
+@pytest.mark.parametrize("made", [lambda _: ["a picture"], lambda _: 3])
+def test_a_figure_of_other_things_is_refused(losses: tuple[Run, Any], monkeypatch: pytest.MonkeyPatch, made: Any):
+    run, result = losses
+    monkeypatch.setattr(loss, "figure", made)
+    (problem,) = page_of(run, {"loss": result}).problems
+    assert problem.startswith("The figure of `loss` could not be made (interp/measures/loss.py): TypeError")
