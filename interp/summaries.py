@@ -1,7 +1,8 @@
-"""What a measure says of a whole run: a sentence, the numbers in it, the phases it names."""
+"""What is said of a run in words: a measure's sentence with its numbers and phases, a number, a list of steps."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,3 +34,16 @@ def number(value: float, digits: int = 2) -> str:
 
 
 SUPERSCRIPTS = str.maketrans("−0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def listed_steps(steps: Sequence[int]) -> str:
+    """Steps as one writes them: "step 100", "steps 100, 200 and 300", "41 steps from 0 to 4,000".
+
+    They are in ascending order, and at least one.
+    """
+    shown = [f"{step:,}" for step in steps]
+    if len(shown) == 1:
+        return f"step {shown[0]}"
+    if len(shown) > 6:
+        return f"{len(shown)} steps from {shown[0]} to {shown[-1]}"
+    return f"steps {', '.join(shown[:-1])} and {shown[-1]}"

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from interp.summaries import number
+from interp.summaries import listed_steps, number
 
 
 @pytest.mark.parametrize(
@@ -19,3 +19,16 @@ from interp.summaries import number
 )
 def test_a_number_is_written_as_in_print(value, text):
     assert number(value) == text
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ([1000], "step 1,000"),
+        ([0, 5], "steps 0 and 5"),
+        ([0, 5, 1000], "steps 0, 5 and 1,000"),
+        (range(0, 5000, 100), "50 steps from 0 to 4,900"),
+    ],
+)
+def test_steps_are_listed_in_words(given, said):
+    assert listed_steps(given) == said

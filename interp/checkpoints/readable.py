@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from interp.checkpoints.weight_source import Shapes, WeightSource
 from interp.contracts.architecture import Architecture
 from interp.errors import DamagedError, InterpError
-from interp.recipes.step_choice import listed
+from interp.summaries import listed_steps
 
 
 class AnotherNetworkError(DamagedError):
@@ -33,7 +33,7 @@ class LeftOut:
     reason: str
 
     def __str__(self) -> str:
-        return f"{listed(self.steps)} left out: {self.reason}"
+        return f"{listed_steps(self.steps)} left out: {self.reason}"
 
 
 @dataclass

@@ -1,4 +1,8 @@
-"""The weights of one run on disk: safetensors in blocks, and an index of which step lies where."""
+"""The weights of one run on disk: safetensors in blocks, and an index of which step lies where.
+
+What is finished is whole at any moment: a file is written beside its place and renamed, the index names files that are
+there, and files go after the index has forgotten them.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import safetensors
 
 from interp.errors import DamagedError, InterpError, shown
-from interp.files.arrays import Arrays, _about, _opened, file_state, write_arrays
+from interp.files.arrays import Arrays, Told, arrays_digest, file_state, opened, what_is_told, write_arrays
 from interp.files.writing import write_text
-from interp.recipes.step_choice import listed
+from interp.summaries import listed_steps
 
 CHECKPOINTS_PER_BLOCK = 50
 INDEX = "index.json"
@@ -22,9 +27,8 @@ INDEX = "index.json"
 class CheckpointBlocks:
     """The weights of one run: a folder of safetensors files and an index of which step lies where.
 
-    A new checkpoint is a file of its own; every 50 of them are stacked, [checkpoint, ...], into one
-    block. The index is replaced after the files it names are whole, and files are removed after the
-    index no longer names them.
+    A new checkpoint is a file of its own; every 50 of them are stacked, [checkpoint, ...], into one block. Beside each checkpoint stands a digest of it, but in blocks of earlier
+    versions: a flipped bit is noticed when the checkpoint is loaded, and the others in its block go on.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -36,7 +40,7 @@ class CheckpointBlocks:
 
     @property
     def steps(self) -> list[int]:
-        """In ascending order."""
+        """Those that are stored, in ascending order."""
         return sorted(self._place)
 
     def refresh(self) -> None:
@@ -56,11 +60,18 @@ class CheckpointBlocks:
         return self._found(step, self._read)
 
     def shapes(self, step: int) -> dict[str, tuple[int, ...]]:
-        """Of the weights at `step`, from the header of their file alone. Raises as `load` does.
+        """The shapes of the weights at `step`, from the header of their file alone. Raises as `load` does.
 
         A file that is cut short does not pass: its header tells its length.
         """
         return self._found(step, self._shapes)
+
+    def digest(self, step: int) -> str | None:
+        """The `arrays_digest` of the weights at `step`, as it was written beside them; None in blocks without digests.
+
+        Raises as `load` does, but does not read the weights.
+        """
+        return self._found(step, self._digest)
 
     def state(self, step: int) -> Any:
         """What changes when the weights at `step` are replaced; None where there is no file."""
@@ -79,33 +90,48 @@ class CheckpointBlocks:
             except FileNotFoundError:
                 self.refresh()
             if step not in self._place:
-                raise DamagedError(f"{self.folder / INDEX} names {listed([step])} no more; restore it")
+                raise DamagedError(f"{self.folder / INDEX} names {listed_steps([step])} no more; restore it")
             name, row = self._place[step]
         path, steps = self.folder / name, self._files[name]
-        raise DamagedError(f"{path}, which holds {listed(steps)}, is missing; restore it")
+        raise DamagedError(f"{path}, which holds {listed_steps(steps)}, is missing; restore it")
 
     def _read(self, name: str, row: int) -> Arrays:
         path = self.folder / name
-        with _opened(path) as file:
-            self._check(name, _about(path, file))
-            return {key: np.asarray(file.get_slice(key)[row]) for key in file.keys()}  # noqa: SIM118
+        with opened(path) as file:
+            digests = self._told(name, file).digests
+            arrays = {key: np.asarray(file.get_slice(key)[row]) for key in file.keys()}  # noqa: SIM118
+        if digests and arrays_digest(arrays) != digests[row]:
+            raise DamagedError(
+                f"{path}: the weights at {listed_steps([self._files[name][row]])} are not what was written (their "
+                "digest is another); restore the file from a copy, or train the run again in another folder"
+            )
+        return arrays
+
+    def _digest(self, name: str, row: int) -> str | None:
+        with opened(self.folder / name) as file:
+            digests = self._told(name, file).digests
+        return digests[row] if digests else None
 
     def _shapes(self, name: str, row: int) -> dict[str, tuple[int, ...]]:  # noqa: ARG002
         path = self.folder / name
         state = file_state(path)
         known, shapes = self._headers.get(name, (None, {}))
         if known is None or known != state:
-            with _opened(path) as file:
-                self._check(name, _about(path, file))
+            with opened(path) as file:
+                self._told(name, file)
                 shapes = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
             if any(shape[:1] != (len(self._files[name]),) for shape in shapes.values()):
                 raise DamagedError(f"{path} does not hold one row for each of its steps; restore it")
             self._headers[name] = state, shapes
         return {key: shape[1:] for key, shape in shapes.items()}
 
-    def _check(self, name: str, stored: Any) -> None:
-        if stored != self._files.get(name):
+    def _told(self, name: str, file: safetensors.safe_open) -> Told:
+        """Raises DamagedError where it does not hold what the index says."""
+        told = what_is_told(self.folder / name, file)
+        steps = self._files.get(name)
+        if told.about != steps or len(told.digests) not in (0, len(steps or ())):
             raise DamagedError(f"{self.folder / name} holds other checkpoints than the index says; restore it")
+        return told
 
     def save(self, step: int, weights: Mapping[str, np.ndarray]) -> None:
         """Add one checkpoint. Saving a step again replaces nothing."""
@@ -143,7 +169,7 @@ class CheckpointBlocks:
             (self.folder / name).unlink(missing_ok=True)
 
     def _write(self, name: str, steps: list[int], arrays: Mapping[str, np.ndarray]) -> None:
-        write_arrays(self.folder / name, arrays, steps)
+        write_arrays(self.folder / name, arrays, steps, by_row=True)
 
     def _set_index(self, files: dict[str, list[int]]) -> None:
         ordered = dict(sorted(files.items(), key=lambda item: item[1]))

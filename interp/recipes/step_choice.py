@@ -36,16 +36,6 @@ def not_there(step: int, available: Sequence[int], name: str) -> str:
     return f"{name} has no checkpoint at step {step:,}; the nearest are {nearest}"
 
 
-def listed(steps: Sequence[int]) -> str:
-    """ "step 100", "steps 100, 200 and 300", "41 steps from 0 to 4,000"; ascending, at least one."""
-    shown = [f"{step:,}" for step in steps]
-    if len(shown) == 1:
-        return f"step {shown[0]}"
-    if len(shown) > 6:
-        return f"{len(shown)} steps from {shown[0]} to {shown[-1]}"
-    return f"steps {', '.join(shown[:-1])} and {shown[-1]}"
-
-
 def close_together(visited: Sequence[int], available: Sequence[int]) -> list[tuple[int, int]]:
     """From where to where those visited, ascending, leave out at most half as many of those available as elsewhere.
 

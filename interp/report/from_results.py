@@ -32,7 +32,7 @@ from interp.recipes.asks import Ask
 from interp.report.content import Facts, Finding, Page, RunPage, Section, Silence, Variable
 from interp.results import account
 from interp.results.account import NOTHING, Silent
-from interp.summaries import Summary
+from interp.summaries import Summary, listed_steps
 
 Results = Mapping[str, xr.Dataset | Silent]
 """Label -> what was measured, or why it says nothing."""
@@ -143,7 +143,7 @@ def _facts(run: Run) -> Facts:
     several = len(steps) > 1
     extent = f"steps {steps[0]:,}–{steps[-1]:,}" if several else f"step {steps[0]:,}"
     facts.append((f"{len(steps):,} checkpoint{'s' * several}", extent))
-    facts += [(f"{step_choice.listed(gone.steps)} left out:", gone.reason) for gone in run.left_out]
+    facts += [(f"{listed_steps(gone.steps)} left out:", gone.reason) for gone in run.left_out]
     facts += [("", note) for note in run.notes]
     return tuple(facts)
 

@@ -29,6 +29,7 @@ from interp.results.series import Series
 from interp.results.stored import Good, Stored, attributes_of
 from interp.results.visit import NOT_FINITE, Outcome, Piece, Work, scope_of, visit
 from interp.results.warm_starts import block_of
+from interp.summaries import listed_steps
 
 ATTEMPTS = 3
 """At a run whose files are replaced while it is analysed."""
@@ -224,4 +225,4 @@ def _finish(job: _Job, planned: Mapping[str, _Rows]) -> None:
     if silent and set(silent) == set(planned) and set(silent.values()) == {NOT_FINITE}:
         job.error = NoNumbersError(f"{name}: the weights are not finite numbers at any of the steps asked for")
     elif not_finite:
-        warnings.warn(f"{name}: the weights at {step_choice.listed(sorted(not_finite))} are not finite", stacklevel=6)
+        warnings.warn(f"{name}: the weights at {listed_steps(sorted(not_finite))} are not finite", stacklevel=6)

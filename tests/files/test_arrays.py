@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 import pytest
+import safetensors.numpy
 
-from interp.errors import InterpError
+from interp.errors import DamagedError, InterpError
 from interp.files.arrays import arrays_digest, read_about, read_arrays, write_arrays
 
 
@@ -86,3 +89,41 @@ def test_the_digest_tells_names_types_shapes_and_every_bit_apart(other):
 
 def test_the_digest_tells_a_number_from_an_array_of_one():
     assert arrays_digest({"b": np.array(1.0)}) != arrays_digest({"b": np.array([1.0])})
+
+
+# Flipped bits.
+
+
+def flips(data):
+    """A bit of each byte, one after the other."""
+    for place in range(len(data)):
+        yield place, data[:place] + bytes([data[place] ^ (1 << place % 8)]) + data[place + 1 :]
+
+
+def test_a_flipped_bit_is_noticed_wherever_it_is(tmp_path):
+    path, about = tmp_path / "a.safetensors", {"step": 3, "made": [0.1, "größer"]}
+    write_arrays(path, weights(3), about)
+    for place, damaged in flips(path.read_bytes()):
+        path.write_bytes(damaged)
+        with contextlib.suppress(DamagedError):
+            assert read_about(path) in (about, None), place
+        with contextlib.suppress(DamagedError):  # none comes of a space, or the name of what is said of the arrays
+            found, told = read_arrays(path)
+            assert_equal(found, weights(3))
+            assert told in (about, None), place
+    with pytest.raises(DamagedError, match=r"a\.safetensors is not what was written.*; restore it"):
+        read_arrays(path)  # the last bit
+
+
+def test_files_without_digests_are_read(tmp_path):
+    """Those of others, and our own of before."""
+    for metadata, about in ((None, None), ({"about": "[0, 10]"}, [0, 10]), ({"about": '{"step": 3}'}, {"step": 3})):
+        safetensors.numpy.save_file(weights(3), tmp_path / "a.safetensors", metadata)
+        found, told = read_arrays(tmp_path / "a.safetensors")
+        assert_equal(found, weights(3))
+        assert told == about
+
+
+def test_what_json_writes_otherwise_than_it_was_is_no_damage(tmp_path):
+    write_arrays(tmp_path / "a", weights(3), {10: (1, 2), 9: float("inf")})
+    assert read_about(tmp_path / "a") == {"10": [1, 2], "9": float("inf")}

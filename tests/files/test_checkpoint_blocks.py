@@ -10,12 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.numpy
 
-from interp.errors import InterpError
+from interp.errors import DamagedError, InterpError
 from interp.files import checkpoint_blocks
-from interp.files.arrays import write_arrays
+from interp.files.arrays import arrays_digest, write_arrays
 from interp.files.checkpoint_blocks import CHECKPOINTS_PER_BLOCK, INDEX, CheckpointBlocks
-from tests.files.test_arrays import assert_equal, weights
+from tests.files.test_arrays import assert_equal, flips, weights
 
 
 def assert_holds(store, steps):
@@ -231,6 +232,50 @@ def test_a_safetensors_file_that_is_not_a_checkpoint_is_an_error_that_names_it(t
     write_arrays(tmp_path / name, weights(0), metadata)
     with pytest.raises(InterpError, match=name):
         store.load(0)
+
+
+def test_a_flipped_bit_is_noticed_in_the_checkpoint_where_it_is_and_the_others_are_read(tmp_path):
+    store = CheckpointBlocks(tmp_path)
+    for step in (0, 10, 20):
+        store.save(step, weights(step))
+    store.stack()
+    (name,) = files(tmp_path)
+    data = (tmp_path / name).read_bytes()
+    for place, damaged in flips(data):
+        (tmp_path / name).write_bytes(damaged)
+        right = []
+        for step in (0, 10, 20):
+            with contextlib.suppress(DamagedError):
+                assert_equal(store.load(step), weights(step))
+                right.append(step)
+        if place >= len(data) - 3 * 32:  # in the arrays: 8 float32 a checkpoint
+            (wrong,) = {0, 10, 20} - set(right)
+            with pytest.raises(DamagedError, match=f"{name}: the weights at step {wrong} are not what.*; restore"):
+                store.load(wrong)
+
+
+def test_the_digest_beside_a_checkpoint_is_that_of_its_arrays(tmp_path):
+    store = CheckpointBlocks(tmp_path)
+    for _ in range(2):
+        for step in (0, 10):
+            store.save(step, weights(step))
+            assert store.digest(step) == arrays_digest(store.load(step)) == arrays_digest(weights(step))
+        store.stack()
+
+
+def test_a_block_without_digests_is_read_and_stays_as_it_is(tmp_path):
+    stacked = {name: np.stack([weights(0)[name], weights(10)[name]]) for name in weights(0)}
+    name = "steps-000000000-000000010.safetensors"
+    safetensors.numpy.save_file(stacked, tmp_path / name, {"about": "[0, 10]"})
+    (tmp_path / INDEX).write_text(f'{{"format": 1, "files": {{"{name}": [0, 10]}}}}')
+    before = (tmp_path / name).read_bytes()
+    store = CheckpointBlocks(tmp_path)
+    assert store.digest(10) is None
+    store.save(20, weights(20))
+    store.save(30, weights(30))
+    store.stack()
+    assert_holds(CheckpointBlocks(tmp_path), [0, 10, 20, 30])
+    assert (tmp_path / name).read_bytes() == before
 
 
 # Several processes.

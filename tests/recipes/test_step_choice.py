@@ -73,19 +73,6 @@ def test_the_four_forms_are_accepted(spec, chosen):
     assert step_choice.choose(spec, AVAILABLE, "run") == chosen
 
 
-@pytest.mark.parametrize(
-    ("given", "said"),
-    [
-        ([1000], "step 1,000"),
-        ([0, 5], "steps 0 and 5"),
-        ([0, 5, 1000], "steps 0, 5 and 1,000"),
-        (range(0, 5000, 100), "50 steps from 0 to 4,900"),
-    ],
-)
-def test_steps_are_listed_in_words(given, said):
-    assert step_choice.listed(given) == said
-
-
 def test_steps_spread_evenly_are_nowhere_close_together():
     assert step_choice.close_together(range(0, 100, 10), range(100)) == []
     assert step_choice.close_together([0, 10, 20, 25], range(26)) == []
