@@ -27,8 +27,9 @@ INDEX = "index.json"
 class CheckpointBlocks:
     """The weights of one run: a folder of safetensors files and an index of which step lies where.
 
-    A new checkpoint is a file of its own; every 50 of them are stacked, [checkpoint, ...], into one block. Beside each checkpoint stands a digest of it, but in blocks of earlier
-    versions: a flipped bit is noticed when the checkpoint is loaded, and the others in its block go on.
+    A new checkpoint is a file of its own; every 50 of them are stacked, [checkpoint, ...], into one block. Beside each
+    checkpoint stands a digest of it, but in blocks of earlier versions: a flipped bit is noticed when the checkpoint is
+    loaded, and the others in its block go on.
     """
 
     def __init__(self, folder: Path) -> None:
