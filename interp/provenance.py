@@ -2,7 +2,7 @@
 
 A kept answer is good as long as the same questions have the same answers now. Questions are "step 100", "final",
 "first", "steps" (those of the run), "asked" (those the analysis visits), "recipe", "beside gold.json" (a file in the
-run's folder), and "measures/loss" (the code of a name).
+run's folder), "measures/loss" (the code of a name) and, of an answer that is only a reason, "words measures/loss".
 """
 
 from __future__ import annotations

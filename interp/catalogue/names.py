@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from interp import provenance
-from interp.catalogue.source_code import PACKAGE, source_digest
+from interp.catalogue.source_code import PACKAGE, source_digest, words_digest
 from interp.errors import MisnamedError, near_misses
 
 
@@ -83,6 +83,12 @@ def current_digest(kind: str, name: str) -> str:
     """The fingerprint of the file behind a name, "" where there is no such name any more."""
     path = known_names(kind).get(name)
     return source_digest(path) if path else ""
+
+
+def current_words(kind: str, name: str) -> str:
+    """The fingerprint of all that is written in the files behind a name, reasons and messages too."""
+    path = known_names(kind).get(name)
+    return words_digest(path) if path else ""
 
 
 @functools.cache

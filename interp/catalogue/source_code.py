@@ -37,6 +37,11 @@ def source_digest(path: Path) -> str:
     return _digest("".join(sorted({_digest(_text(file, asked)) for file, asked in _reached(path).items()})))
 
 
+def words_digest(path: Path) -> str:
+    """A fingerprint of every letter of the files that `source_digest` depends on: of what they say, too."""
+    return _digest("".join(sorted(_digest(file.read_text(encoding="utf-8")) for file in _reached(path))))
+
+
 def reached_files(path: Path) -> set[Path]:
     """The files on whose code `source_digest(path)` depends."""
     return set(_reached(path))

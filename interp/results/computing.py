@@ -14,7 +14,7 @@ from pathlib import Path
 
 import xarray as xr
 
-from interp.catalogue.names import current_digest, module_of
+from interp.catalogue.names import current_digest, current_words, module_of
 from interp.contracts.executor import Executor
 from interp.errors import InterpError, NoNumbersError
 from interp.recipes import step_choice
@@ -27,7 +27,7 @@ from interp.results.result_file import opened
 from interp.results.rows import Key
 from interp.results.series import Series
 from interp.results.stored import Good, Stored, attributes_of
-from interp.results.visit import NOT_FINITE, Outcome, Piece, Work, scope_of, visit
+from interp.results.visit import NOT_FINITE, WORDS, Outcome, Piece, Work, scope_of, visit
 from interp.results.warm_starts import block_of
 from interp.summaries import listed_steps
 
@@ -143,11 +143,15 @@ class _Answers:
             scope = next((run for run in self._runs.values() if question.startswith(scope_of(run))), None)
             name, question = (scope.name, question.removeprefix(scope_of(scope))) if scope else (name, question)
         if (name, question) not in self._known:
-            kind, slash, of = question.partition("/")
-            self._known[name, question] = (
-                current_digest(kind, of) if slash and " " not in kind else self._runs[name].answer(question)
-            )
+            self._known[name, question] = _answer(self._runs[name], question)
         return self._known[name, question]
+
+
+def _answer(run: Series, question: str) -> str:
+    kind, slash, name = question.removeprefix(WORDS).partition("/")
+    if not slash or " " in kind:
+        return run.answer(question)
+    return current_words(kind, name) if question.startswith(WORDS) else current_digest(kind, name)
 
 
 def _pieces(job: _Job, planned: Mapping[str, _Rows]) -> Iterator[Piece]:

@@ -231,7 +231,9 @@ def _seal(variable: h5netcdf.Variable) -> None:
 
 
 def _digest(variable: h5netcdf.Variable) -> str:
-    return hashlib.blake2b(repr(np.asarray(variable[...]).tolist()).encode(), digest_size=16).hexdigest()
+    values = np.asarray(variable[...]).ravel().tolist()
+    texts = [value.decode() if isinstance(value, bytes) else value for value in values]  # as the file was opened
+    return hashlib.blake2b(repr(texts).encode(), digest_size=16).hexdigest()
 
 
 def _verify(variable: h5netcdf.Variable) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from interp import provenance
-from interp.catalogue.names import find
+from interp.catalogue.names import current_words, find
 from interp.contracts.executor import Tell
 from interp.errors import DamagedError, NothingToSay
 from interp.machine import denormals
@@ -23,6 +23,8 @@ from interp.results.series import Moment, Series
 from interp.results.stored import CALL, Stored
 from interp.results.warm_starts import BEFORE, Start, block_of
 
+WORDS = "words "
+"""Before the name of a measure whose reason for having no answer is kept: a reason is as good as its wording."""
 NOT_FINITE = "the weights are not finite numbers"
 
 
@@ -120,6 +122,7 @@ def compute_row(runs: Sequence[Series], subject: Any, stored: Stored, start: Sta
                 previous = {} if start is None else {"previous": start.answer}
                 record = find("measures", ask.measure)(subject, **ask.options, **previous)
         except NothingToSay as reason:
+            provenance.note(f"{WORDS}measures/{ask.measure}", current_words("measures", ask.measure))
             return Row(None, reads | own, reason=str(reason)), None
         except Exception as error:  # whatever a measure raises is told with where it was
             error.add_note(f"in measure {ask.label} on {subject!r}")
