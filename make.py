@@ -18,15 +18,22 @@ PYTHON = ENVIRONMENT / ("Scripts/python.exe" if os.name == "nt" else "bin/python
 INSTALLED = ENVIRONMENT / "installed"  # a digest of what the environment was made from
 OLDEST = (3, 11)
 
-WORKERS = ["-n", "auto", "--dist", "worksteal"]  # a worker that has nothing left takes tests from another
+EVERY_TEST = [
+    "-m",
+    "pytest",
+    "-n",
+    "auto",
+    "--dist",
+    "worksteal",
+]  # idle workers take tests from others
 LINT_IMPORTS = (
     "import sys; from importlinter.cli import lint_imports as lint; sys.exit(lint(no_cache=True, no_logo=True))"
 )
 COMMANDS = {
     "env": [],
     "report": [["-m", "interp.run", "analyses/fourier.yaml"]],
-    "test": [["-m", "pytest", "-m", "not slow", *WORKERS]],
-    "test-all": [["-m", "pytest", *WORKERS]],
+    "test": [[*EVERY_TEST, "-m", "not slow"]],
+    "test-all": [EVERY_TEST],
     "lint": [["-m", "ruff", "check"], ["-m", "ruff", "format", "--check"], ["-m", "pyright"], ["-c", LINT_IMPORTS]],
     "format": [["-m", "ruff", "check", "--fix"], ["-m", "ruff", "format"]],
 }

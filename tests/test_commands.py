@@ -12,6 +12,7 @@ import pytest
 import torch
 
 import interp
+from tests.processes import python
 
 ROOT = Path(interp.__file__).parent.parent
 
@@ -34,10 +35,7 @@ def folder(tmp_path: Path) -> Path:
 
 def call(folder: Path, *arguments: str, fails: bool = False) -> str:
     """What a command prints; where it fails, the error alone."""
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        [sys.executable, "-m", *arguments], cwd=folder, env=environment, capture_output=True, text=True
-    )
+    done = python(["-m", *arguments], folder, os.environ | {"PYTHONPATH": str(ROOT)})
     assert (done.returncode != 0) == fails, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     return done.stderr if fails else done.stdout
@@ -305,8 +303,7 @@ def test_a_full_disk_is_one_line_and_the_same_command_goes_on(
     if module == "interp.run":
         call(folder, "interp.train", "checkpoints/tiny")
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-c", LIMITED, str(limit), module, *arguments]
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    done = python(["-c", LIMITED, str(limit), module, *arguments], folder, environment)
     assert done.returncode == 1, done.stderr
     assert "Traceback" not in done.stderr
     assert re.match(
@@ -341,10 +338,7 @@ def test_a_path_may_have_spaces_and_any_letters(folder: Path):
         "train._progress = lambda steps: lambda step, *_: step == 10 or signal.raise_signal(signal.SIGINT)\n"
         "train.train(Path('checkpoints/läuft gut/ø 1'))"
     )
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        [sys.executable, "-c", program], cwd=folder, env=environment, capture_output=True, text=True, encoding="utf-8"
-    )
+    done = python(["-c", program], folder, os.environ | {"PYTHONPATH": str(ROOT)})
     assert "stopped at step 1 of 20" in done.stderr
     call(folder, "interp.train", "checkpoints/läuft gut/ø 1")
     call(folder, "interp.train", "checkpoints/tiny")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +12,7 @@ from interp.describe import describe
 from interp.errors import InterpError
 from interp.recipes.document import parse_value
 from tests.importers.plain_networks import taught
+from tests.processes import python
 
 SHIPPED = Path(__file__).parent.parent / "checkpoints" / "modular_addition_small"
 
@@ -77,7 +76,6 @@ def test_what_is_no_weight_file_is_one_line(content: bytes, tmp_path: Path):
 
 
 def test_the_command_ends_in_one_line_where_nothing_is(tmp_path: Path):
-    command = [sys.executable, "-m", "interp.describe", str(tmp_path / "nothing")]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=SHIPPED.parent.parent)
+    done = python(["-m", "interp.describe", str(tmp_path / "nothing")], SHIPPED.parent.parent)
     assert done.returncode == 1
     assert done.stderr.strip() == f"error: {tmp_path / 'nothing'} does not exist"

@@ -7,7 +7,6 @@ import re
 import shlex
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,7 @@ import interp
 import make
 from interp.recipes import run_recipe
 from interp.recipes.document import parse_value
+from tests.processes import python
 
 ROOT = Path(interp.__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -38,8 +38,7 @@ def copy(tmp_path: Path) -> Path:
 
 
 def run(arguments: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"PYTHONPATH": str(folder)}
-    done = subprocess.run([sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, text=True)
+    done = python(arguments, folder, os.environ | {"PYTHONPATH": str(folder)})
     assert done.returncode == 0, done.stderr
     return done
 
@@ -66,7 +65,7 @@ def run_command(line: str, folder: Path) -> None:
     if command[0] == "make":
         assert command[1] in make.COMMANDS
         assert f" {command[1]}" in (ROOT / "Makefile").read_text()
-        for arguments in make.COMMANDS[command[1]] if command[1] != "test" else ():  # this is the test
+        for arguments in make.COMMANDS[command[1]] if not command[1].startswith("test") else ():  # this is a test
             run(arguments, folder)
     else:
         assert command[0] == "python"
@@ -132,5 +131,8 @@ def test_the_readmes_recipe_is_the_file_it_names():
     assert {key: file[key] for key in shown} == shown
 
 
-def test_ci_calls_the_readmes_test_command():
-    assert "make test" in (ROOT / ".ci" / "run").read_text()
+def test_ci_calls_the_linters_and_every_test_of_which_the_readmes_are_a_part():
+    assert (ROOT / ".ci" / "run").read_text().splitlines()[-2:] == ["make lint", "make test-all"]
+    (every,) = make.COMMANDS["test-all"]
+    assert make.COMMANDS["test"] == [[*every, "-m", "not slow"]]
+    assert "make test" in (ROOT / "README.md").read_text()

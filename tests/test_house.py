@@ -71,7 +71,6 @@ def test_the_linter_knows_every_folder_and_module_of_the_house():
     assert named == (folders | AT_THE_ROOT) - {"__init__"}
 
 
-@being_rebuilt
 def test_no_file_is_reached_again_by_its_imports_wherever_they_stand():
     graph = {file: {found for _, _, found, _ in imported(file)} for file in FILES}
     try:
@@ -80,7 +79,6 @@ def test_no_file_is_reached_again_by_its_imports_wherever_they_stand():
         pytest.fail(" imports ".join(str(file.relative_to(PACKAGE)) for file in reversed(error.args[1])))
 
 
-@being_rebuilt
 def test_no_module_is_renamed_on_import():
     assert not [
         f"{place(file, node)} {alias.name} as {alias.asname}"
@@ -115,7 +113,6 @@ def long_signatures() -> Iterator[str]:
                     yield f"{place(file, node)} {node.name} takes {count}"
 
 
-@being_rebuilt
 def test_no_function_takes_more_than_seven_parameters():
     assert not list(long_signatures())
 

@@ -13,11 +13,9 @@ from interp.checkpoints import Checkpoint
 from interp.contracts.task import Task, TwoOperands
 from interp.errors import NothingToSay
 from interp.figures import Curves
+from interp.measures.shared.generalised import GENERALISED
 from interp.measures.shared.trained_with import in_units, titled
 from interp.summaries import Phase, Summary, number
-
-GENERALISED = 0.99
-"""A network has generalised that answers more of the test examples than this share right."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import interp
 from interp.figures import Curves, Density, Heatmap, Table
 from interp.maths import fourier
 from interp.maths.mixtures import Mixture
-from interp.measures.loss import GENERALISED
+from interp.measures.shared.generalised import GENERALISED
 from interp.measures.weight_mixture import figure
 from interp.results.over_steps import over_steps, summary
 

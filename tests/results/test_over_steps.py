@@ -22,6 +22,7 @@ import interp
 from interp.checkpoints import Run
 from interp.errors import InterpError
 from interp.recipes.analysis_recipe import Analysis
+from tests.processes import python
 
 MEASURES = ["loss", "weight_norm", "embedding_dft", {"embedding_circle": {"count": 2}}, "key_freqs"]
 ROOT = Path(interp.__file__).parent.parent
@@ -370,7 +371,7 @@ def test_memory_does_not_grow_with_the_number_of_checkpoints(tmp_path: Path):
             f"interp.over_steps(['weight_norm', 'embedding_dft'], run, keep={str(folder / 'kept')!r})\n"
             "print(re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1])\n"
         )
-        return int(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout)
+        return int(python(["-c", code], ROOT).stdout)
 
     few, many = peak(20), peak(200)
     assert many - few < 30_000  # KiB; 180 more checkpoints hold 240 MB of weights
@@ -395,9 +396,7 @@ def test_a_measure_may_choose_its_own_steps(run_folder: Path, monkeypatch: pytes
 def test_a_path_is_not_a_run_yet():
     """In a process whose types are not checked while it runs, as these tests' are."""
     code = "import interp; interp.over_steps('loss', 'checkpoints/x')"
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(interp.__file__).parents[1]
-    )
+    done = python(["-c", code], ROOT)
     assert "open it first: interp.open_run('checkpoints/x')" in done.stderr
 
 

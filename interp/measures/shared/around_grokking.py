@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from interp.checkpoints import Run
-from interp.measures.loss import GENERALISED
+from interp.measures.shared.generalised import GENERALISED
 
 FEW = 100
 SPARSE = 24

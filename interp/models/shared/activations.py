@@ -10,4 +10,7 @@ from torch import Tensor
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": torch.nn.functional.relu,
     "gelu": torch.nn.functional.gelu,
+    "tanh": torch.tanh,
+    "x^2": torch.square,
 }
+"""Each model's `act_fn` lists those it may have. "gelu" is the exact one, x·Φ(x)."""
