@@ -26,12 +26,14 @@ class WeightSource:
     """step -> what changes when its weights are replaced, told now and without reading them."""
     shapes: Callable[[int], Shapes] | None = None
     """step -> shapes, told without reading the weights; None where only reading tells them."""
+    digest: Callable[[int], str | None] = lambda _: None
+    """step -> the weights' digest, told without reading them and checked whenever they are; None where it is not."""
 
 
 def own_weights(folder: Path) -> WeightSource:
     """The weights that were trained here, in `folder`."""
     blocks = CheckpointBlocks(folder)
-    return WeightSource(tuple(blocks.steps), blocks.load, blocks.state, blocks.shapes)
+    return WeightSource(tuple(blocks.steps), blocks.load, blocks.state, blocks.shapes, blocks.digest)
 
 
 def imported_weights(found: Imported, path: Path) -> WeightSource:

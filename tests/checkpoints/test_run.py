@@ -169,7 +169,7 @@ def test_weights_replaced_since_it_was_opened_are_refused_and_told_by_the_run_as
     before = run.digest(100)
     assert not run.has_changed()
     path = run.path / "weights" / "step-000000100.safetensors"
-    write_arrays(path, {k: v.numpy()[None] for k, v in ARCHITECTURE.initial(9).items()}, [100])
+    write_arrays(path, {k: v.numpy()[None] for k, v in ARCHITECTURE.initial(9).items()}, [100], by_row=True)
     assert run.has_changed()
     assert "step 100 were replaced" in refusal(lambda: run[100].weights)
     now = run.refreshed()

@@ -571,12 +571,13 @@ def test_a_replaced_checkpoint_is_computed_again_alone(
 
 def replace(folder: Path, step: int) -> None:
     """Other weights in the place of those at `step`; the file's size and time stay."""
-    from interp.files.arrays import read_arrays, write_arrays
+    from interp.files.arrays import write_arrays
+    from interp.files.checkpoint_blocks import CheckpointBlocks
 
     path = folder / "weights" / f"step-{step:09d}.safetensors"
     times = path.stat()
-    arrays, about = read_arrays(path)
-    write_arrays(path, {name: array * 2 for name, array in arrays.items()}, about)
+    weights = CheckpointBlocks(folder / "weights").load(step)
+    write_arrays(path, {name: array[None] * 2 for name, array in weights.items()}, [step], by_row=True)
     os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
 
 
@@ -662,12 +663,12 @@ def test_of_several_runs_those_without_finite_weights_are_left_out(tmp_path: Pat
 
 
 def spoil(folder: Path, step: int, value: float) -> None:
-    from interp.files.arrays import read_arrays, write_arrays
+    from interp.files.arrays import write_arrays
+    from interp.files.checkpoint_blocks import CheckpointBlocks
 
-    path = folder / "weights" / f"step-{step:09d}.safetensors"
-    arrays, about = read_arrays(path)
-    arrays["embed.W_E"][0, 0, 0] = value
-    write_arrays(path, arrays, about)
+    weights = {name: array[None] for name, array in CheckpointBlocks(folder / "weights").load(step).items()}
+    weights["embed.W_E"][0, 0, 0] = value
+    write_arrays(folder / "weights" / f"step-{step:09d}.safetensors", weights, [step], by_row=True)
 
 
 # Where things lie, and what lies there.
