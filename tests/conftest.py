@@ -24,6 +24,13 @@ from interp.files.checkpoint_blocks import CheckpointBlocks
 from interp.recipes.document import dump_yaml
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Notebooks, each of which starts a kernel, are slow."""
+    for item in items:
+        if item.path.suffix == ".ipynb":
+            item.add_marker("slow")
+
+
 @pytest.fixture
 def make_run(tmp_path: Path) -> Callable[..., Run]:
     """`make_run({step: {name: array or tensor}}, task=…, model=…, name=…)`: a run of these weights, opened.

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
 KILLS = 20
 STEPS = range(0, 6000, 100)
 ORDINARY, CHAIN = ("drift", "spread"), "settling"

@@ -45,7 +45,8 @@ def known_names(kind: str) -> dict[str, Path]:
     """Every name of a kind and the file that defines it, without importing anything."""
     files = {path.stem: path for path in (PACKAGE / kind).glob("[!_]*.py")}
     folders = {path.parent.name: path for path in (PACKAGE / kind).glob("[!_]*/__init__.py")}
-    found = {name: path for name, path in sorted((folders | files).items()) if _defines(path, name)}
+    there = sorted((folders | files).items())
+    found = {name: path for name, path in there if _defines(path, name, path.stat().st_mtime_ns)}
     for entry in _entry_points(kind):
         try:
             spec = importlib.util.find_spec(entry.module)
@@ -61,7 +62,8 @@ def _entry_points(kind: str) -> tuple[importlib.metadata.EntryPoint, ...]:
     return tuple(importlib.metadata.entry_points(group=f"interp.{kind}"))
 
 
-def _defines(path: Path, name: str) -> bool:
+@functools.cache
+def _defines(path: Path, name: str, modified: int) -> bool:  # noqa: ARG001 (a file is read again when it has changed)
     return re.search(rf"^def {re.escape(name)}\(", path.read_text(encoding="utf-8"), re.MULTILINE) is not None
 
 

@@ -30,7 +30,7 @@ def cross_entropy() -> CrossEntropy:
 
 
 class CrossEntropy(Loss):
-    """Of several outputs, or of one."""
+    """Minus the log-probability of the right class, by a softmax or, with one output, the logistic function."""
 
     def per_example(self, outputs: Outputs, targets: Targets) -> Float[Tensor, " example"]:
         if outputs.shape[1] == 1:

@@ -10,11 +10,13 @@ from torch import Tensor
 
 from interp.contracts.optimiser import Optimiser
 
+Momentum = Annotated[float, Field(ge=0, lt=1)]
+
 
 def sgd(
     parameters: list[Tensor],
     lr: PositiveFloat = 0.1,
-    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0,
+    momentum: Momentum = 0.0,
     nesterov: bool = False,
     weight_decay: NonNegativeFloat = 0.0,
 ) -> Optimiser:

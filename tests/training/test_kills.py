@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 STEPS = 200
 KEPT = {"every": 200, "dense": ["1:1:1", "20:60:40"]}

@@ -20,7 +20,7 @@ class Trained:
     """The training examples of a checkpoint, and its network on them."""
 
     outputs: Callable[[Float[Tensor, " weight"]], Float[Tensor, "example output"]]
-    """Of a flat vector of all weights, in its precision; differentiable any number of times."""
+    """The outputs for a flat vector of all weights, in its precision; differentiable any number of times."""
     targets: Shaped[Tensor, "example ..."]
     weights: Float[Tensor, " weight"]
     """The checkpoint's own, float64."""
