@@ -81,8 +81,7 @@ class Winners:
 
 
 def over_run(result: xr.Dataset) -> Winners:
-    finite = result.dropna("step", subset=["power"])
-    power = finite.power.values  # [step, freq]
+    power = result.power.values  # [step, freq]
     varying = power[:, 1:].sum(axis=1, keepdims=True)
     above = power > 3 * varying / (power.shape[1] - 1)
     above[:, 0] = False
@@ -90,7 +89,7 @@ def over_run(result: xr.Dataset) -> Winners:
         stands_out=above[-1],
         given_up=above.any(axis=0) & ~above[-1],
         highest_power=power.max(axis=0),
-        highest_step=finite.step.values[power.argmax(axis=0)],
+        highest_step=result.step.values[power.argmax(axis=0)],
     )
 
 

@@ -60,13 +60,12 @@ class GivenUp:
 
 
 def over_run(result: xr.Dataset) -> GivenUp:
-    finite = result.dropna("step", subset=["clear_share"])
-    clear, width = finite.clear_neurons.values, finite.neurons.values.sum(axis=1).max()  # [step, freq]
+    clear, width = result.clear_neurons.values, result.neurons.values.sum(axis=1).max()  # [step, freq]
     most = clear.max(axis=0)
     return GivenUp(
         given_up=(most > 0.02 * width) & (clear[-1] == 0),
         most_neurons=most,
-        most_step=finite.step.values[clear.argmax(axis=0)],
+        most_step=result.step.values[clear.argmax(axis=0)],
     )
 
 

@@ -74,8 +74,7 @@ class Commitments:
 
 
 def over_run(result: xr.Dataset) -> Commitments:
-    finite = result.dropna("step", subset=["committed_share"])
-    steps, committed, active = finite.step.values, finite.committed_to.values, finite.active.values[-1]
+    steps, committed, active = result.step.values, result.committed_to.values, result.active.values[-1]
     freqs = result.freq.values
     neurons = (committed[:, :, None] == freqs).sum(axis=1)  # [step, freq]
     peak, most = neurons.argmax(axis=0), neurons.max(axis=0)

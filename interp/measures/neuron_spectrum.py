@@ -81,8 +81,7 @@ class Order:
 
 
 def over_run(result: xr.Dataset) -> Order:
-    finite = result.dropna("step", subset=["clear_share"])
-    last = finite.isel(step=-1)
+    last = result.isel(step=-1)
     return Order(np.lexsort((-last.own_share.fillna(0).values, last.own_freq.values)))
 
 

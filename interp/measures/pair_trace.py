@@ -83,9 +83,8 @@ class ExampleKept:
 
 
 def over_run(result: xr.Dataset) -> PairKept | ExampleKept:
-    known = result.confidence.notnull().any(_axes(result)).values  # [step]
-    right, steps = result.right.values[known], result.step.values[known]
-    wrong = ~right
+    right, steps = result.right.values, result.step.values
+    wrong = ~right  # [step, a, b] or [step, example]
     first = np.where(wrong.any(axis=0), len(wrong) - wrong[::-1].argmax(axis=0), 0)
     right_from = np.where(right[-1], steps[np.minimum(first, len(steps) - 1)], -1)
     return PairKept(right_from) if right_from.ndim == 2 else ExampleKept(right_from)

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import NamedTuple, SupportsFloat
 
 import numpy as np
 import xarray as xr
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from pydantic import PositiveFloat, PositiveInt
 
 from interp.checkpoints import Run
+from interp.errors import NothingToSay
 from interp.figures import Scatter, Table
 from interp.maths.rank_correlation import spearman, spearman_interval
-from interp.measures.keskar_sharpness import SubspaceDim, keskar_sharpness
-from interp.measures.loss import loss
+from interp.measures.keskar_sharpness import SubspaceDim
 from interp.measures.shared.seed import Seed
-from interp.measures.weight_norm import weight_norm
+from interp.measures.shared.trained_with import in_units
 from interp.summaries import Summary
 
 WORDS = {
@@ -26,49 +24,43 @@ WORDS = {
     "train_loss": "train loss",
     "weight_norm": "weight norm",
 }
+"""What the test accuracy is held against, as titles and rows name it."""
 
 
 @dataclass(frozen=True)
-class SharpnessAccuracy:
-    run: tuple[str, ...]
-    predictor: tuple[str, ...]
-    """What the test accuracy is held against: one of the arrays over the runs"""
-    sharpness: Float[np.ndarray, " run"]
+class SharpnessPoint:
+    sharpness: Float[np.ndarray, ""]
     """Keskar's φ, the mean over the subspaces drawn [%]"""
-    sharpness_se: Float[np.ndarray, " run"]
-    """Standard error of that mean [%]"""
-    relative_rise: Float[np.ndarray, " run"]
+    sharpness_se: Float[np.ndarray, ""]
+    """Standard error of φ's mean [%]"""
+    relative_rise: Float[np.ndarray, ""]
     """Rise in the box as a multiple of the train loss"""
-    relative_rise_se: Float[np.ndarray, " run"]
-    """Standard error of that multiple"""
-    train_loss: Float[np.ndarray, " run"]
-    """Cross-entropy on the training pairs [nats]"""
-    weight_norm: Float[np.ndarray, " run"]
+    relative_rise_se: Float[np.ndarray, ""]
+    """Standard error of the rise as a multiple of the train loss"""
+    train_loss: Float[np.ndarray, ""]
+    """Loss on the training examples"""
+    weight_norm: Float[np.ndarray, ""]
     """L2 norm of all weights"""
-    test_accuracy: Float[np.ndarray, " run"]
-    """Share of the test pairs answered right"""
-    train_accuracy: Float[np.ndarray, " run"]
-    """Share of the training pairs answered right"""
-    last_step: Int[np.ndarray, " run"]
+    test_accuracy: Float[np.ndarray, ""]
+    """Share of the test examples answered right"""
+    train_accuracy: Float[np.ndarray, ""]
+    """Share of the training examples answered right"""
+    last_step: int
     """Step at which the run is looked at, its last"""
-    spearman: Float[np.ndarray, " predictor"]
-    """Spearman's ρ of the predictor and test accuracy"""
-    spearman_low: Float[np.ndarray, " predictor"]
-    """Lower end of its 95 % confidence interval"""
-    spearman_high: Float[np.ndarray, " predictor"]
-    """Upper end of its 95 % confidence interval"""
     sampling_seed: int
     """Seed with which the subspaces were drawn"""
+    loss_units: str
+    """Units of the loss that the run was trained with"""
 
 
 def sharpness_accuracy(
-    runs: list[Run],
+    run: Run,
     subspace_dim: SubspaceDim = 10,
     epsilon: PositiveFloat = 1e-3,
     draws: PositiveInt = 30,
     seed: Seed = 0,
-) -> SharpnessAccuracy:
-    r"""Of networks trained alike, those in flatter minima answer more of the test pairs.
+) -> SharpnessPoint:
+    r"""Among networks trained alike, those in flatter minima answer more of the test examples.
 
     Each run is a point: Keskar's φ, with the options of `keskar_sharpness`, and the test accuracy, both at its
     last checkpoint. Power et al. found Spearman's ρ = -0.795 on S5.
@@ -76,57 +68,65 @@ def sharpness_accuracy(
     The confidence intervals are Bonett and Wright's, of 95 %: they speak of other seeds of the same recipe. Beside it
     stands the same correlation with the train loss or the weight norm in the place of φ, and with the rise as a
     multiple of the train loss: where these order the runs as well, and the multiple does not, φ tells how well the
-    training pairs are fitted, and with how large weights, and little more.
+    training examples are fitted, and with how large weights, and little more. The train loss is the one that a run was
+    trained with.
 
-    Runs whose split is unknown, or that were trained on all pairs, are no points.
+    Runs whose split is unknown, or that were trained on all examples, are no points.
 
     Formula: \rho = \mathrm{corr}(\mathrm{rank}\, \varphi, \mathrm{rank}\, \mathrm{acc}), \quad
         \tanh\left(\mathrm{artanh}\, \rho \pm 1.96 \sqrt{\frac{1 + \rho^2 / 2}{n - 3}}\right)
 
     Paper: Power et al. 2022, arXiv 2201.02177; Keskar et al. 2017, arXiv 1609.04836; Bonett & Wright 2000
     """
-    final = [run.final for run in runs]
-    losses = [loss(checkpoint) for checkpoint in final]
-    sharp = [keskar_sharpness(checkpoint, subspace_dim, epsilon, draws, seed) for checkpoint in final]
-    over_runs = {
-        "sharpness": _numbers(one.sharpness for one in sharp),
-        "relative_rise": _numbers(one.relative_rise for one in sharp),
-        "train_loss": _numbers(one.train_loss for one in losses),
-        "weight_norm": _numbers(weight_norm(checkpoint).total for checkpoint in final),
-    }
-    accuracy = _numbers(one.test_accuracy for one in losses)
-    known = np.isfinite(over_runs["sharpness"]) & np.isfinite(accuracy)
-    orders = [_order(values[known], accuracy[known]) for values in over_runs.values()]
-    return SharpnessAccuracy(
-        run=tuple(run.name for run in runs),
-        predictor=tuple(over_runs),
-        **over_runs,
-        sharpness_se=_numbers(one.sharpness_se for one in sharp),
-        relative_rise_se=_numbers(one.relative_rise_se for one in sharp),
-        test_accuracy=accuracy,
-        train_accuracy=_numbers(one.train_accuracy for one in losses),
-        last_step=np.array([checkpoint.step for checkpoint in final]),
-        spearman=np.array([order.rho for order in orders]),
-        spearman_low=np.array([order.low for order in orders]),
-        spearman_high=np.array([order.high for order in orders]),
+    final = run.final
+    losses = final.measure("loss")
+    if losses.test_accuracy is None:
+        raise NothingToSay("the task asks for values, not for classes, so there is no test accuracy")
+    box = {"subspace_dim": subspace_dim, "epsilon": epsilon, "draws": draws, "seed": seed}
+    sharp = final.measure("keskar_sharpness", **box)
+    return SharpnessPoint(
+        sharpness=sharp.sharpness,
+        sharpness_se=sharp.sharpness_se,
+        relative_rise=sharp.relative_rise,
+        relative_rise_se=sharp.relative_rise_se,
+        train_loss=losses.train_loss.cpu().numpy(),
+        weight_norm=final.measure("weight_norm").total.cpu().numpy(),
+        test_accuracy=losses.test_accuracy.cpu().numpy(),
+        train_accuracy=losses.train_accuracy.cpu().numpy(),
+        last_step=final.step,
         sampling_seed=seed,
+        loss_units=losses.loss_units,
     )
 
 
-def _numbers(values: Iterable[SupportsFloat]) -> Float[np.ndarray, " value"]:
-    return np.array([float(value) for value in values])
+@dataclass(frozen=True)
+class RankCorrelations:
+    predictor: tuple[str, ...]
+    """What the test accuracy is held against: one of the arrays over the runs"""
+    spearman: Float[np.ndarray, " predictor"]
+    """Spearman's ρ of the predictor and test accuracy"""
+    spearman_low: Float[np.ndarray, " predictor"]
+    """Lower end of its 95 % confidence interval"""
+    spearman_high: Float[np.ndarray, " predictor"]
+    """Upper end of its 95 % confidence interval"""
 
 
-class _Order(NamedTuple):
-    rho: float
-    low: float
-    high: float
+def over_runs(result: xr.Dataset) -> RankCorrelations:
+    points = _points(result)
+    rho, low, high = zip(*(_order(points[name].values, points.test_accuracy.values) for name in WORDS), strict=True)
+    return RankCorrelations(tuple(WORDS), np.array(rho), np.array(low), np.array(high))
 
 
-def _order(values: Float[np.ndarray, " run"], accuracy: Float[np.ndarray, " run"]) -> _Order:
-    points = np.isfinite(values)
-    rho = spearman(values[points], accuracy[points])
-    return _Order(rho, *spearman_interval(rho, int(points.sum())))
+def _points(result: xr.Dataset) -> xr.Dataset:
+    """The runs that have both a sharpness and a test accuracy."""
+    return result.isel(run=np.isfinite(result.sharpness.values) & np.isfinite(result.test_accuracy.values))
+
+
+def _order(values: Float[np.ndarray, " run"], accuracy: Float[np.ndarray, " run"]) -> tuple[float, float, float]:
+    """Spearman's ρ and the ends of its interval, over the runs where the predictor is a finite number."""
+    known = np.isfinite(values)
+    rho = spearman(values[known], accuracy[known])
+    return rho, *spearman_interval(rho, int(known.sum()))
 
 
 def figure(result: xr.Dataset) -> list[Scatter | Table]:
@@ -137,7 +137,7 @@ def figure(result: xr.Dataset) -> list[Scatter | Table]:
     return [
         against("Keskar sharpness φ", result.sharpness, result.sharpness_se),
         against("the rise as a multiple of the loss", result.relative_rise, result.relative_rise_se, log=False),
-        against("train loss", result.train_loss),
+        against("train loss", in_units(result.train_loss, result)),
         against("weight norm", result.weight_norm, log=False),
         Table(
             "Spearman's ρ with test accuracy, and its 95 % interval",
@@ -151,13 +151,14 @@ def figure(result: xr.Dataset) -> list[Scatter | Table]:
 
 
 def _two_digits(array: xr.DataArray) -> xr.DataArray:
-    """As text, its rows named in words."""
+    """The numbers as texts, with the rows named in words."""
     texts = [f"{value:.2f}" if np.isfinite(value) else "" for value in array.values]
     return xr.DataArray(texts, {"predictor": [WORDS[name] for name in array.predictor.values]})
 
 
 def summary(result: xr.Dataset) -> Summary:
-    known = int((result.sharpness.notnull() & result.test_accuracy.notnull()).sum())
+    points = _points(result)
+    known = points.sizes["run"]
     rho, low, high = (
         dict(zip(result.predictor.values.tolist(), result[name].values.tolist(), strict=True))
         for name in ("spearman", "spearman_low", "spearman_high")
@@ -171,8 +172,8 @@ def summary(result: xr.Dataset) -> Summary:
         )
     verdict = "no order that these runs could show"
     if low["sharpness"] > 0 or high["sharpness"] < 0:
-        verdict = f"the sharper, the {'worse' if rho['sharpness'] < 0 else 'better'} on the test pairs"
-    steps = result.last_step.values
+        verdict = f"the sharper, the {'worse' if rho['sharpness'] < 0 else 'better'} on the test examples"
+    steps = points.last_step.values
     when = f"step {steps[0]:,}" if len(set(steps)) == 1 else f"steps {steps.min():,} to {steps.max():,}"
 
     def told(name: str) -> str:

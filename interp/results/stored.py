@@ -144,8 +144,9 @@ class Stored:
             if len(self.axes) == 1:
                 places = [layout.place(key)[0] for key in answered]
                 result = result.isel({self.axes[0]: places})
-            own = schema.schema_of_joined(self.ask.measure)
-            values = schema.values(own, function(result), self.ask.measure)
+            record = function(result)
+            own = schema.schema_of(type(record))
+            values = schema.values(own, record, self.ask.measure)
         result_file.add(path, own, values)
 
     def _keep_last(self, block: int, key: Key, good: Good) -> None:

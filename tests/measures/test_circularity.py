@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from interp.checkpoints import open_run
-from interp.results.over_steps import summary
+from interp.results.account import summary
 
 
 def waves(p, freq):

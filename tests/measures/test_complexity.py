@@ -10,7 +10,7 @@ import xarray as xr
 
 from interp.maths.description_length import TAUS
 from interp.models.transformer import transformer
-from interp.results.over_steps import panels, summary
+from interp.results.account import panels, summary
 from interp.tasks.modular_arithmetic import modular_arithmetic
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from interp.results.over_steps import panels, summary
+from interp.results.account import panels, summary
 from tests.planted import clock_logits, of_logits, pizza_logits
 from tests.tables import noise
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from interp.results.over_steps import summary
+from interp.results.account import summary
 
 SMALL = {"transformer": {"d_model": 12, "n_heads": 1, "d_mlp": 3}}
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from interp.errors import InterpError
-from interp.results.over_steps import panels, summary
+from interp.results.account import panels, summary
 from interp.tasks.modular_arithmetic import modular_arithmetic
 from tests.small_networks import TASK, a_run, fresh
 

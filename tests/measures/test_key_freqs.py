@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from interp.results.over_steps import summary
+from interp.results.account import summary
 
 
 def network(tables):

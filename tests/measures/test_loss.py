@@ -171,7 +171,7 @@ def test_the_summary_names_the_steps_at_which_the_training_set_and_the_task_were
     run = make_run(
         {step: weights for step, (weights, _) in networks.items()}, {"modular_arithmetic": options}, networks[0][1]
     )
-    from interp.results.over_steps import summary
+    from interp.results.account import summary
 
     told = summary("loss", run.measure("loss"))
     assert (told.values["memorised_step"], told.values["generalised_step"]) == (10, 30)
@@ -186,7 +186,7 @@ def test_the_summary_names_the_steps_at_which_the_training_set_and_the_task_were
 def test_a_run_trained_on_every_pair_is_not_said_to_have_failed_to_generalise(make_run):
     weights, model = table_network(clock_logits(5, (1,), 30.0))
     run = make_run({0: weights}, {"modular_arithmetic": {"p": 5, "frac_train": 1.0}}, model)
-    from interp.results.over_steps import summary
+    from interp.results.account import summary
 
     assert "nan" not in summary("loss", run.measure("loss")).sentence
 

@@ -11,8 +11,8 @@ import interp
 from interp.checkpoints import open_run
 from interp.errors import InterpError
 from interp.models.transformer import transformer
-from interp.results import over_steps
-from interp.results.over_steps import summary
+from interp.results import account
+from interp.results.account import summary
 from interp.tasks.modular_arithmetic import modular_arithmetic
 from tests import planted
 
@@ -240,7 +240,7 @@ def test_a_task_without_a_cyclic_order_has_a_verdict_and_nothing_to_draw(make_ru
     run = make_run({0: weights, 1: weights}, task, {"transformer": model})
     for name in ("mechanism", "circuit"):
         result = interp.over_steps(name, run)
-        assert over_steps.panels(name, result) == []
-        said = over_steps.summary(name, result)
+        assert account.panels(name, result) == []
+        said = account.summary(name, result)
         assert said is not None
         assert "no cyclic order" in said.sentence

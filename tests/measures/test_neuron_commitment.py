@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from interp.results.over_steps import summary
+from interp.results.account import summary
 
 P = 11
 NONE = "mixes frequencies"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from interp.results import over_steps
+from interp.results import account
 
 MEASURES = [
     "neuron_spectrum",
@@ -41,12 +41,12 @@ def test_every_panel_is_drawn_from_finite_steps_and_broken_ones(make_run, measur
     steps = {0: architecture.initial(0), 10: architecture.initial(1)}
     steps[20] = {name: torch.full_like(weight, torch.nan) for name, weight in steps[0].items()}
     result = make_run(steps, *given).measure(measure)
-    panels = over_steps.panels(measure, result)
+    panels = account.panels(measure, result)
     titles = [panel.title for panel in panels]
     assert titles
     assert len(set(titles)) == len(titles)
     for panel in panels:
         assert panel.draw().figure["data"]
-    told = over_steps.summary(measure, result)
+    told = account.summary(measure, result)
     assert told is None or told.sentence.endswith(".")
     assert told is None or "nan" not in told.sentence

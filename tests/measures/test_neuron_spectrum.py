@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import interp
-from interp.results.over_steps import summary
+from interp.results.account import summary
 
 
 def waves(n, *freqs_and_phases):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from interp.results.over_steps import summary
+from interp.results.account import summary
 
 P = 5
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import interp
-from interp.results.over_steps import panels, summary
+from interp.results.account import panels, summary
 
 SHIPPED = Path(__file__).parents[2] / "checkpoints" / "modular_addition_small"
 

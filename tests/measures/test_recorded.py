@@ -14,7 +14,8 @@ from interp.checkpoints.opening import open_runs
 from interp.errors import InterpError, NothingToSay
 from interp.measures.shared.recorded_metrics import METRICS, find
 from interp.recipes.analysis_recipe import read
-from interp.results.over_steps import over_steps, panels, summary
+from interp.results.account import panels, summary
+from interp.results.over_steps import over_steps
 
 TASK = {"modular_arithmetic": {"p": 5}}
 MODEL = {"mlp": {"d_model": 3, "d_mlp": 4, "shared_embedding": True}}

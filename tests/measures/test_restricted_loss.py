@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from interp.results.over_steps import summary
+from interp.results.account import summary
 from tests.planted import clock_logits, of_logits
 from tests.tables import grid, losses, noise, onto_waves
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from interp.results.over_steps import panels, summary
+from interp.results.account import panels, summary
 from tests.small_networks import MODELS, a_run, fresh
 
 pytestmark = pytest.mark.usefixtures("one_thread")

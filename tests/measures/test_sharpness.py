@@ -14,7 +14,7 @@ from interp.measures.sharpness import _shares, sharpness
 from interp.models.transformer import transformer
 from interp.recipes.call import Call
 from interp.recipes.run_recipe import Training
-from interp.results import over_steps
+from interp.results import account
 from interp.tasks.modular_arithmetic import modular_arithmetic
 from interp.training.loop import train
 from interp.training.plan import Plan
@@ -117,7 +117,7 @@ def test_weights_whose_products_overflow_have_no_numbers_and_a_warning(make_run)
         result = run.measure("sharpness")
     assert result.largest.sel(step=0).notnull().all()
     assert result.largest.sel(step=5).isnull().all()
-    assert "is at" in over_steps.summary("sharpness", result).sentence
+    assert "is at" in account.summary("sharpness", result).sentence
 
 
 def test_weights_too_large_for_float32_alone_are_measured_in_float64(make_run):
@@ -235,4 +235,4 @@ def test_without_a_known_split_there_are_no_numbers(make_run, task):
     result = run.measure("sharpness")
     assert result.trace.isnull().all()
     assert result.largest.isnull().all()
-    assert "unknown" in over_steps.summary("sharpness", result).sentence
+    assert "unknown" in account.summary("sharpness", result).sentence

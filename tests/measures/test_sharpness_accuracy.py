@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +11,13 @@ import torch
 
 import interp
 from interp.checkpoints.opening import open_runs
+from interp.executors.here import here
 from interp.measures.keskar_sharpness import keskar_sharpness
-from interp.measures.sharpness_accuracy import sharpness_accuracy
 from interp.models.mlp import mlp
 from interp.recipes.analysis_recipe import read
-from interp.results import over_steps
+from interp.recipes.asks import asks
+from interp.results import account
+from interp.results.computing import Request, compute
 from interp.tasks.modular_arithmetic import modular_arithmetic
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -48,17 +51,19 @@ def knowing(make_run):
 
 
 def answer(runs, **options):
-    (ask,) = over_steps.asks([{"sharpness_accuracy": {"draws": 3, **options}}])
-    return over_steps.of_runs(ask, runs, None)
+    """The result over these runs, as an analysis has it."""
+    wanted = tuple(asks([{"sharpness_accuracy": {"draws": 3, **options}}]))
+    with tempfile.TemporaryDirectory() as folder, here(1, Path(folder)) as executor:
+        (found,) = compute([Request(wanted, tuple(runs), Path(folder), across=True)], executor, 1)
+        return found["sharpness_accuracy"].load()
 
 
 def rho(found, predictor, name="spearman"):
-    """Of a record or a Dataset."""
-    return float(np.asarray(getattr(found, name))[list(np.asarray(found.predictor)).index(predictor)])
+    return float(found[name].sel(predictor=predictor))
 
 
 def said(result):
-    return over_steps.summary("sharpness_accuracy", result)
+    return account.summary("sharpness_accuracy", result)
 
 
 def test_networks_that_are_the_surer_the_more_they_know_are_in_perfect_order(knowing):
@@ -83,7 +88,7 @@ def test_a_run_is_what_keskar_sharpness_and_loss_say_of_its_last_checkpoint(know
     expected = scipy.stats.spearmanr(found.sharpness, found.test_accuracy).statistic
     assert rho(found, "sharpness") == pytest.approx(expected)
     assert rho(found, "sharpness", "spearman_low") < expected < rho(found, "sharpness", "spearman_high")
-    assert int(found.sampling_seed) == 8
+    assert found.sampling_seed.values.tolist() == [8] * 5
 
 
 def test_what_these_runs_cannot_show_is_said(knowing):
@@ -96,6 +101,7 @@ def test_an_unknown_split_is_no_point(knowing):
     known = [knowing(f"run{n}", known=n / 6, size=4.0 + n) for n in range(5)]
     found = answer([*known, knowing("unknown", 0.5, split="unknown")])
     assert np.isnan(found.sharpness[-1])
+    assert "nobody knows which examples were trained on" in found.attrs["nothing_to_say"]
     assert rho(found, "sharpness") == pytest.approx(-1)
     assert "Over **5** runs" in said(found).sentence
 
@@ -117,7 +123,7 @@ def test_runs_of_other_recipes_and_steps_are_told(knowing, make_run):
 
 def test_the_panels_have_a_point_for_each_run(knowing):
     found = answer([knowing(f"run{n}", known=n / 5) for n in range(5)])
-    *scatters, table = over_steps.panels("sharpness_accuracy", found)
+    *scatters, table = account.panels("sharpness_accuracy", found)
     assert len(scatters) == len(found.predictor)
     for panel in scatters:
         assert len(panel.draw().figure["data"][0]["x"]) == 5
@@ -141,7 +147,7 @@ def test_the_analysis_names_24_runs_of_one_recipe_stopped_at_one_step(seeds):
 @pytest.mark.parametrize("box", [{}, {"subspace_dim": 3, "seed": 1}], ids=["as it is", "another"])
 def test_on_the_runs_that_ship_the_sharper_is_the_worse_as_power_et_al_found(seeds, box):
     """Their ρ on S5 is -0.795."""
-    found = sharpness_accuracy(seeds, draws=4, **box)
+    found = answer(seeds, draws=4, **box)
     assert (found.train_accuracy == 1).all()
     assert found.test_accuracy.min() < 0.1
     assert found.test_accuracy.max() > 0.95

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from interp.models.transformer import transformer
-from interp.results.over_steps import panels, summary
+from interp.results.account import panels, summary
 from interp.tasks.modular_arithmetic import modular_arithmetic
 
 TASK = {"modular_arithmetic": {"p": 7}}

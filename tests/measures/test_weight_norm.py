@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from interp.results.over_steps import summary
+from interp.results.account import summary
 
 TASK = {"modular_arithmetic": {"p": 5}}
 MODEL = {"mlp": {"d_model": 2, "d_mlp": 3, "biases": "all"}}

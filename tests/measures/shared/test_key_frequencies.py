@@ -98,7 +98,9 @@ def test_kept_results_follow_the_steps_asked_for(run, tmp_path: Path):
 
     def over(steps):
         visits.clear()
-        found = interp.over_steps(EVER, run, steps, keep=kept, progress=lambda *done: visits.append(done))
+        found = interp.over_steps(
+            EVER, run, steps, keep=kept, progress=lambda now: visits.append((now.done, now.total))
+        )
         return found["restricted_loss"]
 
     assert keys(over([200, 300]), 200) == [2, 3]
@@ -127,12 +129,11 @@ def test_jobs_agree_on_them(make_run):
     assert alone.to_dataset().identical(together.to_dataset())
 
 
-def test_a_snapshot_carries_the_steps_asked_for_to_worker_processes(run):
-    asked = run.visited_at([100, 300])
+def test_a_run_carries_the_steps_asked_for_to_worker_processes(run):
+    asked = run.visiting([100, 300])
     assert pickle.loads(pickle.dumps(asked)).asked == [100, 300]
-    assert asked.renewed().asked == [100, 300]
-    assert asked.visited_at([0]).asked == [100, 300]  # a measure that asks for another is part of the analysis
-    assert run.asked == pickle.loads(pickle.dumps(run.snapshot())).asked == [0, 100, 200, 300]
+    assert asked.visiting([0]).asked == [100, 300]  # a measure that asks for another is part of the analysis
+    assert run.asked == pickle.loads(pickle.dumps(run)).asked == [0, 100, 200, 300]
 
 
 def test_they_are_found_once_in_a_process(run, monkeypatch):
