@@ -34,8 +34,7 @@ FINE, COARSE = 1024, 192
 
 
 def fit_mixtures(
-    samples: Sequence[Float[np.ndarray, " _"]],
-    previous: Sequence[Sequence[Mixture]] | None = None,
+    samples: Sequence[Float[np.ndarray, " _"]], previous: Sequence[Sequence[Mixture]] | None = None
 ) -> list[list[Fit]]:
     r"""Return, for each sample, the best mixtures of 1, 2, …, `MAX_COMPONENTS` Gaussians.
 

@@ -37,11 +37,7 @@ class Evidence:
 def verdict_of(evidence: Evidence) -> tuple[Verdict, float]:
     """Return the verdict and its margin, from 0 to 1."""
     explained = evidence.explained
-    candidates: dict[Verdict, float] = {
-        "clock": explained.clock,
-        "pizza": explained.pizza,
-        "mixture": explained.halves,
-    }
+    candidates: dict[Verdict, float] = {"clock": explained.clock, "pizza": explained.pizza, "mixture": explained.halves}
     first, second, _ = sorted(candidates, key=lambda form: candidates[form], reverse=True)
     stand_in = evidence.stand_ins["both" if first == "mixture" else first]
     met = {

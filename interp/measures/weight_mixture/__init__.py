@@ -114,9 +114,7 @@ class WeightMixture:
 
 
 def weight_mixture(
-    checkpoint: Checkpoint,
-    least_margin: NonNegativeFloat = 0.1,
-    previous: WeightMixture | None = None,
+    checkpoint: Checkpoint, least_margin: NonNegativeFloat = 0.1, previous: WeightMixture | None = None
 ) -> WeightMixture:
     r"""Feature learning is said to turn one Gaussian of weights into a mixture of several.
 
