@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 
@@ -55,9 +56,15 @@ def maximised(
 
 
 def derivatives(
-    theta: Float[np.ndarray, "problem 3 component"], bins: Bins, at: Density
+    theta: Float[np.ndarray, "problem 3 component"],
+    bins: Bins,
+    at: Density,
+    projector: Float[np.ndarray, "parameter parameter"],
 ) -> tuple[Float[np.ndarray, "problem parameter"], Float[np.ndarray, "problem parameter parameter"]]:
-    """Return gradient and Hessian of the log-likelihood per value in (log weights, means, log variances)."""
+    """Return gradient and Hessian of the log-likelihood per value in (log weights, means, log variances).
+
+    They are taken in the directions that may be taken: within the projector, and not below `NARROWEST`.
+    """
     problems, _, count = theta.shape
     r, square = at.responsibility, at.square
     weight, precision = weights(theta), np.exp(-theta[:, 2])
@@ -68,33 +75,16 @@ def derivatives(
     hessian = -((slopes * bins.share[:, None]) @ slopes.swapaxes(1, 2))
     total, on_mean, on_width = shared.sum(axis=2), (shared * along_mean).sum(axis=2), (shared * along_width).sum(axis=2)
     gradient = np.concatenate([total - weight, on_mean, on_width], axis=1)
+    of_means = (shared * along_mean**2).sum(axis=2) - total * precision
+    of_both = (shared * along_mean * (along_width - 1)).sum(axis=2)
+    of_widths = (shared * (along_width**2 - 0.5 * square)).sum(axis=2)
+    own = ((total - weight, on_mean, on_width), (on_mean, of_means, of_both), (on_width, of_both, of_widths))
     place = np.arange(count)
-    own = {
-        (0, 0): total - weight,
-        (0, 1): on_mean,
-        (0, 2): on_width,
-        (1, 1): (shared * along_mean**2).sum(axis=2) - total * precision,
-        (1, 2): (shared * along_mean * (along_width - 1)).sum(axis=2),
-        (2, 2): (shared * (along_width**2 - 0.5 * square)).sum(axis=2),
-    }
-    for (row, column), values in own.items():
-        hessian[:, row * count + place, column * count + place] += values
-        if row != column:
-            hessian[:, column * count + place, row * count + place] += values
+    for row, column in itertools.product(range(3), range(3)):
+        hessian[:, row * count + place, column * count + place] += own[row][column]
     hessian[:, :count, :count] += weight[:, :, None] * weight[:, None, :]
-    return gradient, hessian
-
-
-def free(
-    theta: Float[np.ndarray, "problem 3 component"],
-    gradient: Float[np.ndarray, "problem parameter"],
-    hessian: Float[np.ndarray, "problem parameter parameter"],
-    projector: Float[np.ndarray, "parameter parameter"],
-) -> tuple[Float[np.ndarray, "problem parameter"], Float[np.ndarray, "problem parameter parameter"]]:
-    """Return gradient and Hessian in the directions that may be taken: within the projector, not below `NARROWEST`."""
     held = np.zeros(gradient.shape, bool)
-    narrow = theta[:, 2] <= 2 * math.log(NARROWEST) + 1e-9
-    held[:, -narrow.shape[1] :] = narrow & (gradient[:, -narrow.shape[1] :] < 0)
-    open_ = np.where(held, 0.0, 1.0)
-    along = open_[:, :, None] * projector * open_[:, None, :]
+    held[:, -count:] = (theta[:, 2] <= 2 * math.log(NARROWEST) + 1e-9) & (on_width < 0)
+    free = np.where(held, 0.0, 1.0)
+    along = free[:, :, None] * projector * free[:, None, :]
     return (gradient[:, None] @ along)[:, 0], along @ hessian @ along

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from interp.maths.mixtures.bins import Bins
-from interp.maths.mixtures.likelihood import Density, density, derivatives, free, maximised
+from interp.maths.mixtures.likelihood import Density, density, derivatives, maximised
 from interp.maths.mixtures.mixture import NARROWEST
 
 EM_STEPS = 12
@@ -112,7 +112,7 @@ def _climbed(
     now = here.log_likelihood(bins)
     damping = np.full(len(theta), 1e-3)
     for _ in range(NEWTON_STEPS):
-        gradient, hessian = free(theta, *derivatives(theta, bins, here), projector)
+        gradient, hessian = derivatives(theta, bins, here, projector)
         curvature, directions = np.linalg.eigh(hessian)
         along = (gradient[:, None] @ directions)[:, 0]
         size = np.abs(curvature)

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from interp.maths.mixtures.bins import Bins
-from interp.maths.mixtures.likelihood import density, derivatives, free
+from interp.maths.mixtures.likelihood import density, derivatives
 from interp.maths.mixtures.mixture import weights
 
 
@@ -18,9 +18,8 @@ def standard_errors(
     They are NaN for the numbers in which a direction without curvature has a part.
     """
     problems, _, count = theta.shape
-    gradient, hessian = derivatives(theta, bins, density(theta, bins))
-    _, information = free(theta, gradient, -hessian, projector)
-    curvature, directions = np.linalg.eigh(information)
+    _, hessian = derivatives(theta, bins, density(theta, bins), projector)
+    curvature, directions = np.linalg.eigh(-hessian)
     known = curvature > 1e-7
     inverse = np.where(known, 1 / np.where(known, curvature, 1), 0)
     covariance = (directions * inverse[:, None]) @ directions.swapaxes(1, 2)
