@@ -20,7 +20,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from interp.checkpoints import Checkpoint, Run
-from interp.errors import InterpError
+from interp.errors import InterpError, NothingToSay
 from interp.measures.circuit import STAGES
 from interp.measures.mechanism.forms import FORMS, StandIn, explained_of_test, fit_forms, share, stand_in
 from interp.measures.mechanism.lone_circles import lone_circles
@@ -155,9 +155,17 @@ def mechanism(checkpoint: Checkpoint, circles: int = 6) -> Mechanism:
         train_accuracy=loss.train_accuracy,
         test_accuracy=loss.test_accuracy,
         share=checkpoint.measure("circuit").share,
-        gradient_symmetricity=checkpoint.measure("gradient_symmetricity").gradient_symmetricity,
-        distance_irrelevance=checkpoint.measure("distance_irrelevance").correct_logit,
+        gradient_symmetricity=_beside(checkpoint, "gradient_symmetricity", "gradient_symmetricity"),
+        distance_irrelevance=_beside(checkpoint, "distance_irrelevance", "correct_logit"),
     )
+
+
+def _beside(checkpoint: Checkpoint, measure: str, field: str) -> Float[Tensor, ""]:
+    """Return what another measure says, on which no verdict rests; NaN where it has nothing to say."""
+    try:
+        return getattr(checkpoint.measure(measure), field)
+    except NothingToSay:
+        return torch.tensor(torch.nan, dtype=torch.float64)
 
 
 def _sparsity(explained: Float[Tensor, " freq"]) -> float:
