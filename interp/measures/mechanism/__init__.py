@@ -72,15 +72,15 @@ class Mechanism:
     """Power of the Clock over that of Clock and Pizza in the lone circle's logits"""
     all_accuracy: Float[Tensor, ""]
     """Share of all pairs answered right"""
-    train_accuracy: Float[Tensor, ""]
+    train_accuracy: Float[Tensor, ""] | None
     """Share of the training pairs answered right"""
-    test_accuracy: Float[Tensor, ""]
+    test_accuracy: Float[Tensor, ""] | None
     """Share of the other pairs answered right"""
     share: Float[Tensor, " stage"]
     """Share of the stage's variance at the last checkpoint's key frequencies"""
-    gradient_symmetricity: Float[Tensor, ""]
+    gradient_symmetricity: Float[Tensor, ""] | None
     """Zhong et al.'s gradient symmetricity, which no verdict is taken from"""
-    distance_irrelevance: Float[Tensor, ""]
+    distance_irrelevance: Float[Tensor, ""] | None
     """Zhong et al.'s distance irrelevance of the correct logit, which no verdict is taken from"""
 
 
@@ -160,12 +160,12 @@ def mechanism(checkpoint: Checkpoint, circles: int = 6) -> Mechanism:
     )
 
 
-def _beside(checkpoint: Checkpoint, measure: str, field: str) -> Float[Tensor, ""]:
-    """Return what another measure says, on which no verdict rests; NaN where it has nothing to say."""
+def _beside(checkpoint: Checkpoint, measure: str, field: str) -> Float[Tensor, ""] | None:
+    """Return what another measure says, on which no verdict rests; None where it has nothing to say."""
     try:
         return getattr(checkpoint.measure(measure), field)
     except NothingToSay:
-        return torch.tensor(torch.nan, dtype=torch.float64)
+        return None
 
 
 def _sparsity(explained: Float[Tensor, " freq"]) -> float:

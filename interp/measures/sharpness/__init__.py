@@ -71,6 +71,10 @@ class Sharpness:
     """Precision of the forward pass, 32 or 64"""
     sampling_seed: int
     """Seed with which the probes of the traces were drawn"""
+    loss_name: str
+    """Loss that the run was trained with"""
+    loss_units: str
+    """Units of that loss"""
     _start: Float[Tensor, "vector weight"]
     """Where the search in the Hessian of the next checkpoint starts"""
     _gauss_newton_start: Float[Tensor, "other weight"]
@@ -150,6 +154,8 @@ def sharpness(
         products=ends.products + 2 * probes,
         bits=ends.bits,
         sampling_seed=seed,
+        loss_name=found.loss.name,
+        loss_units=found.loss.units,
         _start=hessian.start.float(),
         _gauss_newton_start=gauss_newton.start.float(),
     )

@@ -7,6 +7,7 @@ import xarray as xr
 
 from interp.figures import Bars, Curves
 from interp.measures.shared.told_apart import remark
+from interp.measures.shared.trained_with import in_units, titled
 from interp.summaries import Summary, number
 
 
@@ -18,8 +19,12 @@ def figure(result: xr.Dataset) -> list[Curves | Bars]:
     )
     together = of_trace.sum("eigenvalue", min_count=1)
     return [
-        Curves("Largest eigenvalues of the Hessian", _by_place(result.largest), log=True),
-        Curves("Trace", {"all": result.trace}, log=True, width="half", errors={"all": result.trace_se}),
+        Curves(
+            titled("Largest eigenvalues of the Hessian", result), _by_place(in_units(result.largest, result)), log=True
+        ),
+        Curves(
+            "Trace", {"all": in_units(result.trace, result)}, log=True, width="half", errors={"all": result.trace_se}
+        ),
         Curves(
             "Hessian over Gauss–Newton",
             {
@@ -38,11 +43,15 @@ def figure(result: xr.Dataset) -> list[Curves | Bars]:
         Curves("Share of the gradient along them", {"all": result.gradient_overlap}, percent=True, width="half"),
         Curves(
             "Most negative eigenvalue, its size",
-            {"all": (-result.most_negative).assign_attrs(long_name="Size of the most negative eigenvalue")},
+            {
+                "all": in_units(-result.most_negative, result).assign_attrs(
+                    long_name="Size of the most negative eigenvalue"
+                )
+            },
             log=True,
             width="half",
         ),
-        Curves("Gradient norm", {"all": result.gradient_norm}, log=True, width="half"),
+        Curves("Gradient norm", {"all": in_units(result.gradient_norm, result)}, log=True, width="half"),
         Bars("Eigenvalues at this step, as shares of the trace", of_trace, percent=True),
         Bars("Gauss–Newton, as shares of its trace", of_gauss_newton, percent=True),
     ]

@@ -107,8 +107,8 @@ class WeightMixture:
     """Values in each bin"""
     bin_width: Float[Tensor, " parameter"]
     """Width of a bin, a power of two"""
-    test_accuracy: Float[Tensor, ""]
-    """Share of the test pairs answered right"""
+    test_accuracy: Float[Tensor, ""] | None
+    """Share of the test examples answered right"""
     _fits: Float[np.ndarray, "parameter fit number component"]
     """Weights, means and variances of the best mixtures of 1, 2, … components, and of the symmetric one"""
 
