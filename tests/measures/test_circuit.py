@@ -9,7 +9,7 @@ import torch
 from interp.checkpoints import open_run
 from interp.errors import InterpError, NothingToSay
 from interp.measures.shared.around_grokking import around_grokking
-from interp.results.over_steps import summary
+from interp.results.account import summary
 from tests import planted
 
 P, KEYS = 7, [1, 3]

@@ -9,7 +9,7 @@ import torch
 
 from interp.checkpoints import open_run
 from interp.errors import InterpError, NothingToSay
-from interp.results.over_steps import summary
+from interp.results.account import summary
 from interp.tasks.modular_arithmetic import modular_arithmetic
 from tests import planted
 

@@ -15,7 +15,8 @@ from interp.maths.mixtures import Mixture
 from interp.measures.shared.generalised import GENERALISED
 from interp.measures.weight_mixture import figure
 from interp.measures.weight_mixture.telling import short_names
-from interp.results.over_steps import over_steps, summary
+from interp.results.account import summary
+from interp.results.over_steps import over_steps
 
 ROOT = Path(interp.__file__).parent.parent
 P = 11
