@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from interp.contracts.hooked_model import HookedModel
 
 
+@runtime_checkable
 class RunOfCheckpoint(Protocol):
     """What a checkpoint, and a measure of it, may ask of the run it belongs to."""
 
