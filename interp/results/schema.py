@@ -207,7 +207,9 @@ def restored(measure: str, record: str, values: dict[str, np.ndarray]) -> Any:
 
 
 def _value(array: np.ndarray, hint: Any) -> Any:
-    """As its annotation says: a tensor, an array, labels, a text, a number."""
+    """As its annotation says: a tensor, an array, labels, a text, a number; what was None is blank."""
+    if type(None) in get_args(hint):
+        (hint,) = (part for part in get_args(hint) if part is not type(None))
     if hasattr(hint, "array_type"):
         return array if issubclass(hint.array_type, np.ndarray) else torch.from_numpy(array)
     return tuple(array.tolist()) if get_origin(hint) is tuple else array.item()
