@@ -29,7 +29,8 @@ from interp.maths.curvature import Curvature
 from interp.maths.extreme_eigenpairs import SPARE, extreme_eigenpairs
 from interp.maths.landscape import flattened, unflattened
 from interp.measures.shared.train_loss import trained
-from interp.measures.sharpness import agree, sharpness
+from interp.measures.sharpness import sharpness
+from interp.measures.sharpness.search import agree
 
 ASKED = 5.0
 LARGEST = 5

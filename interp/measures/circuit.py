@@ -1,7 +1,14 @@
-"""The key-frequency circuit, stage by stage."""
+"""What each stage of the circuit holds at the key frequencies, and what becomes of the answers when it is ablated.
+
+1. `_KeyWaves` knows the waves of the key frequencies: over the residues, over the pairs, over the answers.
+2. Each stage, from the embedding to the logits, gives its share of the variance at the key frequencies, and the
+   network's logits when the stage loses these waves or keeps nothing else (`_Ablated`).
+3. The logits are scored on the training pairs, the test pairs and all pairs.
+"""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -12,7 +19,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from interp.checkpoints import Checkpoint, Run
-from interp.contracts.architecture import HasAttention
+from interp.contracts.architecture import has_attention
+from interp.errors import NothingToSay
 from interp.figures import Curves
 from interp.maths import fourier
 from interp.maths.cross_entropy import cross_entropy
@@ -24,6 +32,7 @@ from interp.summaries import Summary
 
 STAGES = ("embedding", "attention", "neurons", "logits")
 ABLATIONS = ("without key", "only key")
+N_SCORES = 6
 
 
 @dataclass(frozen=True)
@@ -54,12 +63,13 @@ def circuit(
     r"""What the network computes passes through the key frequencies at every stage, and through nothing else.
 
     Expect that without the key frequencies any one stage brings the answers down to chance, and that with nothing but
-    them the test loss stays or falls; before the circuit is whole, the train loss suffers too: memory lies elsewhere.
+    them the test loss stays or falls. Before the circuit is whole the train loss suffers too: memory lies elsewhere.
 
-    One stage at a time is replaced in the forward pass, and what follows is computed anew. At a frequency k count: in
-    the *embedding*, the waves of k over the residues; in the output of the last *attention* and in the last *neurons*,
-    where the answer is read, the eight waves of k over the operands; in the *logits*, cos and sin w_k of the answer.
-    Means are kept always. `keys` as for `restricted_loss`. Perceptrons have no attention.
+    One stage at a time is replaced in the forward pass, and what follows it is computed anew. What counts as belonging
+    to a frequency k depends on the stage. In the *embedding* it is the waves of k over the residues; in the output of
+    the last *attention* and in the last *neurons*, where the answer is read, the eight waves of k over the operands; in
+    the *logits*, cos and sin w_k of the answer. Means are always kept. The key frequencies are chosen by `keys`, as for
+    `restricted_loss`. Losses are cross-entropies. Perceptrons have no attention, so that stage has no numbers there.
 
     For products the pairs with a zero, which have no frequency, are left out.
 
@@ -68,81 +78,120 @@ def circuit(
     Paper: Nanda et al. 2023, arXiv 2301.05217
     """
     found = cyclic(checkpoint)
-    if found is None:
-        nothing = torch.full((len(STAGES), len(ABLATIONS)), torch.nan, dtype=torch.float64)
-        return Circuit(STAGES, ABLATIONS, nothing[:, 0], *[nothing] * 6)
-    key = key_mask(checkpoint, found, keys)
-    stages = (_embedding, _attention, _neurons, _logits)
-    shares, ablated = zip(*(stage(checkpoint, found, key) for stage in stages), strict=True)
-    scores = [_score(checkpoint, found, logits) for both in ablated for logits in both]
-    by_stage = torch.stack(scores).unflatten(0, (len(STAGES), len(ABLATIONS))).permute(2, 0, 1)
-    return Circuit(STAGES, ABLATIONS, torch.stack(shares), *by_stage)
+    waves = _KeyWaves(found, key_mask(checkpoint, found, keys))
+    shares = torch.full((len(STAGES),), torch.nan, dtype=torch.float64)
+    scores = shares.repeat(N_SCORES, len(ABLATIONS), 1).mT.contiguous()  # [score, stage, ablation]
+    for place, stage in enumerate((_embedding, _attention, _neurons, _logits)):
+        try:
+            ablated = stage(checkpoint, waves)
+        except NothingToSay:  # a network without this stage
+            continue
+        shares[place] = ablated.share
+        for column, logits in enumerate((ablated.without_key, ablated.only_key)):
+            scores[:, place, column] = _scores(checkpoint, waves, logits)
+    return Circuit(STAGES, ABLATIONS, shares, *scores)
 
 
 def steps(run: Run) -> list[int]:
     return around_grokking(run)
 
 
-Stage = tuple[Float[Tensor, ""], tuple[Float[Tensor, "pair logit"], Float[Tensor, "pair logit"]]]
-"""The share of the variance at the key frequencies, and the logits without them and with them only; the pairs are
-those of the task's cyclic order."""
+@dataclass(frozen=True)
+class _KeyWaves:
+    """The Fourier basis' rows at the key frequencies, over the residues in the task's cyclic order."""
+
+    found: Cyclic
+    key: Bool[Tensor, " freq"]
+
+    @functools.cached_property
+    def pairs(self) -> Int[Tensor, " pair"]:
+        """The numbers of the task's pairs, in cyclic order."""
+        return self.found.table(torch.arange(len(self.found.task.pairs)).double()).flatten().long()
+
+    @functools.cached_property
+    def rows(self) -> Float[Tensor, "row n"]:
+        """The waves, without the constant."""
+        return self._with_constant[0][1:]
+
+    @functools.cached_property
+    def _with_constant(self) -> tuple[Float[Tensor, "row n"], Int[Tensor, " row"]]:
+        """The constant and the waves, and the frequency of each."""
+        freq = fourier.freq_of_row(self.found.n)
+        kept = self.key[freq] | (freq == 0)
+        return fourier.basis(self.found.n)[kept], freq[kept]
+
+    def coefficients(self, x: Float[Tensor, "pair m"]) -> Float[Tensor, "row row m"]:
+        """Return the coefficients of the eight waves over the pairs at each key frequency, among zeros."""
+        basis, freq = self._with_constant
+        along_a = (basis @ x.view(self.found.n, -1)).unflatten(1, (self.found.n, -1))  # [row, b, m]
+        coefficients = torch.einsum("gb,fbm->fgm", basis, along_a)  # [row of a, row of b, m]
+        alone = (freq[:, None] == 0) ^ (freq == 0)
+        together = (freq[:, None] == freq) & (freq > 0)
+        return coefficients * (alone | together)[..., None]
+
+    def synthesised(self, coefficients: Float[Tensor, "row row m"]) -> Float[Tensor, "pair m"]:
+        """Return the values on the pairs that have these coefficients."""
+        basis, _ = self._with_constant
+        along_b = torch.einsum("gb,fgm->fbm", basis, coefficients)  # [row of a, b, m]
+        return (basis.T @ along_b.flatten(1)).view(self.found.n**2, -1)  # [pair, m]
 
 
-def _embedding(checkpoint: Checkpoint, found: Cyclic, key: Bool[Tensor, " freq"]) -> Stage:
-    freq = fourier.freq_of_row(found.n)
-    basis = fourier.basis(found.n)[key[freq] & (freq > 0)]
-    pairs = _pairs(found)
+@dataclass(frozen=True)
+class _Ablated:
+    """A stage's share of the variance at the key frequencies, and the network's logits when the stage is ablated."""
+
+    share: Float[Tensor, ""]
+    without_key: Float[Tensor, "pair logit"]
+    only_key: Float[Tensor, "pair logit"]
+
+
+def _embedding(checkpoint: Checkpoint, waves: _KeyWaves) -> _Ablated:
+    axis, basis = waves.found.axis, waves.rows
 
     def logits(change: Callable[[Tensor, Tensor], Tensor]) -> Float[Tensor, "pair logit"]:
         def changed(E: Float[Tensor, "p d_model"]) -> Float[Tensor, "p d_model"]:
-            rows = E[found.axis].cpu()
-            return E.index_copy(0, found.axis.to(E.device), change(rows, basis.T @ (basis @ rows)).to(E))
+            rows = E[axis].cpu()
+            return E.index_copy(0, axis.to(E.device), change(rows, basis.T @ (basis @ rows)).to(E))
 
-        return ablation.after_embedding(checkpoint, changed)[pairs]
+        return ablation.after_embedding(checkpoint, changed)[waves.pairs]
 
-    rows = checkpoint.embedding.cpu()[found.axis]
-    return _share(rows, basis @ rows), (logits(_without), logits(_only))
+    rows = checkpoint.embedding.cpu()[axis]
+    return _Ablated(_share(rows, basis @ rows), logits(_without), logits(_only))
 
 
-def _attention(checkpoint: Checkpoint, found: Cyclic, key: Bool[Tensor, " freq"]) -> Stage:
-    architecture = checkpoint.run.architecture
-    if not isinstance(architecture, HasAttention):
-        nothing = torch.full_like(checkpoint.logits[_pairs(found)].cpu(), torch.nan)
-        return nothing[0, 0], (nothing, nothing)
-    mid = architecture.resid_mid(checkpoint.activations).cpu()[_pairs(found)]
-    out = ablation.attn_out(checkpoint, architecture).cpu()[_pairs(found)]
-    waves = _waves(out, found, key)
-    at_key = _synthesised(waves, found, key)
+def _attention(checkpoint: Checkpoint, waves: _KeyWaves) -> _Ablated:
+    architecture = has_attention(checkpoint.run.architecture)
+    mid = architecture.resid_mid(checkpoint.activations).cpu()[waves.pairs]
+    out = ablation.attn_out(checkpoint, architecture).cpu()[waves.pairs]
+    coefficients = waves.coefficients(out)
+    at_key = waves.synthesised(coefficients)
     without, only = (
         ablation.after_attention(checkpoint, architecture, mid - out + changed)
         for changed in (_without(out, at_key), _only(out, at_key))
     )
-    return _share(out, waves), (without, only)
+    return _Ablated(_share(out, coefficients), without, only)
 
 
-def _neurons(checkpoint: Checkpoint, found: Cyclic, key: Bool[Tensor, " freq"]) -> Stage:
-    """The neurons' way to the logits is linear, so their waves are taken there rather than back to the pairs."""
-    post = checkpoint.neurons.cpu()[_pairs(found)]
-    waves = _waves(post, found, key)
-    at_key = _synthesised(waves @ ablation.readout(checkpoint), found, key)
-    mean = post.mean(0, keepdim=True)
-    constant = ablation.after_neurons(checkpoint, mean, _pairs(found))
-    return _share(post, waves), (checkpoint.logits[_pairs(found)].cpu() - at_key, constant + at_key)
+def _neurons(checkpoint: Checkpoint, waves: _KeyWaves) -> _Ablated:
+    """Ablate the neurons' part of the logits: their way there is linear, so their waves are taken there."""
+    post = checkpoint.neurons.cpu()[waves.pairs]
+    coefficients = waves.coefficients(post)
+    at_key = waves.synthesised(coefficients @ ablation.readout(checkpoint))
+    constant = ablation.after_neurons(checkpoint, post.mean(0, keepdim=True), waves.pairs)
+    return _Ablated(_share(post, coefficients), checkpoint.logits[waves.pairs].cpu() - at_key, constant + at_key)
 
 
-def _logits(checkpoint: Checkpoint, found: Cyclic, key: Bool[Tensor, " freq"]) -> Stage:
-    """The logits of the n answers; another one, of "=", is left as it is."""
-    freq = fourier.freq_of_row(found.n)
-    basis = fourier.basis(found.n)[key[freq] & (freq > 0)]
-    logits = found.logits(checkpoint)
-    waves = basis @ found.by_answer(logits).mean(1)
-    at_key = (basis.T @ waves)[found.answer.flatten()]
-    everything, of_answers = checkpoint.logits[_pairs(found)].cpu(), logits.flatten(0, 1)
+def _logits(checkpoint: Checkpoint, waves: _KeyWaves) -> _Ablated:
+    """Ablate the logits of the n answers; another one, that of "=", is left as it is."""
+    found, basis = waves.found, waves.rows
+    logits = found.logits(checkpoint)  # [a, b, answer]
+    of_answers = basis @ found.by_answer(logits).mean(1)  # [row, answer]
+    at_key, flat = (basis.T @ of_answers)[found.answer.flatten()], logits.flatten(0, 1)  # each [pair, answer]
+    everything = checkpoint.logits[waves.pairs].cpu()
     without, only = (
-        everything.index_copy(1, found.axis, changed)
-        for changed in (_without(of_answers, at_key), _only(of_answers, at_key))
+        everything.index_copy(1, found.axis, changed) for changed in (_without(flat, at_key), _only(flat, at_key))
     )
-    return _share(of_answers, found.n**0.5 * waves), (without, only)
+    return _Ablated(_share(flat, found.n**0.5 * of_answers), without, only)
 
 
 def _without(x: Float[Tensor, "row m"], at_key: Float[Tensor, "row m"]) -> Float[Tensor, "row m"]:
@@ -153,58 +202,26 @@ def _only(x: Float[Tensor, "row m"], at_key: Float[Tensor, "row m"]) -> Float[Te
     return x.mean(0) + at_key
 
 
-def _pairs(found: Cyclic) -> Int[Tensor, " pair"]:
-    """The task's pairs, by number, in cyclic order."""
-    return found.table(torch.arange(len(found.task.pairs)).double()).flatten().long()
+def _share(x: Float[Tensor, "row m"], coefficients: Float[Tensor, "..."]) -> Float[Tensor, ""]:
+    """Return the part of the variance of `x` that its waves hold; NaN where `x` varies by no more than rounding."""
+    squares = x.square().sum()
+    variance = squares - len(x) * x.mean(0).square().sum()
+    return (
+        coefficients.square().sum() / variance if variance > 1e-12 * squares else torch.full_like(variance, torch.nan)
+    )
 
 
-def _waves(x: Float[Tensor, "pair m"], found: Cyclic, key: Bool[Tensor, " freq"]) -> Float[Tensor, "row row m"]:
-    """The coefficients of the eight waves at each key frequency, among zeros."""
-    basis, freq = _rows(found, key)
-    along_a = (basis @ x.view(found.n, -1)).unflatten(1, (found.n, -1))
-    coefficients = torch.einsum("gb,fbm->fgm", basis, along_a)
-    alone = (freq[:, None] == 0) ^ (freq == 0)
-    together = (freq[:, None] == freq) & (freq > 0)
-    return coefficients * (alone | together)[..., None]
-
-
-def _synthesised(
-    waves: Float[Tensor, "row row m"], found: Cyclic, key: Bool[Tensor, " freq"]
-) -> Float[Tensor, "pair m"]:
-    basis, _ = _rows(found, key)
-    along_b = torch.einsum("gb,fgm->fbm", basis, waves)
-    return (basis.T @ along_b.flatten(1)).view(found.n**2, -1)
-
-
-def _rows(found: Cyclic, key: Bool[Tensor, " freq"]) -> tuple[Float[Tensor, "row n"], Int[Tensor, " row"]]:
-    """The Fourier basis' constant and key rows, and the frequency of each."""
-    freq = fourier.freq_of_row(found.n)
-    kept = key[freq] | (freq == 0)
-    return fourier.basis(found.n)[kept], freq[kept]
-
-
-def _share(x: Float[Tensor, "row m"], waves: Float[Tensor, "..."]) -> Float[Tensor, ""]:
-    """The part of the variance of `x` that its waves hold; NaN where `x` does not vary, but for rounding."""
-    mean, squares = x.mean(0), x.square().sum()
-    variance = squares - len(x) * mean.square().sum()
-    return waves.square().sum() / variance if variance > 1e-12 * squares else torch.full_like(variance, torch.nan)
-
-
-def _score(checkpoint: Checkpoint, found: Cyclic, logits: Float[Tensor, "pair logit"]) -> Float[Tensor, " score"]:
-    """Losses on train, test and all pairs, then accuracies."""
-    answers = checkpoint.task.targets[_pairs(found)]
-    losses = cross_entropy(logits, answers)
-    right = (logits.argmax(1) == answers).double().where(losses.isfinite(), torch.nan)
+def _scores(checkpoint: Checkpoint, waves: _KeyWaves, logits: Float[Tensor, "pair logit"]) -> Float[Tensor, " score"]:
+    """Return the losses on train, test and all pairs, then the accuracies; NaN on no pairs."""
+    answers, train = checkpoint.task.targets[waves.pairs], waves.found.train
+    losses, right = cross_entropy(logits, answers), (logits.argmax(1) == answers).double()
     everything = torch.ones(len(answers), dtype=torch.bool)
-    train = ~everything if found.train is None else found.train.flatten()
-    test = ~everything if found.train is None else ~train
-    return torch.stack([values[chosen].mean() for values in (losses, right) for chosen in (train, test, everything)])
+    sets = [~everything, ~everything] if train is None else [train.flatten(), ~train.flatten()]
+    return torch.stack([values[chosen].mean() for values in (losses, right) for chosen in (*sets, everything)])
 
 
 def figure(result: xr.Dataset) -> list[Curves]:
     there = [stage for stage in result.stage.values if result.share.sel(stage=stage).notnull().any()]
-    if not there:
-        return []
     losses = result.test_loss if result.test_loss.notnull().any() else result.all_loss
     accuracies = result.test_accuracy if result.test_loss.notnull().any() else result.all_accuracy
     return [
@@ -226,8 +243,6 @@ def figure(result: xr.Dataset) -> list[Curves]:
 
 
 def summary(result: xr.Dataset) -> Summary:
-    if not result.share.notnull().any():
-        return Summary("The task has no cyclic order of its operands, so there are no key frequencies to ablate.")
     last = result.isel(step=-1)
     accuracy, where = (
         (last.test_accuracy, "the test pairs")

@@ -8,11 +8,13 @@ import pytest
 import torch
 
 import interp
+from interp.errors import NothingToSay
 from interp.figures import Curves, Density, Heatmap, Table
 from interp.maths import fourier
 from interp.maths.mixtures import Mixture
 from interp.measures.shared.generalised import GENERALISED
 from interp.measures.weight_mixture import figure
+from interp.measures.weight_mixture.telling import short_names
 from interp.results.account import summary
 from interp.results.over_steps import over_steps
 
@@ -316,10 +318,9 @@ def test_a_run_of_one_checkpoint_has_a_summary_and_figures(make_run, shapes):
 
 
 def test_where_all_weights_are_equal_it_says_so(make_run, shapes):
-    result = make_run({0: {name: torch.zeros(shape) for name, shape in shapes.items()}}, TASK, MODEL).measure(
-        "weight_mixture"
-    )
-    assert "enough different values" in summary("weight_mixture", result).sentence
+    run = make_run({0: {name: torch.zeros(shape) for name, shape in shapes.items()}}, TASK, MODEL)
+    with pytest.raises(NothingToSay, match="enough different values"):
+        run[0].measure("weight_mixture")
 
 
 # The figures.
@@ -374,9 +375,7 @@ def test_the_weights_and_their_coefficients_stand_side_by_side(make_run, shapes)
 def test_names_are_short_and_no_two_alike(make_run):
     model = {"transformer": {"n_layers": 2, "d_model": 32, "n_heads": 1, "d_mlp": 64}}
     run = make_run({}, TASK, model, name="deep")
-    from interp.measures.weight_mixture import _short_names
-
-    short = _short_names([*run.architecture.shapes, "fourier_W_E"])
+    short = short_names([*run.architecture.shapes, "fourier_W_E"])
     assert len(set(short.values())) == len(short)
     assert short["blocks.1.attn.W_Q"] == "W_Q 1"
     assert short["embed.W_E"] == "W_E"
@@ -406,12 +405,16 @@ def test_on_the_shipped_run_the_fourier_coefficients_become_mixtures(shipped):
         assert int(shipped.farthest_step.sel(parameter=name)) < 6300
 
 
-def test_huge_weights_and_the_rounding_of_equal_ones_have_no_numbers(make_run, shapes):
-    huge = {name: 1e160 * value for name, value in gaussians(shapes).items()}
-    equal = {name: torch.full(shape, 0.3, dtype=torch.float64) for name, shape in shapes.items()}
-    result = make_run({0: gaussians(shapes), 1: huge, 2: equal}, TASK, MODEL).measure("weight_mixture")
-    assert result.margin_per_weight.notnull().all("parameter").values.tolist() == [True, False, False]
-    assert result.margin_per_weight.sel(step=[1, 2]).isnull().all()
+@pytest.mark.parametrize("weight", [lambda value: 1e160 * value, lambda value: torch.full_like(value, 0.3)])
+def test_huge_weights_and_the_rounding_of_equal_ones_have_no_numbers(make_run, shapes, weight):
+    weights = {name: weight(value) for name, value in gaussians(shapes).items()}
+    run = make_run({0: weights | {"mlp.b_in": gaussians(shapes)["mlp.b_in"]}, 1: weights}, TASK, MODEL)
+    found = run[0].measure("weight_mixture")
+    assert [name for name, margin in zip(found.parameter, found.margin, strict=True) if margin.isfinite()] == [
+        "mlp.b_in"
+    ]
+    with pytest.raises(NothingToSay, match="enough different values"):
+        run[1].measure("weight_mixture")
 
 
 def test_coefficients_fewer_than_64_are_left_out_too(make_run):

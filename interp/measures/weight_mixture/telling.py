@@ -1,0 +1,240 @@
+"""What `weight_mixture` shows and says of a run: curves, a table of phases, densities, sentences."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from interp.figures import Curves, Density, Heatmap, Table
+from interp.maths.mixtures import Mixture
+from interp.measures.loss import generalised_step
+from interp.measures.weight_mixture.fits import FOURIER, fourier_name, has_vocabulary
+from interp.summaries import Summary, number
+
+REACH, PLACES = 5.0, 41
+"""How far from its mean a component is drawn, in deviations, and at how many places."""
+FEW_NAMES = 4
+"""No more distributions are named in a sentence; of more, their number is told."""
+DECADES = "Margin per weight of each parameter, in decades above 0.001 nats"
+HALF_HEIGHT = math.log(2)
+"""How far the logarithm of the density falls between sides that stand apart."""
+
+
+def figure(result: xr.Dataset) -> list[Curves | Heatmap | Density | Table]:
+    names = [str(name) for name in result.parameter.values]
+    pairs = _pairs(names)
+    raw = [name for name in names if not name.startswith(FOURIER)]
+    short = short_names(names)
+    others = [name for name in raw if name not in pairs]
+    margin, error = result.margin_per_weight, result.margin_per_weight_se
+    weights = margin.sel(parameter=raw).assign_coords(parameter=[short[name] for name in raw])
+    curved = [name for pair in pairs.items() for name in pair if name] or raw[:6]
+    panels: list[Curves | Heatmap | Density | Table] = [
+        Curves(
+            "Margin per weight over one Gaussian",
+            {short[name]: margin.sel(parameter=name) for name in curved},
+            log=True,
+            errors={short[name]: error.sel(parameter=name) for name in curved},
+        ),
+        Heatmap(DECADES, np.log10(weights.clip(min=1e-3) / 1e-3), x="step", y="parameter"),
+        _phases(result, short),
+    ]
+    for name, transformed in pairs.items():
+        panels += [_density(result, one, short[one]) for one in (name, transformed) if one]
+    farthest = sorted(others, key=lambda name: -float(result.farthest_margin.fillna(-1).sel(parameter=name)))
+    panels += [_density(result, name, short[name]) for name in farthest[: 2 if pairs else 4]]
+    return panels
+
+
+def _phases(result: xr.Dataset, short: Mapping[str, str]) -> Table:
+    """Tell of every distribution its phase at the end, since when, by what margin, and how good the fit is."""
+    generalised = generalised_step(result)
+    names = sorted(map(str, result.parameter.values), key=lambda name: not name.startswith(FOURIER))
+
+    def column(text: Callable[[xr.Dataset], str]) -> xr.DataArray:
+        cells = [text(result.sel(parameter=name)) for name in names]
+        return xr.DataArray(cells, {"distribution": [short[name] for name in names]})
+
+    def since(one: xr.Dataset) -> str:
+        return f"{int(one.changed_step):,}" if int(one.changed_step) >= 0 else "throughout"
+
+    def margin(one: xr.Dataset) -> str:
+        found, error = float(one.margin_per_weight), float(one.margin_per_weight_se)
+        return f"{number(found)} ± {number(error, 1)}" if np.isfinite(found) else ""
+
+    def plain(value: xr.DataArray) -> str:
+        return number(float(value)) if np.isfinite(value) else ""
+
+    last = result.isel(step=-1)
+    columns = {
+        "phase": column(lambda one: "mixture" if one.mixture[-1] else "one Gaussian"),
+        "since step": column(since),
+        "within 2 s.e.": column(_between),
+    }
+    if generalised is not None and generalised != int(last.step):
+        columns["generalised"] = column(lambda one: margin(one.sel(step=generalised)))
+    columns |= {
+        "margin": column(lambda one: margin(one.isel(step=-1))),
+        "distance": column(lambda one: plain(one.fit_distance[-1])),
+        "p-value": column(lambda one: plain(one.fit_p_value[-1])),
+    }
+    return Table("Phase, margin when it generalised and at the end, and fit of every distribution", columns)
+
+
+def _between(one: xr.Dataset) -> str:
+    """Return the steps between which the phase changed, to two standard errors; "" where that is one step."""
+    earliest, latest = int(one.changed_earliest), int(one.changed_latest)
+    if earliest == latest or int(one.changed_step) < 0:
+        return ""
+    if latest < 0:
+        return f"after {earliest:,}"
+    return f"{earliest:,} to {latest:,}" if earliest >= 0 else f"before {latest:,}"
+
+
+def _pairs(names: Sequence[str]) -> dict[str, str | None]:
+    """Return the name of each parameter with a vocabulary, and of its Fourier coefficients where there are any."""
+    return {name: twin if (twin := fourier_name(name)) in names else None for name in names if has_vocabulary(name)}
+
+
+def short_names(names: Sequence[str]) -> dict[str, str]:
+    """Return the last part of each name, with the number or letter that tells it apart where several have it."""
+    short: dict[str, str] = {}
+    for name in names:
+        module, _, last = name.rpartition(".")
+        mark = re.search(r"\.(\d+)\.|_([ab])$|(\d+)$", module)
+        own = next(filter(None, mark.groups())) if mark else ""
+        alike = sum(other.rpartition(".")[2] == last for other in names) > 1
+        if name.startswith(FOURIER):
+            short[name] = name.removeprefix(FOURIER).replace("_a", " a").replace("_b", " b") + ", Fourier"
+        else:
+            short[name] = f"{last} {own}" if alike and own else last
+    return short
+
+
+def _density(result: xr.Dataset, name: str, title: str) -> Density:
+    """Draw the histogram in each step's own bins, and the mixture and its components as curves.
+
+    The curves' places lie closest where a component is narrow.
+    """
+    one = result.sel(parameter=name)
+    width = one.bin_width
+    counts = one.histogram.sum("bin")
+    middles = ((one.bin + 0.5) * width).transpose("step", "bin")
+    heights = (one.histogram / counts / width).where(counts > 0)
+    deviation = np.sqrt(one.variance)
+    around = xr.DataArray(np.linspace(-REACH, REACH, PLACES), dims="place")
+    places = (one.component_mean + around * deviation).transpose("step", "component", "place")
+    everywhere = xr.DataArray(
+        np.sort(places.values.reshape(len(one.step), -1), axis=1), dims=("step", "place"), coords={"step": one.step}
+    )
+
+    def density(at: xr.DataArray, component: xr.Dataset) -> xr.DataArray:
+        z = (at - component.component_mean) / np.sqrt(component.variance)
+        return component.weight * np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi * component.variance)
+
+    of_all = density(everywhere, one).sum("component", min_count=1)
+    curves = {"mixture": (everywhere, of_all)}
+    several = one.where(one.components > 1)
+    for component in range(int(one.components.max()) if one.components.max() > 1 else 0):
+        at = places.isel(component=component)
+        curves[f"component {component + 1}"] = (at, density(at, several.isel(component=component)))
+    quantity = "weight" if not name.startswith(FOURIER) else "coefficient"
+    return Density(f"{title}: density", middles.rename(quantity), heights, curves)
+
+
+def summary(result: xr.Dataset) -> Summary:
+    names = [str(name) for name in result.parameter.values if result.margin_per_weight.sel(parameter=name).count()]
+    short, pairs = short_names(names), _pairs(names)
+    final = {name: bool(result.mixture.sel(parameter=name)[-1]) for name in names}
+    values = {
+        "mixtures": [name for name in names if final[name]],
+        "changed_step": {name: int(result.changed_step.sel(parameter=name)) for name in names},
+        "final_margin": {name: float(result.margin_per_weight.sel(parameter=name)[-1]) for name in names},
+        "farthest_step": {name: int(result.farthest_step.sel(parameter=name)) for name in names},
+        "generalised_step": generalised_step(result),
+        "sides_apart": [name for name in names if _stand_apart(result.sel(parameter=name))],
+    }
+    transformed = [twin for twin in pairs.values() if twin]
+    raw = list(pairs) or names[:3]
+    where = "In the weights themselves " if transformed else ""
+    groups = [("In Fourier coefficients ", transformed), (where, raw)] if transformed else [(where, raw)]
+    first = groups[0][1][0]
+    told = [
+        f"{where}{'; '.join(_history(result, name, short[name], full=name == first) for name in group)}."
+        for where, group in groups
+    ]
+    told += [_census(values, len(names)), _sides(values["sides_apart"], names, short)]
+    return Summary(" ".join(told), values)
+
+
+def _census(values: Mapping[str, Any], count: int) -> str:
+    """Tell how many distributions end as mixtures, and how many of them only since the network generalised."""
+    mixtures, generalised = values["mixtures"], values["generalised_step"]
+    told = f"**{len(mixtures)} of {count}** distributions end as mixtures"
+    if generalised is None or not mixtures:
+        return f"{told}."
+    late = sum(values["changed_step"][name] >= generalised for name in mixtures)
+    return f"{told}, {late if late else 'none'} of them only since it generalised."
+
+
+def _stand_apart(one: xr.Dataset) -> bool:
+    """Whether between 0 and the sides the density falls to half of its height at them, or less, at the last step.
+
+    The density is that of the symmetric mixture.
+    """
+    last = one.isel(step=-1)
+    if not (last.mixture and last.side_mean > 0):
+        return False
+    centre, side = float(last.centre_weight), float(last.side_mean)
+    centre_variance = last.centre_variance.fillna(last.side_variance)  # none of a centre without weight
+    variances = np.array([float(last.side_variance), float(centre_variance), float(last.side_variance)])
+    mixture = Mixture(np.array([1 - centre, 2 * centre, 1 - centre]) / 2, np.array([-side, 0, side]), variances)
+    density = mixture.log_density(np.linspace(0, side, PLACES))
+    return bool(density.min() < density[-1] - HALF_HEIGHT)
+
+
+def _sides(apart: Sequence[str], names: Sequence[str], short: Mapping[str, str]) -> str:
+    """Tell which distributions end with sides that stand apart."""
+    if not apart:
+        return "None ends with sides at ±μ that stand apart."
+    transformed = [name for name in names if name.startswith(FOURIER)]
+    beside = "" if not transformed or set(transformed) & set(apart) else ", none of them of Fourier coefficients"
+    which = ", ".join(short[name] for name in apart) if len(apart) <= FEW_NAMES else f"**{len(apart)}**"
+    return f"Sides at ±μ stand apart at the end in {which}{beside}."
+
+
+def _history(result: xr.Dataset, name: str, called: str, full: bool) -> str:
+    """Tell when a distribution changed its phase for good, and its margin when it generalised and at the end.
+
+    In full: "W_E is a mixture from step 2,100 (margin over one Gaussian 0.73 nats per weight when it generalised, 2.1
+    at the end)"; else without what the numbers are.
+    """
+    one = result.sel(parameter=name)
+    known = one.isel(step=np.isfinite(one.margin_per_weight.values))
+    phases, margin, last = known.mixture.values, known.margin_per_weight, int(known.step[-1])
+    changes = int((phases[1:] != phases[:-1]).sum())
+    now = "a mixture" if phases[-1] else "one Gaussian"
+    text = f"{called.removesuffix(', Fourier')} is {'for good ' if changes > 1 else ''}{now}"
+    if changes:
+        text += f" from step **{int(one.changed_step):,}**"
+    elif len(phases) > 1:
+        text += " throughout"
+    generalised, farthest = generalised_step(result), int(one.farthest_step)
+    at = {last: "at the end" if len(phases) > 1 else f"at step {last:,}"}
+    if generalised is not None and generalised in known.step.values:
+        at.setdefault(generalised, "when it generalised")
+    if float(one.farthest_margin) > 1.25 * float(margin[-1]):
+        at.setdefault(farthest, f"at step {farthest:,}")
+    numbers = [f"{float(margin.sel(step=step)):.2g}" for step in sorted(at)]
+    numbers[-1] = f"**{numbers[-1]}**"
+    if full:
+        numbers[0] = f"margin over one Gaussian {numbers[0]} nats per weight"
+    margins = ", ".join(f"{number} {at[step]}" for number, step in zip(numbers, sorted(at), strict=True))
+    between = _between(one) if changes else ""
+    within = f"{between}{' within two standard errors' if full else ''}; " if between else ""
+    return f"{text} ({within}{margins})"
