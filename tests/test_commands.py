@@ -428,3 +428,33 @@ def test_the_console_command_without_a_command_says_what_there_is(folder: Path):
     done = subprocess.run([sys.executable, "-c", code], cwd=folder, env=environment, capture_output=True, text=True)
     assert done.returncode == 2
     assert done.stderr.startswith("usage: interp run|train|describe")
+
+
+CLUMSY = """
+from dataclasses import dataclass
+from jaxtyping import Float
+from torch import Tensor, tensor
+
+
+@dataclass(frozen=True)
+class Half:
+    half: Float[Tensor, ""]
+
+
+def clumsy(checkpoint) -> Half:
+    return Half(tensor(0.5))
+
+
+def figure(result):
+    raise KeyError("no such thing")
+"""
+
+
+def test_a_mistake_in_a_figure_leaves_the_report_written_and_is_told_each_time(trained: Path, install, monkeypatch):
+    install("elsewhere_g", {"clumsy": CLUMSY})
+    monkeypatch.setattr(sys.modules[__name__], "ROOT", f"{ROOT}{os.pathsep}{trained}")
+    (trained / "analyses" / "clumsy.yaml").write_text("runs: [checkpoints/tiny]\nmeasures: [loss, clumsy]\n")
+    for _ in range(2):
+        told = call(trained, "interp.run", "analyses/clumsy.yaml", "--jobs", "1", fails=True)
+        assert re.search("error: .*clumsy.*no such thing", told)
+        assert "clumsy" in (trained / "reports" / "clumsy.html").read_text()
