@@ -93,7 +93,7 @@ def test_values_that_cannot_be_are_told_with_their_lines(folder: Path):
     )
     printed = call(folder, "interp.train", "checkpoints/tiny", fails=True).replace("error: ", "")
     assert [line.split(":")[1] for line in printed.splitlines()] == ["1", "2", "2", "5", "6", "6"]
-    for found in ("frac_train is 0.001", "'n_heads' is 0", "'d_mlp' is -3", "seed is -1", "'lr' is -1", "'betas.1'"):
+    for found in ("frac_train is 0.001", "'n_heads' is 0", "'d_mlp' is -3", "'seed' is -1", "'lr' is -1", "'betas.1'"):
         assert found in printed
 
 
