@@ -355,7 +355,7 @@ def test_an_analysis_of_an_imported_run(tmp_path: Path):
     folder = tmp_path / "mine"
     folder.mkdir()
     for step in (0, 9000):
-        tensors = {name: torch.from_numpy(array) for name, array in shipped.arrays(step).items()}
+        tensors = {name: torch.from_numpy(array) for name, array in shipped[step].arrays.items()}
         torch.save(tensors, folder / f"run7_{step}_x.pt")
     analysis = tmp_path / "a.yaml"
     analysis.write_text("measures: [loss, key_freqs]\nruns: [{path: mine, importer: state_dicts}]\n")
