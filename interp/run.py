@@ -61,20 +61,23 @@ def _run(
     name = f"{path.stem}-{run_name(run)}" if run else path.stem
     report = Path("reports") / f"{name}.html"
     asked = freshness.question(path, read_by, overrides, device)
-    said = freshness.remembered(report, asked)
+    said, problems = freshness.remembered(report, asked), ()
     if said is None:
         if run and (other := freshness.another_run(report, run)):
             print(
                 f"warning: {report} was a report on {terminal.printable(other)}, which has the same name",
                 file=sys.stderr,
             )
-        said = _compute(analysis_recipe.read(path, overrides, read_by), jobs, device, report)
-        freshness.remember(report, asked, said, run)
+        said, problems = _compute(analysis_recipe.read(path, overrides, read_by), jobs, device, report)
+        if not problems:
+            freshness.remember(report, asked, said, run)
     print(f"{said}\n\nreport: {report}")
+    if problems:
+        raise InterpError("\n".join(problems))
 
 
-def _compute(analysis: Analysis, jobs: int, device: str, report: Path) -> str:
-    """Write the report; what it says, as plain text."""
+def _compute(analysis: Analysis, jobs: int, device: str, report: Path) -> tuple[str, tuple[str, ...]]:
+    """Write the report; what it says, as plain text, and the mistakes of measures in telling their results."""
     import torch
 
     torch.set_flush_denormal(True)  # before torch starts its threads, which inherit it
@@ -100,7 +103,7 @@ def _compute(analysis: Analysis, jobs: int, device: str, report: Path) -> str:
         line.show(f"{now.run}: {now.measure}   {done}", last=now.done == now.total)
 
     page = write.report(analysis, runs, report, report.with_suffix(""), jobs, progress)
-    return terminal.printable(findings_text(page))
+    return terminal.printable(findings_text(page)), page.problems
 
 
 def _print_names() -> None:

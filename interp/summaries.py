@@ -27,7 +27,7 @@ class Summary:
 
 
 def number(value: float, digits: int = 2) -> str:
-    """As one writes it in a sentence: -1e-07 as −1×10⁻⁷, 0.0028 as it is."""
+    """`value` as one writes it in a sentence: -1e-07 as −1×10⁻⁷, 0.0028 as it is."""
     mantissa, _, power = f"{value:.{digits}g}".replace("-", "−").partition("e")
     exponent = power.replace("−0", "−").replace("+0", "").replace("+", "")
     return f"{mantissa}×10{exponent.translate(SUPERSCRIPTS)}" if power else mantissa

@@ -93,7 +93,7 @@ def test_values_that_cannot_be_are_told_with_their_lines(folder: Path):
     )
     printed = call(folder, "interp.train", "checkpoints/tiny", fails=True).replace("error: ", "")
     assert [line.split(":")[1] for line in printed.splitlines()] == ["1", "2", "2", "5", "6", "6"]
-    for found in ("frac_train is 0.001", "'n_heads' is 0", "'d_mlp' is -3", "seed is -1", "'lr' is -1", "'betas.1'"):
+    for found in ("frac_train is 0.001", "'n_heads' is 0", "'d_mlp' is -3", "'seed' is -1", "'lr' is -1", "'betas.1'"):
         assert found in printed
 
 
@@ -355,7 +355,7 @@ def test_an_analysis_of_an_imported_run(tmp_path: Path):
     folder = tmp_path / "mine"
     folder.mkdir()
     for step in (0, 9000):
-        tensors = {name: torch.from_numpy(array) for name, array in shipped.arrays(step).items()}
+        tensors = {name: torch.from_numpy(array) for name, array in shipped[step].arrays.items()}
         torch.save(tensors, folder / f"run7_{step}_x.pt")
     analysis = tmp_path / "a.yaml"
     analysis.write_text("measures: [loss, key_freqs]\nruns: [{path: mine, importer: state_dicts}]\n")
@@ -428,3 +428,33 @@ def test_the_console_command_without_a_command_says_what_there_is(folder: Path):
     done = subprocess.run([sys.executable, "-c", code], cwd=folder, env=environment, capture_output=True, text=True)
     assert done.returncode == 2
     assert done.stderr.startswith("usage: interp run|train|describe")
+
+
+CLUMSY = """
+from dataclasses import dataclass
+from jaxtyping import Float
+from torch import Tensor, tensor
+
+
+@dataclass(frozen=True)
+class Half:
+    half: Float[Tensor, ""]
+
+
+def clumsy(checkpoint) -> Half:
+    return Half(tensor(0.5))
+
+
+def figure(result):
+    raise KeyError("no such thing")
+"""
+
+
+def test_a_mistake_in_a_figure_leaves_the_report_written_and_is_told_each_time(trained: Path, install, monkeypatch):
+    install("elsewhere_g", {"clumsy": CLUMSY})
+    monkeypatch.setattr(sys.modules[__name__], "ROOT", f"{ROOT}{os.pathsep}{trained}")
+    (trained / "analyses" / "clumsy.yaml").write_text("runs: [checkpoints/tiny]\nmeasures: [loss, clumsy]\n")
+    for _ in range(2):
+        told = call(trained, "interp.run", "analyses/clumsy.yaml", "--jobs", "1", fails=True)
+        assert re.search("error: .*clumsy.*no such thing", told)
+        assert "clumsy" in (trained / "reports" / "clumsy.html").read_text()

@@ -28,7 +28,7 @@ class Imported:
     load: Callable[[int], Arrays]
     """step -> arrays under our names and shapes. Raises InterpError where the file behind it cannot be read."""
     train: np.ndarray | None = None
-    """The split, True where a pair was trained on, [pair]; None where the task's own rule tells it, or nobody."""
+    """The split, True where an example was trained on, [example]; None where the task's rule tells it, or nobody."""
     files: Mapping[int, Path] = field(default_factory=dict)
     """The file of each step, where one is known: a replaced one is noticed."""
     notes: tuple[str, ...] = ()

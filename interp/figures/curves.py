@@ -14,7 +14,7 @@ from interp.figures.colours import COLOURS
 from interp.figures.panel import DrawnPanel
 
 SPARE_COLOURS = ("accent", "all", "abandoned", "novel", "muted", "quiet")
-"""For lines whose label is no role, in turn."""
+"""The colours, in turn, of lines whose label is not itself the name of a colour."""
 NAME_AT_END = {"x": 1.0, "xref": "paper", "xanchor": "left", "xshift": 6, "yref": "y", "showarrow": False}
 """Where the name of a line stands."""
 NAME_GAP = 0.085

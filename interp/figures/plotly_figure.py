@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 MOST_FRAMES = 120
-"""Of a slider in a notebook: every frame is in the notebook's file."""
+"""A slider in a notebook has at most so many: every frame is in the notebook's file."""
 
 
 def panel_figure(panels: Sequence[Panel], title: str | None = None, step: int | None = None) -> go.Figure:

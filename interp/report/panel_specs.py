@@ -17,7 +17,7 @@ PANEL_BYTES = 700_000
 PAGE_BYTES = 40_000_000
 """And so much for all panels of a page together."""
 DIGITS = 7
-"""Of the numbers in a figure: more than a pixel can show."""
+"""So many digits the numbers in a figure keep: more than a pixel can show."""
 
 
 @dataclass(frozen=True)

@@ -138,7 +138,7 @@ def test_a_side_is_never_below_the_centre():
 # Against scikit-learn.
 
 
-@pytest.mark.parametrize("components", [2, 3])
+@pytest.mark.parametrize("components", [2, pytest.param(3, marks=pytest.mark.slow)])
 def test_the_likelihood_on_real_weights_is_that_of_scikit_learn(trained, components):
     """To 1e-6 per weight, where scikit-learn converges: the best of several of its starts, with a tight tolerance."""
     sklearn = pytest.importorskip("sklearn.mixture")
@@ -196,6 +196,7 @@ def test_a_warm_start_never_gives_less_and_from_the_answer_gives_the_answer(trai
             assert warm.log_likelihood >= one.log_likelihood - 1e-6
 
 
+@pytest.mark.slow
 def test_neighbouring_checkpoints_give_the_same_answer_cold_and_warm():
     """Log-likelihoods of what BIC chooses within 0.005 nats per weight, and within 1e-6 in nine of ten."""
     run = interp.open_run(SHIPPED)

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import torch
 import xarray as xr
 
-from interp.checkpoints import Checkpoint
+from interp.checkpoints import Checkpoint, open_run
 from interp.contracts.task import Task
+from interp.errors import NothingToSay
+from interp.files.checkpoint_blocks import CheckpointBlocks
 from interp.losses.cross_entropy import cross_entropy
 from interp.losses.hinge import hinge
 from interp.losses.mse import mse
 from interp.measures import loss, pair_trace
+from interp.results import account
 from interp.tasks.modular_arithmetic import modular_arithmetic
 
 TRAIN = torch.tensor([True, True, False, False])
@@ -113,3 +118,45 @@ def test_examples_are_told_from_when_they_stay_right():
     assert "Every example is right from **step 20** on" in told.sentence
     for panel in pair_trace.figure(result):
         assert panel.draw().figure["data"]
+
+
+@pytest.fixture(scope="module")
+def of_parity(tmp_path_factory):
+    """A run of a deep perceptron on strings of bits."""
+    folder = tmp_path_factory.mktemp("parity")
+    task = {"sparse_parity": {"n": 8, "k": 2, "n_train": 60, "n_test": 40}}
+    (folder / "run.yaml").write_text(json.dumps({"task": task, "model": {"perceptron": {"widths": [10, 9]}}}))
+    store = CheckpointBlocks(folder / "weights")
+    for step in (0, 10):
+        initial = open_run(folder).architecture.initial(step)
+        store.save(step, {name: weight.numpy() for name, weight in initial.items()})
+    return open_run(folder)
+
+
+@pytest.mark.parametrize(
+    "measure", ["complexity", "keskar_sharpness", "loss", "pair_trace", "sam_sharpness", "spectral", "weight_norm"]
+)
+def test_what_needs_no_operands_has_numbers_panels_and_a_sentence(of_parity, measure):
+    result = of_parity.measure(measure)
+    assert not account.blank_steps(result).any()
+    panels = account.panels(measure, result)
+    titles = [panel.title for panel in panels]
+    assert titles
+    assert len(set(titles)) == len(titles)
+    for panel in panels:
+        assert panel.draw().figure["data"]
+    told = account.summary(measure, result)
+    assert told.sentence.endswith(".")
+    assert "nan" not in told.sentence
+
+
+def test_each_layer_has_its_own_curve(of_parity):
+    _, by_parameter = account.panels("weight_norm", of_parity.measure("weight_norm"))
+    names = [line["name"] for line in by_parameter.draw().figure["data"]]
+    assert names == ["mlp.0.W_in", "mlp.0.b_in", "mlp.1.W_in", "mlp.1.b_in", "W_U"]
+
+
+@pytest.mark.parametrize("measure", ["embedding_dft", "gradient_symmetricity", "key_freqs", "restricted_loss"])
+def test_what_needs_operands_says_so_in_one_line(of_parity, measure):
+    with pytest.raises(NothingToSay, match=r"^the task is not one of two operands"):
+        of_parity.measure(measure)
