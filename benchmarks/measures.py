@@ -125,7 +125,7 @@ def whole_run(folder: Path, run: Run) -> list[bool]:
     (folder / "run.yaml").write_text("task: {modular_arithmetic: {}}\nmodel: {transformer: {}}\n")
     steps = run.steps
     for number in range(CHECKPOINTS):
-        store.save(100 * number, run.arrays(steps[number * len(steps) // CHECKPOINTS]))
+        store.save(100 * number, run[steps[number * len(steps) // CHECKPOINTS]].arrays)
     store.stack()
     start = time.perf_counter()
     with warnings.catch_warnings():

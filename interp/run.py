@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +12,7 @@ import typer
 
 from interp import terminal
 from interp.catalogue.listing import listings
-from interp.catalogue.names import KINDS
+from interp.catalogue.names import KINDS, check_name
 from interp.errors import InterpError
 
 if TYPE_CHECKING:
@@ -29,6 +30,9 @@ def main(
     jobs: Annotated[
         int, typer.Option(min=1, help="Worker processes; the numbers do not depend on it.")
     ] = os.cpu_count() or 1,
+    executor: Annotated[
+        str | None, typer.Option(help="What works the pieces off, a name of --list; else by the number of jobs.")
+    ] = None,
     device: Annotated[str, typer.Option(help="Where tensors live: cpu, cuda, mps.")] = "cpu",
     list_: Annotated[bool, typer.Option("--list", help="Every name there is, by kind, with its options.")] = False,
 ) -> None:
@@ -43,12 +47,21 @@ def main(
         raise InterpError("which analysis? for example: python -m interp.run analyses/fourier.yaml")
     if importer and not run:
         raise InterpError("--importer says how to read --run PATH; give that too")
-    _run(analysis, run, importer, tuple(set_), jobs, device)
+    if executor:
+        check_name("executors", executor)
+    _run(analysis, run, importer, tuple(set_), _Machine(jobs, executor, device))
 
 
-def _run(
-    path: Path, run: Path | None, importer: str | None, overrides: tuple[str, ...], jobs: int, device: str
-) -> None:
+@dataclass(frozen=True)
+class _Machine:
+    """What the work is done on."""
+
+    jobs: int
+    executor: str | None
+    device: str
+
+
+def _run(path: Path, run: Path | None, importer: str | None, overrides: tuple[str, ...], machine: _Machine) -> None:
     """Print what the report says: remembered where it is fresh, else computed."""
     from interp.recipes import analysis_recipe
     from interp.recipes.document import parse_value
@@ -60,7 +73,7 @@ def _run(
         raise InterpError(reason)
     name = f"{path.stem}-{run_name(run)}" if run else path.stem
     report = Path("reports") / f"{name}.html"
-    asked = freshness.question(path, read_by, overrides, device)
+    asked = freshness.question(path, read_by, overrides, machine.device)
     said, problems = freshness.remembered(report, asked), ()
     if said is None:
         if run and (other := freshness.another_run(report, run)):
@@ -68,7 +81,7 @@ def _run(
                 f"warning: {report} was a report on {terminal.printable(other)}, which has the same name",
                 file=sys.stderr,
             )
-        said, problems = _compute(analysis_recipe.read(path, overrides, read_by), jobs, device, report)
+        said, problems = _compute(analysis_recipe.read(path, overrides, read_by), machine, report)
         if not problems:
             freshness.remember(report, asked, said, run)
     print(f"{said}\n\nreport: {report}")
@@ -76,7 +89,7 @@ def _run(
         raise InterpError("\n".join(problems))
 
 
-def _compute(analysis: Analysis, jobs: int, device: str, report: Path) -> tuple[str, tuple[str, ...]]:
+def _compute(analysis: Analysis, machine: _Machine, report: Path) -> tuple[str, tuple[str, ...]]:
     """Write the report; what it says, as plain text, and the mistakes of measures in telling their results."""
     import torch
 
@@ -89,6 +102,7 @@ def _compute(analysis: Analysis, jobs: int, device: str, report: Path) -> tuple[
     from interp.report.plain_text import findings_text
     from interp.results.progress import Progress
 
+    device = machine.device
     devices.check(device)
     runs = open_runs(analysis.sources, device)
     if device != "cpu":
@@ -102,7 +116,7 @@ def _compute(analysis: Analysis, jobs: int, device: str, report: Path) -> tuple[
         done = f"{now.done:,} of {now.total:,} rows{left}"
         line.show(f"{now.run}: {now.measure}   {done}", last=now.done == now.total)
 
-    page = write.report(analysis, runs, report, report.with_suffix(""), jobs, progress)
+    page = write.report(analysis, runs, report, report.with_suffix(""), machine.jobs, progress, machine.executor)
     return terminal.printable(findings_text(page)), page.problems
 
 

@@ -66,7 +66,7 @@ def train(folder: Path, dense: Sequence[str] = ()) -> None:
     from interp.training.dense import add, gaps
     from interp.training.plan import Plan
 
-    plan = Plan.of(run_recipe.read(folder / run_recipe.FILE))
+    plan = Plan.of(run_recipe.read_to_train(folder / run_recipe.FILE))
     what = f"{folder}: {plan.task.description}; {plan.architecture.description}"
     if dense:
         lacking = gaps(folder, plan.steps, dense)

@@ -76,8 +76,14 @@ def check_name(kind: str, name: str) -> None:
 
 def find(kind: str, name: str) -> Callable[..., Any]:
     """The function; whatever is being recorded was made with its file. Raises MisnamedError where there is none."""
-    check_name(kind, name)
+    found = load(kind, name)
     provenance.note(f"{kind}/{name}", current_digest(kind, name))
+    return found
+
+
+def load(kind: str, name: str) -> Callable[..., Any]:
+    """The function, for what can change no number. Raises MisnamedError where there is none."""
+    check_name(kind, name)
     return _load(kind, name)
 
 

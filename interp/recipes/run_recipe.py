@@ -98,6 +98,16 @@ def read(path: Path, overrides: tuple[str, ...] = ()) -> Recipe:
     return recipe
 
 
+def read_to_train(path: Path, overrides: tuple[str, ...] = ()) -> Recipe:
+    """The recipe at `path`, for a training: what only that makes is tried out too. Raises InterpError as `read` does."""
+    document, recipe = _checked(path, overrides)
+    if not document.misnamed:
+        _try_out(document, recipe)
+        _try_training(document, recipe.training)
+    document.settle()
+    return recipe
+
+
 def check_names(path: Path, overrides: tuple[str, ...] = ()) -> None:
     """Raises InterpError, with every mistake of the recipe, where a name in it does not exist; imports none of them."""
     document, _ = _checked(path, overrides)
@@ -194,25 +204,30 @@ def _default(one: Any) -> Any:
 
 def _try_out(document: Document, recipe: Recipe) -> None:
     """Make what the recipe names, so that values that do not go together are told with their line."""
-    import torch
-
-    def made(key: Key, call: Call | None, *ours: Any) -> Any:
-        try:
-            return call(*ours) if call else None
-        except (ValueError, RuntimeError, OverflowError) as error:
-            document.problem(key, f"{call.name if call else key[-1]}: {(str(error).splitlines() or [''])[0]}")
-            return None
-
-    task = made(("task",), recipe.task)
+    task = _made(document, ("task",), recipe.task)
     if task is not None:
-        architecture = made(("model",), recipe.model, task)
+        architecture = _made(document, ("model",), recipe.model, task)
         parameters = sum(map(math.prod, architecture.shapes.values())) if architecture else 0
         if parameters > MAX_PARAMETERS:
             document.problem(
                 ("model",), f"a network of {parameters:,} parameters; at most {MAX_PARAMETERS:,} are tried"
             )
-    if recipe.training:
-        made(("training", "optimiser"), recipe.training.optimiser, [torch.zeros(1)])
-        for place, intervention in enumerate(recipe.training.interventions):
-            made(("training", "interventions", place), intervention)
-    made(("training", "loss") if recipe.training else ("loss",), recipe.loss)
+    _made(document, ("training", "loss") if recipe.training else ("loss",), recipe.loss)
+
+
+def _try_training(document: Document, training: Training | None) -> None:
+    """Make what only a training makes: an optimiser takes torch seconds to load, which a reader need not wait for."""
+    import torch
+
+    if training:
+        _made(document, ("training", "optimiser"), training.optimiser, [torch.zeros(1)])
+        for place, intervention in enumerate(training.interventions):
+            _made(document, ("training", "interventions", place), intervention)
+
+
+def _made(document: Document, key: Key, call: Call | None, *ours: Any) -> Any:
+    try:
+        return call(*ours) if call else None
+    except (ValueError, RuntimeError, OverflowError) as error:
+        document.problem(key, f"{call.name if call else key[-1]}: {(str(error).splitlines() or [''])[0]}")
+        return None

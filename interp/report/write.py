@@ -26,10 +26,11 @@ def report(
     keep: Path | None = None,
     jobs: int = 1,
     progress: Callable[[Progress], None] | None = None,
+    executor: str | None = None,
 ) -> Page:
     """Compute the analysis over `runs` and write the report to `path`; results are kept in `keep`/<run>.
 
-    `progress(Progress)` is called as rows are begun and finished. Of several runs those without finite weights are left
+    `progress(Progress)` is called as rows are begun and finished; `executor` names what works the pieces off. Of several runs those without finite weights are left
     out, with a warning. Raises InterpError. A mistake in a measure's `figure` or `summary` is among the page's
     `problems`.
     """
@@ -39,8 +40,8 @@ def report(
         folder = keep or Path(held.enter_context(tempfile.TemporaryDirectory()))
         requests = [Request(own, (run,), folder / run.name, analysis.steps) for run in runs if own]
         requests += [Request(across, tuple(runs), folder, across=True)] if across else []
-        with working(folder, jobs) as executor:
-            computed = compute(requests, executor, jobs, progress)
+        with working(folder, jobs, executor) as workers:
+            computed = compute(requests, workers, jobs, progress)
         together = computed.pop() if across else {}
         without = [one for one in (*computed, together) if isinstance(one, NoNumbersError)]
         found = [(run, one) for run, one in zip(runs, computed, strict=False) if not isinstance(one, NoNumbersError)]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -87,7 +87,7 @@ def compute(
         for job, rows in planned:
             again = _looked_at_again(job, damaged, bool(pieces))
             if again is None:
-                _finish(job, rows)
+                _finish(job, rows, {work.ask.label for piece in pieces for work in piece.works})
             elif attempt == ATTEMPTS:
                 raise again
     return [job.results if job.error is None else job.error for job in under_way]  # type: ignore[list-item]
@@ -209,12 +209,14 @@ def _looked_at_again(job: _Job, damaged: Sequence[Outcome], worked: bool) -> Int
     return own[0] if own else InterpError(f"{name}: files changed while it was analysed; start again to go on")
 
 
-def _finish(job: _Job, planned: Mapping[str, _Rows]) -> None:
-    """Merge what is there, and open the results."""
+def _finish(job: _Job, planned: Mapping[str, _Rows], worked: Container[str]) -> None:
+    """Merge what is there, and open the results; `worked` are the labels of which rows were computed."""
     silent: dict[str, str] = {}
     not_finite: set[int] = set()
     for label, rows in planned.items():
-        good = rows.stored.good(rows.keys, _Answers(job.runs, rows.stored.axes), rows.attributes)
+        good = rows.good
+        if label in worked:
+            good = rows.stored.good(rows.keys, _Answers(job.runs, rows.stored.axes), rows.attributes)
         if not good.places.keys() >= set(rows.keys):
             raise InterpError(f"{job.runs[0].name}: files changed while {label} was computed; start again to go on")
         reasons = rows.stored.reasons() if good.whole else rows.stored.merge(rows.keys, good, rows.attributes)

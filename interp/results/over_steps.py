@@ -14,10 +14,9 @@ from typing import Any
 
 import xarray as xr
 
+from interp.catalogue.names import load
 from interp.contracts.executor import Executor
 from interp.errors import InterpError, NoNumbersError, NothingToSay
-from interp.executors.here import here
-from interp.executors.processes import processes
 from interp.files.lock import locked
 from interp.machine import workers
 from interp.recipes.asks import asks
@@ -72,11 +71,15 @@ def over_steps(
 
 
 @contextlib.contextmanager
-def working(folder: Path, jobs: int) -> Iterator[Executor]:
-    """Hold `folder`, and an executor of so many jobs that works into it. Raises InterpError where it is in use."""
+def working(folder: Path, jobs: int, name: str | None = None) -> Iterator[Executor]:
+    """Hold `folder`, and an executor of so many jobs that works into it; by name, or the one that suits the jobs.
+
+    Raises InterpError where the folder is in use, or there is no such executor.
+    """
+    make = load("executors", name or ("processes" if jobs > 1 else "here"))
     with locked(folder, "an analysis"):
         workers.wait_for_those_left(folder)
-        with (processes if jobs > 1 else here)(jobs, folder) as executor:
+        with make(jobs, folder) as executor:
             yield executor
 
 

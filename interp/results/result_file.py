@@ -32,6 +32,8 @@ ABOUT = "_rows"
 DIGEST = "digest"
 RECORD = "record"
 ROWS_AT_ONCE = 64
+MOST_AT_ONCE = 2**24
+"""Bytes that are read at once where all are looked at."""
 LONG_NAMES = {"step": "training step", "run": "run"}
 
 
@@ -242,8 +244,10 @@ def _verify(variable: h5netcdf.Variable) -> None:
         if variable.attrs[DIGEST] != _digest(variable):
             raise ValueError("it is not what was written")
         return
-    for start in range(0, variable.shape[0], ROWS_AT_ONCE):
-        variable[start : start + ROWS_AT_ONCE]
+    rows, row = variable.shape[0], math.prod(variable.shape[1:]) * variable.dtype.itemsize
+    at_once = max(ROWS_AT_ONCE, MOST_AT_ONCE // max(row, 1))
+    for start in range(0, rows, at_once):
+        variable[start : start + at_once]
 
 
 def _fill(variable: h5netcdf.Variable, layout: Layout, field: Field, chunk: list[tuple[Key, Row]]) -> None:

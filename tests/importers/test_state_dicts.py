@@ -95,7 +95,7 @@ def shipped() -> Run:
 
 def test_an_old_transformer_lens_state_dict(shipped: Run, tmp_path: Path):
     for step in (0, 9000):
-        torch.save(old_transformer_lens(shipped.arrays(step)), tmp_path / f"{step}.pth")
+        torch.save(old_transformer_lens(shipped[step].arrays), tmp_path / f"{step}.pth")
     run = open_run(tmp_path, "state_dicts")
     assert run.steps == [0, 9000]
     assert run.model_call.options["biases"] == "hidden"  # the others were never trained
@@ -113,7 +113,7 @@ def test_an_old_transformer_lens_state_dict(shipped: Run, tmp_path: Path):
 )
 def test_layouts_are_recognised_by_shape(turned: dict[str, str], shipped: Run, tmp_path: Path):
     """Every tensor in the layout of the published networks: [head, d_head, d_model], [out, in]."""
-    arrays = shipped.arrays(9000)
+    arrays = shipped[9000].arrays
     state = {
         name: torch.from_numpy(np.ascontiguousarray(np.einsum("...ij->...ji", array) if array.ndim == 3 else array))
         for name, array in arrays.items()
@@ -241,7 +241,7 @@ def test_half_precision_is_widened(tmp_path: Path):
     network = taught("Perceptron")
     torch.save({name: value.half() for name, value in network.state_dict().items()}, tmp_path / "5.pt")
     run = open_run(tmp_path, "state_dicts")
-    assert {array.dtype for array in run.arrays(5).values()} == {np.dtype("float32")}
+    assert {array.dtype for array in run[5].arrays.values()} == {np.dtype("float32")}
     torch.testing.assert_close(says(run), expected(network), rtol=0.02, atol=0.02)
 
 
@@ -252,7 +252,7 @@ def _one_thread() -> Callable[[], None]:
 
 
 def test_second_names_of_a_tensor_are_no_matter(shipped: Run, tmp_path: Path):
-    state = old_transformer_lens(shipped.arrays(9000))
+    state = old_transformer_lens(shipped[9000].arrays)
     state = {"x_embed": state["embed.W_E"], "y_embed": state["embed.W_E"], **state}
     torch.save(state, tmp_path / "1.pt")
     torch.testing.assert_close(open_run(tmp_path, "state_dicts").final.logits, shipped.final.logits)
@@ -272,7 +272,7 @@ def test_biases_that_were_trained_belong_to_the_model(tmp_path: Path):
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_a_last_checkpoint_that_is_not_finite_is_no_example(value: float, shipped: Run, tmp_path: Path):
-    state = old_transformer_lens(shipped.arrays(9000))
+    state = old_transformer_lens(shipped[9000].arrays)
     torch.save(state, tmp_path / "1.pt")
     torch.save({name: torch.full_like(tensor.float(), value) for name, tensor in state.items()}, tmp_path / "2.pt")
     run = open_run(tmp_path, "state_dicts")

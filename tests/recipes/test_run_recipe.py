@@ -20,7 +20,7 @@ def read(tmp_path):
     def make(text, *overrides):
         path = tmp_path / "run.yaml"
         path.write_text(text)
-        return run_recipe.read(path, overrides)
+        return run_recipe.read_to_train(path, overrides)
 
     return make
 
