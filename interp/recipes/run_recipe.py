@@ -99,7 +99,7 @@ def read(path: Path, overrides: tuple[str, ...] = ()) -> Recipe:
 
 
 def read_to_train(path: Path, overrides: tuple[str, ...] = ()) -> Recipe:
-    """The recipe at `path`, for a training: what only that makes is tried out too. Raises InterpError as `read` does."""
+    """The recipe at `path`, what only a training makes tried out too. Raises InterpError as `read` does."""
     document, recipe = _checked(path, overrides)
     if not document.misnamed:
         _try_out(document, recipe)
