@@ -23,6 +23,7 @@ from torch import Tensor
 
 import interp
 from interp.checkpoints import Checkpoint, Run
+from interp.contracts.task import two_operands
 from interp.files.checkpoint_blocks import CheckpointBlocks
 from interp.maths import fourier
 from interp.models.transformer import transformer
@@ -64,7 +65,7 @@ def straightforward(checkpoint: Checkpoint) -> None:
     spectrum = torch.einsum("abn,fa,gb->fgn", neurons - neurons.mean((0, 1)), F, F)
     explained = [_block(spectrum, k).square().sum((0, 1)) for k in range(1, P // 2 + 1)]
     torch.stack(explained).argmax(0)
-    a, b = checkpoint.task.pairs.double().unbind(1)
+    a, b = two_operands(checkpoint.task).pairs.double().unbind(1)
     c = torch.arange(P).double()
     centred = logits - logits.mean(1, keepdim=True)
     for k in range(1, P // 2 + 1):

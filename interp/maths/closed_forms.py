@@ -27,7 +27,7 @@ class Fit:
     """Logits of a closed form, by least squares."""
 
     amplitude: Float[Tensor, "freq n"]
-    """Of cos w_k(s - c), at each difference; frequencies from 1"""
+    """The factor of cos w_k(s - c), at each difference of the operands; frequencies from 1"""
     explained: Float[Tensor, " freq"]
     """What it takes off the squared norm of the logits"""
     clock_power: Float[Tensor, " freq"]
@@ -95,7 +95,7 @@ def _one_coefficient(profile: Float[Tensor, "freq n"], alpha: float, beta: float
 
 
 def _fit(profile: Float[Tensor, "freq n"], alpha: Float[Tensor, " freq"], beta: Float[Tensor, " freq"]) -> Fit:
-    """Of α times the Clock and β times the Pizza, both of norm 1."""
+    """The fit by α times the Clock and β times the Pizza, both of norm 1, at every frequency."""
     of_clock, of_pizza, overlap = _products(profile)
     clock, pizza = _forms(profile)
     explained = 2 * (alpha * of_clock + beta * of_pizza) - alpha**2 - beta**2 - 2 * alpha * beta * overlap

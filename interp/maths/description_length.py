@@ -37,9 +37,9 @@ class Description:
     delta: float
     """The step size of rounding."""
     loss: float
-    """Of the weights it describes."""
+    """The loss of the network with the weights that are described."""
     factored_share: float
-    """Of the matrices, those that are kept as two factors."""
+    """The share of the matrices that are kept as two factors."""
 
 
 def raw_size(weights: Weights) -> int:

@@ -23,7 +23,7 @@ class GoodnessOfFit:
 
 
 def goodness_of_fit(values: Float[np.ndarray, " value"], mixture: Mixture) -> GoodnessOfFit:
-    r"""Of a mixture of maximum likelihood on the sample itself.
+    r"""How well a mixture fits the sample to which it was fitted by maximum likelihood.
 
     Parameters fitted to a sample bring the fit nearer to it than the truth is, so that neither Kolmogorov's distance
     nor Pearson's chi-squared has the p-value of its table. The statistic of Rao and Robson adds back what the fit took

@@ -222,7 +222,7 @@ class _Rows:
         self._schemas, self._places = schemas, places
         self._file: ResultFile | None = None
         self.reasons: dict[Key, str] = {}
-        """Of the rows read so far, those without an answer."""
+        """Why there is no answer, by the key of the row, for the rows read so far."""
 
     def __getitem__(self, key: Key) -> Row:
         path = self._places[key]

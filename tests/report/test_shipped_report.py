@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(interp.__file__).parent.parent
 RUN = "modular_addition_small"
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

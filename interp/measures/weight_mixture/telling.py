@@ -97,7 +97,12 @@ def _between(one: xr.Dataset) -> str:
 
 
 def _pairs(names: Sequence[str]) -> dict[str, str | None]:
-    """Return the name of each parameter with a vocabulary, and of its Fourier coefficients where there are any."""
+    """Return the name of each parameter with a vocabulary, and of its Fourier coefficients where there are any.
+
+    A network without an embedding has no vocabulary, though its last layer may be called W_U.
+    """
+    if not any(re.search(r"\.W_E$", name) for name in names):
+        return {}
     return {name: twin if (twin := fourier_name(name)) in names else None for name in names if has_vocabulary(name)}
 
 
