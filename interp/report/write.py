@@ -30,9 +30,9 @@ def report(
 ) -> Page:
     """Compute the analysis over `runs` and write the report to `path`; results are kept in `keep`/<run>.
 
-    `progress(Progress)` is called as rows are begun and finished; `executor` names what works the pieces off. Of several
-    runs those without finite weights are left out, with a warning. Raises InterpError. A mistake in a measure's
-    `figure` or `summary` is among the page's `problems`.
+    `progress(Progress)` is called as rows are begun and finished; `executor` names what works the pieces off. Of
+    several runs those without finite weights are left out, with a warning. Raises InterpError. A mistake in a
+    measure's `figure` or `summary` is among the page's `problems`.
     """
     across = tuple(ask for ask in analysis.asks if is_across(ask))
     own = tuple(ask for ask in analysis.asks if ask not in across)
