@@ -127,6 +127,13 @@ def test_a_run_may_be_analysed_while_checkpoints_are_added_and_stacked(killed_fo
     assert told["files"]["meanwhile"] == told["files"]["afterwards"]
 
 
+def test_kills_of_a_training_and_of_its_analysis_lose_nothing(killed_folder: Path):
+    told = in_a_process(killed_folder, "kill_both")
+    assert told["kills"] == KILLS
+    assert told["killed"] == told["uninterrupted"]
+    assert len(told["killed"]["results"]) == 3
+
+
 # What runs in a process of its own.
 
 
@@ -287,6 +294,72 @@ def analyse_while_it_trains(folder: Path) -> dict:
     over(folder, "afterwards")
     files = {name: results_in(folder / name) for name in ("meanwhile", "afterwards")}
     return {"analyses": len(steps), "steps": steps, "files": files}
+
+
+def kill_both(folder: Path) -> dict:
+    """A training, and an analysis again and again while it trains, either of them killed at any moment."""
+    moments, kills = random.Random(1), 0
+    recipe = (folder / "run" / "run.yaml").read_text() + "training: {steps: 3_000, save: {every: 50}}\n"
+    for name in ("uninterrupted", "killed"):
+        (folder / name / "run").mkdir(parents=True)
+        (folder / name / "run" / "run.yaml").write_text(recipe)
+    started = time.monotonic()
+    assert wait(child_that(train, folder / "uninterrupted"), 120)
+    duration = time.monotonic() - started
+    over(folder / "uninterrupted", "kept")
+    place = folder / "killed"
+    children = {what: child_that(what, place) for what in (train, keep_analysing)}
+    while kills < KILLS:
+        what = moments.choice([train, keep_analysing])
+        time.sleep(moments.uniform(0, duration / 8))
+        os.kill(children[what], signal.SIGKILL)
+        os.waitpid(children[what], 0)
+        kills += 1
+        children[what] = child_that(what, place)
+    assert wait(children[train], 120)
+    os.kill(children[keep_analysing], signal.SIGKILL)
+    os.waitpid(children[keep_analysing], 0)
+    over(place, "kept")
+    return {"kills": kills} | {name: whole(folder / name) for name in ("uninterrupted", "killed")}
+
+
+def child_that(what, *given) -> int:
+    """A copy of this process that does `what`, and ends."""
+    child = os.fork()
+    if not child:
+        status = 1
+        try:
+            what(*given)
+            status = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(status)
+    return child
+
+
+def train(folder: Path) -> None:
+    from interp.errors import AlreadyDoneError
+    from interp.recipes import run_recipe
+    from interp.training import loop
+    from interp.training.plan import Plan
+
+    with contextlib.suppress(AlreadyDoneError):
+        loop.train(folder / "run", Plan.of(run_recipe.read(folder / "run" / "run.yaml")))
+
+
+def keep_analysing(folder: Path) -> None:
+    from interp.errors import InterpError
+
+    while True:
+        with contextlib.suppress(InterpError):  # there may be no checkpoint yet
+            over(folder, "kept").close()
+
+
+def whole(folder: Path) -> dict[str, dict[str, str]]:
+    """Every file of the run, and every result."""
+    run = {name: found for name, found in hashes(folder / "run").items() if not name.startswith(".")}
+    return {"run": run, "weights": hashes(folder / "run" / "weights"), "results": results_in(folder / "kept")}
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import concurrent.futures
 import contextlib
 import functools
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -15,21 +16,26 @@ from interp.contracts.executor import Executor, Tell
 from interp.errors import InterpError
 from interp.machine import workers
 
-TOLD = ".told"
-"""Where workers write what they have done, a line each time: a file that is appended to needs no lock, and a worker
-that is killed while it writes hinders nobody."""
 SECONDS_BETWEEN_LOOKS = 0.2
 
 
 @contextlib.contextmanager
 def processes(jobs: int, folder: Path) -> Iterator[Executor]:
     """Work in `jobs` worker processes, which end with this one; `folder` is held by this process."""
-    with workers.pool(jobs, folder) as pool:
-        yield _Processes(pool, folder / TOLD)
-    (folder / TOLD).unlink(missing_ok=True)
+    told = folder / f".told.{os.getpid()}.tmp"  # a temporary file, which whoever holds the folder next removes
+    try:
+        with workers.pool(jobs, folder) as pool:
+            yield _Processes(pool, told)
+    finally:
+        told.unlink(missing_ok=True)
 
 
 class _Processes:
+    """Workers write what they have done to a file, a line each time.
+
+    A file that is appended to needs no lock, and a worker that is killed while it writes hinders nobody.
+    """
+
     def __init__(self, pool: concurrent.futures.ProcessPoolExecutor, told: Path) -> None:
         self._pool, self._told = pool, told
 
