@@ -91,10 +91,10 @@ def schemas_of(measure: str, whole: bool = False) -> dict[str, Schema]:
     return {record.__name__: schema_of(record, whole) for record in returned}
 
 
-def schema_of_joined(measure: str) -> Schema:
-    """The schema of what the measure's `over_run` or `over_runs` returns; empty where it has neither."""
+def schemas_joined(measure: str) -> tuple[Schema, ...]:
+    """The schemas of what the measure's `over_run` or `over_runs` may return; none where it has neither."""
     function = joined(measure)
-    return schema_of(_returned(function, measure)[0]) if function else Schema(())
+    return tuple(map(schema_of, _returned(function, measure))) if function else ()
 
 
 def joined(measure: str) -> Callable[..., Any] | None:

@@ -196,7 +196,7 @@ def attributes_of(ask: Ask, of: str) -> dict[str, str]:
     told = caption("measures", ask.measure)
     fields = [
         [field.name, field.long_name, field.units]
-        for one in (*schema.schemas_of(ask.measure).values(), schema.schema_of_joined(ask.measure))
+        for one in (*schema.schemas_of(ask.measure).values(), *schema.schemas_joined(ask.measure))
         for field in one.fields
     ]
     return {

@@ -219,6 +219,18 @@ def test_fewer_steps_than_were_there_are_not_computed_again(settling, folder, tm
     assert computed == []
 
 
+def test_a_run_that_grows_goes_on_from_the_last_answer(settling, folder, tmp_path, monkeypatch):
+    """In the block of the last step; the next block starts from nothing, as in a new analysis."""
+    over(folder, tmp_path / "kept", settling)
+    computed = count_rows(monkeypatch)
+    for step in (1300, 1400, 2000):
+        store(folder, [step])
+        assert over(folder, tmp_path / "kept", settling) == over(folder, tmp_path / f"new{step}", settling)
+        assert computed[0] == step
+        assert len(computed) == 1 + len(interp.open_run(folder).steps)  # and then those of the new analysis
+        computed.clear()
+
+
 def test_a_run_that_grew_until_not_all_of_it_is_visited(folder, tmp_path, monkeypatch):
     """`sharpness` visits all of 90 checkpoints and some of 110."""
     store(folder, list(range(1, 84)))
