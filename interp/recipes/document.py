@@ -49,7 +49,7 @@ class Document:
             key = key[:-1]
         self.problems.append((self.lines.get(key, 1), shown(message, MAX_MESSAGE)))
 
-    def check_keys(self, owner: str, given: Mapping[str, Any], known: Sequence[str], around: Key = ()) -> None:
+    def check_keys(self, owner: str, given: Mapping[Any, Any], known: Sequence[str], around: Key = ()) -> None:
         """Note every key of `given` that `owner`, "an analysis", does not have."""
         for key in given:
             if key not in known:
