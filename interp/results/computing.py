@@ -66,7 +66,7 @@ class _Job:
     request: Request
     runs: tuple[Series, ...]
     results: dict[str, Result] = field(default_factory=dict)
-    error: InterpError | None = None
+    error: NoNumbersError | None = None
 
 
 def is_across(ask: Ask) -> bool:
@@ -90,7 +90,7 @@ def compute(
                 _finish(job, rows, {work.ask.label for piece in pieces for work in piece.works})
             elif attempt == ATTEMPTS:
                 raise again
-    return [job.results if job.error is None else job.error for job in under_way]  # type: ignore[list-item]
+    return [job.error or job.results for job in under_way]
 
 
 def _plan(job: _Job) -> dict[str, _Rows]:
