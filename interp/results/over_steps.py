@@ -67,7 +67,12 @@ def over_steps(
         nodes = {label: _node(result) for label, result in found.items()}
         if keep is None:
             nodes = {label: node.load() for label, node in nodes.items()}
-    return nodes[wanted[0].label] if isinstance(measures, str) else xr.DataTree.from_dict(nodes, name=run.name)
+    if isinstance(measures, str):
+        return nodes[wanted[0].label]
+    tree = xr.DataTree.from_dict(nodes, name=run.name)
+    for label, node in nodes.items():
+        tree[label].set_close(node.close)  # the tree holds copies, which would leave the files open
+    return tree
 
 
 @contextlib.contextmanager

@@ -112,9 +112,9 @@ class ResultFile:
     def __init__(self, path: Path, schemas: Mapping[str, Schema]) -> None:
         """Raises whatever comes of a file that is damaged, or not of ours."""
         self._held = contextlib.ExitStack()
-        opened_by_h5py = self._held.enter_context(h5py.File(path, "r"))  # which refuses what is not HDF5 at once
-        self._file = self._held.enter_context(h5netcdf.File(opened_by_h5py, "r", decode_vlen_strings=True))
         with self._closing_where_it_fails():
+            opened_by_h5py = self._held.enter_context(h5py.File(path, "r"))  # which refuses what is not HDF5 at once
+            self._file = self._held.enter_context(h5netcdf.File(opened_by_h5py, "r", decode_vlen_strings=True))
             content = json.loads(bytes(self._file[ABOUT][...]))
             notes = [tuple(note) for note in content["notes"]]
             self.about: dict[Key, tuple[Reads, str | None]] = {
@@ -150,6 +150,13 @@ class ResultFile:
         if any(label not in labels for key in self.about for label, labels in zip(key, grid, strict=True)):
             raise ValueError("its rows are not those of its axes")
         self._grid = grid
+
+    def holds(self, schema: Schema) -> bool:
+        """Whether every field of a record that is of the whole result stands in it."""
+        variables = self._file.variables
+        return all(
+            field.name in variables and variables[field.name].dimensions == field.axes for field in schema.fields
+        )
 
     def row(self, key: Key) -> Row:
         """Raises whatever comes of damage."""

@@ -168,7 +168,10 @@ class Stored:
             with contextlib.closing(ResultFile(self.file, self.schemas)) as file:
                 damaged = file.damaged()
                 rows = {key: reads for key, (reads, _) in file.about.items() if key not in (damaged or ())}
-                as_now = damaged == set() and attributes.items() <= file.attributes.items()
+                joined = schema.schemas_joined(self.ask.measure)
+                answered = any(reason is None for _, reason in file.about.values())
+                complete = not (joined and answered) or any(map(file.holds, joined))
+                as_now = damaged == set() and complete and attributes.items() <= file.attributes.items()
         except Exception as error:  # a damaged file, or another's, can raise anything
             warnings.warn(f"{self.file} is damaged ({error}); what it held is computed again", stacklevel=2)
             return {}, False
