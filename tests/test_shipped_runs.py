@@ -14,7 +14,7 @@ import torch
 
 import interp
 from interp.recipes.document import parse_value
-from interp.results import over_steps
+from interp.results import account
 
 ROOT = Path(interp.__file__).parent.parent
 EXPECTED = [
@@ -35,7 +35,7 @@ def found(folder: Path, entry: dict[str, Any]) -> Any:
         step = entry["at"]["step"]
         return float(interp.over_steps(entry["measure"], run, steps=[step])[entry["array"]].sel(entry["at"]))
     result = run.measure(entry["measure"])
-    summary = over_steps.summary(entry["measure"], result)
+    summary = account.summary(entry["measure"], result)
     assert summary is not None
     return summary.values[entry["finding"]]
 

@@ -21,8 +21,8 @@ import xarray as xr
 import interp
 from interp.checkpoints import Run
 from interp.errors import InterpError
-from interp.recipes.asks import asks
 from interp.recipes.analysis_recipe import Analysis
+from interp.recipes.asks import asks
 from tests.processes import python
 
 MEASURES = ["loss", "weight_norm", "embedding_dft", {"embedding_circle": {"count": 2}}, "key_freqs"]
