@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import load_file
 
 from interp.errors import AlreadyDoneError, InterpError
 from interp.files import checkpoint_blocks
-from interp.files.arrays import read_arrays, write_arrays
+from interp.files.arrays import read_about, write_arrays
 from interp.files.checkpoint_blocks import INDEX, CheckpointBlocks
 from interp.tasks.modular_arithmetic import modular_arithmetic
 from interp.training import dense, loop
@@ -146,9 +147,9 @@ def test_where_the_weights_differ_it_ends_and_the_run_is_left_as_it_was(run: Pat
 def test_what_was_verified_before_a_difference_stays(run: Path, every_step: dict[int, str]) -> None:
     """The last bit of one number at step 20 is another."""
     (name,) = files(run)
-    arrays, steps = read_arrays(run / "weights" / name)
+    arrays, steps = load_file(run / "weights" / name), read_about(run / "weights" / name)
     arrays["unembed.W_U"][steps.index(20), 0, 0] = np.nextafter(arrays["unembed.W_U"][steps.index(20), 0, 0], 9)
-    write_arrays(run / "weights" / name, arrays, steps)
+    write_arrays(run / "weights" / name, arrays, steps, by_row=True)
     before = digests(run)
     with pytest.raises(InterpError, match=r"at step 20 are not those of the run.*Nothing was added after step 10$"):
         add(run, "3:4:1", "15:15:1")
