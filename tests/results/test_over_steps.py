@@ -155,6 +155,7 @@ def test_nothing_is_written_unless_asked(run_folder: Path, tmp_path: Path, monke
     assert sorted(tmp_path.rglob("*")) == before
 
 
+@pytest.mark.slow
 def test_one_job_two_jobs_and_killed_and_resumed_give_equal_files(run_folder: Path, tmp_path: Path):
     assert analyse(run_folder, tmp_path / "one").wait() == 0
     assert analyse(run_folder, tmp_path / "two", jobs=2).wait() == 0
