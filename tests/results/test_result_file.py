@@ -30,7 +30,7 @@ def test_bits_flipped_anywhere_are_noticed_and_what_they_damaged_is_computed_aga
     moments = random.Random(3)
     told = 0
     for path, content in whole.items():
-        for _ in range(12):
+        for _ in range(5):
             place = moments.randrange(len(content))
             flipped = bytearray(content)
             flipped[place] ^= 1 << moments.randrange(8)
@@ -42,7 +42,7 @@ def test_bits_flipped_anywhere_are_noticed_and_what_they_damaged_is_computed_aga
             if path.read_bytes() != content:  # in bytes that HDF5 does not use nothing is damaged
                 assert loaded(path).identical(expected[path]), f"{path.name}, byte {place}"
             path.write_bytes(content)
-    assert told > 20
+    assert told > 8
 
 
 def test_a_damaged_chunk_costs_its_rows_and_no_others(tmp_path: Path, monkeypatch):
