@@ -4,7 +4,6 @@ import json
 
 import pytest
 
-from interp.errors import InterpError
 from interp.recipes import run_recipe
 
 GOOD = """\
@@ -21,22 +20,6 @@ def read(tmp_path):
         path = tmp_path / "run.yaml"
         path.write_text(text)
         return run_recipe.read_to_train(path, overrides)
-
-    return make
-
-
-@pytest.fixture
-def mistakes(read):
-    """line -> what is said of it"""
-
-    def make(text, *overrides):
-        with pytest.raises(InterpError) as refused:
-            read(text, *overrides)
-        told = {}
-        for line in str(refused.value).split("\n"):
-            place, _, message = line.partition("run.yaml:")[2].partition(": ")
-            told.setdefault(int(place), []).append(message)
-        return told
 
     return make
 
