@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 import torch
 
-from interp.catalogue import names, source_code
+from interp.catalogue import names
 from interp.checkpoints import Run, open_run
 from interp.files.checkpoint_blocks import CheckpointBlocks
 from interp.recipes.document import dump_yaml
@@ -125,7 +125,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
 
 
 def forget() -> None:
-    """Whatever was remembered about names and files."""
-    for function in [*vars(names).values(), *vars(source_code).values()]:
+    """Whatever was remembered about names; code is remembered by its file, which each package has of its own."""
+    for function in vars(names).values():
         if hasattr(function, "cache_clear"):
             function.cache_clear()

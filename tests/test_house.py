@@ -17,6 +17,7 @@ from interp.catalogue.source_code import PACKAGE
 ROOT = PACKAGE.parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 TREES = {file: ast.parse(file.read_bytes()) for file in FILES}
+TOOLS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]
 AT_THE_ROOT = {"__init__", "run", "train", "describe", "notebook", "terminal", "errors", "summaries", "provenance"}
 COMMANDS = {"run.py", "train.py", "describe.py"}
 MOST_PARAMETERS = 7
@@ -63,11 +64,17 @@ def test_nobody_imports_the_top_floor():
 
 
 def test_the_linter_knows_every_folder_and_module_of_the_house():
-    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    contracts = TOOLS["importlinter"]["contracts"]
     layers = next(contract["layers"] for contract in contracts if contract["type"] == "layers")
     named = {name.strip() for floor in layers for name in floor.replace("|", ":").split(":")}
     folders = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
     assert named == (folders | AT_THE_ROOT) - {"__init__"}
+
+
+def test_shapes_are_checked_in_every_folder_that_speaks_of_them():
+    (option,) = (each for each in TOOLS["pytest"]["ini_options"]["addopts"] if "jaxtyping" in each)
+    speak = {file.relative_to(ROOT).parts[1] for file in FILES if "\nfrom jaxtyping import " in file.read_text()}
+    assert option.split("=")[1].split(",") == [*sorted(f"interp.{folder}" for folder in speak), "beartype.beartype"]
 
 
 def test_no_file_is_reached_again_by_its_imports_wherever_they_stand():

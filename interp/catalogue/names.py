@@ -74,6 +74,13 @@ def check_name(kind: str, name: str) -> None:
         raise MisnamedError(f"no {singular(kind)} {name!r}{near_misses(name, known)}")
 
 
+@functools.cache
+def file_of(kind: str, name: str) -> Path:
+    """The file that defines a name, looked for until it is there. Raises MisnamedError where there is none."""
+    check_name(kind, name)
+    return known_names(kind)[name]
+
+
 def find(kind: str, name: str) -> Callable[..., Any]:
     """The function; whatever is being recorded was made with its file. Raises MisnamedError where there is none."""
     found = load(kind, name)
@@ -81,28 +88,28 @@ def find(kind: str, name: str) -> Callable[..., Any]:
     return found
 
 
-def load(kind: str, name: str) -> Callable[..., Any]:
-    """The function, for what can change no number. Raises MisnamedError where there is none."""
-    check_name(kind, name)
-    return _load(kind, name)
-
-
 def current_digest(kind: str, name: str) -> str:
     """The fingerprint of the file behind a name, "" where there is no such name any more."""
-    path = known_names(kind).get(name)
-    return source_digest(path) if path else ""
+    try:
+        return source_digest(file_of(kind, name))
+    except MisnamedError:
+        return ""
 
 
 def current_words(kind: str, name: str) -> str:
     """The fingerprint of all that is written in the files behind a name, reasons and messages too."""
-    path = known_names(kind).get(name)
-    return words_digest(path) if path else ""
+    try:
+        return words_digest(file_of(kind, name))
+    except MisnamedError:
+        return ""
 
 
 @functools.cache
-def _load(kind: str, name: str) -> Callable[..., Any]:
+def load(kind: str, name: str) -> Callable[..., Any]:
+    """The function, for what can change no number. Raises MisnamedError where there is none."""
+    file = file_of(kind, name)
     for entry in _entry_points(kind):
-        if entry.name == name and not known_names(kind)[name].is_relative_to(PACKAGE):
+        if entry.name == name and not file.is_relative_to(PACKAGE):
             return entry.load()
     return getattr(importlib.import_module(f"interp.{kind}.{name}"), name)
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from interp.catalogue.names import KINDS, find, known_names
+from interp.catalogue.names import KINDS, file_of, find
 from interp.catalogue.source_code import PACKAGE
 
 LIGHT = ("typing", "collections", "pydantic", "annotated_types", "types", "math")
@@ -57,13 +57,13 @@ def parameters(function: ast.FunctionDef) -> Iterator[Parameter]:
 
 def all_parameters(kind: str, name: str) -> frozenset[str]:
     """The names of all parameters of a function, ours among them."""
-    function = definition(known_names(kind)[name], name)
+    function = definition(file_of(kind, name), name)
     return frozenset(one.name for one in parameters(function)) if function else frozenset(_imported(kind, name))
 
 
 def options(kind: str, name: str) -> dict[str, tuple[Any, Any]]:
     """Option -> (annotation, default); the default of one that must be given is `...`."""
-    path = known_names(kind)[name]
+    path = file_of(kind, name)
     try:
         written = parameters(_found(definition(path, name)))
         values = _Values(path)

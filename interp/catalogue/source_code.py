@@ -37,6 +37,7 @@ def source_digest(path: Path) -> str:
     return _digest("".join(sorted({_digest(_text(file, asked)) for file, asked in _reached(path).items()})))
 
 
+@functools.cache
 def words_digest(path: Path) -> str:
     """A fingerprint of every letter of the files that `source_digest` depends on: of what they say, too."""
     return _digest("".join(sorted(_digest(file.read_text(encoding="utf-8")) for file in _reached(path))))

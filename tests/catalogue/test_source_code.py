@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from interp.catalogue import source_code
 from interp.catalogue.names import KINDS, current_digest, known_names
 from interp.catalogue.source_code import PACKAGE, reached_files, source_digest
-from tests.conftest import forget
 
 SOURCES = {
     "__init__.py": "",
@@ -117,6 +117,13 @@ def house(tmp_path: Path) -> Path:
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_text(source)
     return tmp_path / "house"
+
+
+def forget() -> None:
+    """Whatever was remembered of files, which a test is about to read changed."""
+    for function in vars(source_code).values():
+        if hasattr(function, "cache_clear"):
+            function.cache_clear()
 
 
 def digest(path: Path) -> str:

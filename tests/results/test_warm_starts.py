@@ -200,7 +200,7 @@ def test_a_last_answer_of_weights_that_were_replaced_since_is_not_gone_on_from(s
         over(folder, tmp_path / "kept", settling)
     computed = count_rows(monkeypatch)
     assert over(folder, tmp_path / "kept", settling) == over(folder, tmp_path / "new", settling)
-    assert computed[: len(STEPS)] == STEPS
+    assert sorted(computed[: len(STEPS)]) == STEPS  # the damaged block in whatever order to the other
 
 
 def test_the_last_answer_of_another_block_is_not_gone_on_from(settling, folder, tmp_path, monkeypatch):
@@ -276,7 +276,7 @@ def test_a_last_answer_that_cannot_be_read_begins_the_block_again(settling, fold
     DAMAGE[damage](file)
     computed = count_rows(monkeypatch)
     assert over(folder, tmp_path / "kept", settling) == over(folder, tmp_path / "new", settling)
-    assert computed[: len(STEPS)] == STEPS
+    assert sorted(computed[: len(STEPS)]) == STEPS  # the damaged block in whatever order to the other
 
 
 @pytest.mark.parametrize("after", range(6))
