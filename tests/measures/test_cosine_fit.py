@@ -12,15 +12,9 @@ from tests.tables import noise
 
 
 @pytest.fixture
-def fit_of(make_run):
+def fit_of(checkpoint_of):
     """cosine_fit of a network with these logits."""
-
-    def fit(table, name="run", **task):
-        network = of_logits(table, **task)
-        run = make_run({0: network.weights}, network.task, network.model, name)
-        return run[0].measure("cosine_fit")
-
-    return fit
+    return lambda table, name="run", **task: checkpoint_of(table, name, **task).measure("cosine_fit")
 
 
 @pytest.mark.parametrize(("n", "operation"), [(11, "x+y"), (8, "x+y"), (11, "x-y")])

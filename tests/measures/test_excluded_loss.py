@@ -13,17 +13,6 @@ GRADES = [2 * math.pi * g / 7 for g in range(1, 7)]
 """Angles of the wrong answers."""
 
 
-@pytest.fixture
-def checkpoint_of(make_run):
-    """The checkpoint of a network with these logits."""
-
-    def make(table, name="run", **task):
-        network = of_logits(table, **task)
-        return make_run({0: network.weights}, network.task, network.model, name)[0]
-
-    return make
-
-
 @pytest.mark.parametrize(("n", "operation"), [(7, "x+y"), (8, "x+y"), (7, "x-y")])
 def test_it_is_the_loss_without_the_projections(checkpoint_of, n, operation):
     sign = 1 if operation == "x+y" else -1

@@ -11,15 +11,9 @@ from tests.tables import grid, noise, onto_waves
 
 
 @pytest.fixture
-def spectrum_of(make_run):
+def spectrum_of(checkpoint_of):
     """logit_spectrum of a network with these logits."""
-
-    def measure(table, name="run", **task):
-        network = of_logits(table, **task)
-        run = make_run({0: network.weights}, network.task, network.model, name)
-        return run[0].measure("logit_spectrum")
-
-    return measure
+    return lambda table, name="run", **task: checkpoint_of(table, name, **task).measure("logit_spectrum")
 
 
 @pytest.mark.parametrize(("n", "operation"), [(7, "x+y"), (8, "x+y"), (7, "x-y")])

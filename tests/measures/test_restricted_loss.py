@@ -10,17 +10,6 @@ from tests.planted import clock_logits, of_logits
 from tests.tables import grid, losses, noise, onto_waves
 
 
-@pytest.fixture
-def checkpoint_of(make_run):
-    """The checkpoint of a network with these logits."""
-
-    def make(table, name="run", **task):
-        network = of_logits(table, **task)
-        return make_run({0: network.weights}, network.task, network.model, name)[0]
-
-    return make
-
-
 @pytest.mark.parametrize(("n", "operation"), [(7, "x+y"), (8, "x+y"), (7, "x-y")])
 def test_it_is_the_loss_of_the_projections_and_the_mean(checkpoint_of, n, operation):
     sign = 1 if operation == "x+y" else -1

@@ -9,19 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.planted import clock_logits, of_logits
+from tests.planted import clock_logits
 from tests.tables import losses, noise
-
-
-@pytest.fixture
-def checkpoint_of(make_run):
-    """The checkpoint of a network with these logits."""
-
-    def make(table, name="run", **task):
-        network = of_logits(table, **task)
-        return make_run({0: network.weights}, network.task, network.model, name)[0]
-
-    return make
 
 
 def fitted(table, freqs, sign=1):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,17 +23,9 @@ from interp.training.loop import STATE, train
 from tests.training.plans import plan, planted, small_mlp, walking_scale
 from tests.training.test_loop import digests, stop_after
 
+pytestmark = pytest.mark.usefixtures("one_thread", "told_at_once")
+
 MSE, HINGE = (Call("losses", name, {}) for name in ("mse", "hinge"))
-
-
-@pytest.fixture(autouse=True)
-def one_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    monkeypatch.setattr("interp.training.state.SECONDS_BETWEEN_REPORTS", 0.0)
-    yield
-    torch.set_num_threads(threads)
-    torch.set_flush_denormal(False)
 
 
 def weights_at(folder: Path, step: int) -> dict[str, np.ndarray]:

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,8 @@ from interp.tasks.modular_arithmetic import modular_arithmetic
 from interp.training.loop import STATE, train
 from interp.training.state import silent
 from tests.training.plans import plan, small_mlp
+
+pytestmark = pytest.mark.usefixtures("one_thread", "told_at_once")
 
 ROOT = Path(__file__).parents[2]
 KILLED_STEPS = 300
@@ -47,16 +48,6 @@ def stop_after(step: int) -> Any:
             signal.raise_signal(signal.SIGINT)
 
     return progress
-
-
-@pytest.fixture(autouse=True)
-def one_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    monkeypatch.setattr("interp.training.state.SECONDS_BETWEEN_REPORTS", 0.0)
-    yield
-    torch.set_num_threads(threads)
-    torch.set_flush_denormal(False)
 
 
 def test_keeps_the_scheduled_steps_and_the_split(tmp_path: Path) -> None:
