@@ -22,8 +22,10 @@ from tests.curvature_oracles import by_curvlinops, largest_by_hessian_eigenthing
 
 SHIPPED = Path("checkpoints/modular_addition_small")
 MAINLINE = Path("checkpoints/modular_addition_113")
-SPLIT = {"modular_arithmetic": {"p": 11, "frac_train": 0.5}}
-SMALL = {"d_model": 8, "n_heads": 2, "d_mlp": 16}
+SPLIT = {"modular_arithmetic": {"p": 7, "frac_train": 0.5}}
+SMALL = {"d_model": 4, "n_heads": 2, "d_mlp": 8}
+"""216 weights, so few that a search spans every direction."""
+MEDIUM = {"d_model": 14, "n_heads": 2, "d_mlp": 28}
 
 
 @pytest.fixture(autouse=True)
@@ -40,8 +42,8 @@ def shipped():
     return interp.open_run(SHIPPED)
 
 
-def fresh(seed):
-    return transformer(modular_arithmetic(p=11), **SMALL).initial(seed)
+def fresh(seed, sizes=SMALL):
+    return transformer(modular_arithmetic(p=7), **sizes).initial(seed)
 
 
 def whole_hessian(checkpoint):
@@ -75,7 +77,7 @@ def test_everything_agrees_with_the_whole_hessian_of_a_small_network(make_run):
 
 def test_the_order_of_neurons_and_heads_does_not_matter(make_run):
     weights = fresh(0)
-    order, heads = torch.randperm(16, generator=torch.Generator().manual_seed(0)), torch.tensor([1, 0])
+    order, heads = torch.randperm(8, generator=torch.Generator().manual_seed(0)), torch.tensor([1, 0])
     turned = dict(weights)
     for name in ("mlp.W_in", "mlp.b_in"):
         turned[f"blocks.0.{name}"] = weights[f"blocks.0.{name}"][..., order]
@@ -89,6 +91,7 @@ def test_the_order_of_neurons_and_heads_does_not_matter(make_run):
     assert abs(float(after.trace - before.trace)) < 4 * float(before.trace_se + after.trace_se)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("folder", "step"), [(SHIPPED, 600), (SHIPPED, 9_000), (MAINLINE, 1_000), (MAINLINE, 7_000), (MAINLINE, 40_000)]
 )
@@ -130,6 +133,7 @@ def test_shares_of_a_trace_that_is_not_known_or_less_than_its_largest_are_left_o
     assert found[1:].isnull().all()
 
 
+@pytest.mark.slow
 def test_a_warm_and_a_cold_start_agree(shipped):
     previous = None
     for checkpoint in (shipped[step] for step in (6000, 6050, 6100)):
@@ -143,19 +147,21 @@ def test_a_warm_and_a_cold_start_agree(shipped):
     assert warm.products < cold.products
 
 
-@pytest.mark.parametrize(("d_mlp", "tolerance"), [(16, 1e-4), (48, 0.05)])
+@pytest.mark.parametrize(
+    ("sizes", "tolerance"),
+    [(SMALL, 1e-4), pytest.param({**SMALL, "d_model": 8, "d_mlp": 48}, 0.05, marks=pytest.mark.slow)],
+)
 def test_from_an_unrelated_network_the_most_negative_eigenvalue_is_that_of_the_whole_hessian(
-    make_run, d_mlp, tolerance
+    make_run, sizes, tolerance
 ):
-    sizes = {**SMALL, "d_mlp": d_mlp}
-    weights = {seed: transformer(modular_arithmetic(p=11), **sizes).initial(seed) for seed in (0, 1)}
-    run = make_run(weights, SPLIT, {"transformer": sizes})
+    run = make_run({seed: fresh(seed, sizes) for seed in (0, 1)}, SPLIT, {"transformer": sizes})
     found = sharpness(run[1], sharpness(run[0]))
     assert float(found.most_negative) == pytest.approx(
         float(torch.linalg.eigvalsh(whole_hessian(run[1])[0])[0]), rel=tolerance
     )
 
 
+@pytest.mark.slow
 def test_an_eigenvalue_that_overtakes_the_most_negative_of_the_checkpoint_before_is_found(tmp_path):
     """Between two of these checkpoints one does: to follow one eigenvalue alone would be 13 % too near 0."""
     task = modular_arithmetic(p=11, frac_train=0.6)
@@ -173,32 +179,35 @@ def test_an_eigenvalue_that_overtakes_the_most_negative_of_the_checkpoint_before
     assert float(found.most_negative) == pytest.approx(expected, rel=0.05)
 
 
-def test_a_checkpoint_before_of_which_fewer_were_found_or_of_another_size_is_no_start(shipped, make_run):
-    cold = sharpness(shipped[6000])
-    other = make_run({0: fresh(0)}, SPLIT, {"transformer": SMALL})[0]
-    for previous in (sharpness(shipped[6050], largest=1), sharpness(other)):
-        torch.testing.assert_close(sharpness(shipped[6000], previous).largest, cold.largest, rtol=0, atol=0)
+def test_a_checkpoint_before_of_which_fewer_were_found_or_of_another_size_is_no_start(make_run):
+    run = make_run({seed: fresh(seed) for seed in (0, 1)}, SPLIT, {"transformer": SMALL})
+    other = make_run({0: fresh(0, MEDIUM)}, SPLIT, {"transformer": MEDIUM}, "other")[0]
+    cold = sharpness(run[0])
+    for previous in (sharpness(run[1], largest=1), sharpness(other)):
+        torch.testing.assert_close(sharpness(run[0], previous).largest, cold.largest, rtol=0, atol=0)
 
 
 def test_weights_of_zero_are_a_saddle(make_run):
-    """Logits are then W_U times the residual stream, which both are zero: each of its 8 dimensions gives one ±λ."""
+    """Logits are then W_U times the residual stream, which both are zero: each of its 4 dimensions gives one ±λ."""
     run = make_run({0: {name: 0 * value for name, value in fresh(0).items()}}, SPLIT, {"transformer": SMALL})
-    found = sharpness(run[0], largest=12)
-    highest = torch.full((8,), float(-found.most_negative), dtype=torch.float64)
+    found = sharpness(run[0], largest=6)
+    highest = torch.full((4,), float(-found.most_negative), dtype=torch.float64)
     assert highest[0] > 0.1
-    torch.testing.assert_close(found.largest, torch.cat([highest, torch.zeros(4).double()]), rtol=1e-6, atol=1e-9)
+    torch.testing.assert_close(found.largest, torch.cat([highest, torch.zeros(2).double()]), rtol=1e-6, atol=1e-9)
     assert (found.gauss_newton_largest == 0).all()
     assert found.gradient_norm == 0
 
 
-def test_residuals_are_within_what_was_asked(shipped):
-    found = sharpness(shipped[6000], largest=7, tolerance=1e-4, most_negative_tolerance=0.1)
+def test_residuals_are_within_what_was_asked(make_run):
+    run = make_run({0: fresh(0, MEDIUM)}, SPLIT, {"transformer": MEDIUM})
+    found = sharpness(run[0], largest=7, tolerance=1e-4, most_negative_tolerance=0.1)
     assert found.largest.shape == found.gauss_newton_largest.shape == (7,)
     assert (found.largest_residual <= 1e-4).all()
     assert (found.gauss_newton_residual <= 1e-4).all()
     assert found.most_negative_residual <= 0.1
 
 
+@pytest.mark.slow
 def test_two_checkpoints_long_after_grokking_are_told_apart(shipped):
     first, second = (sharpness(shipped[step]) for step in (8900, 9000))
     apart = (first.largest - second.largest).abs()
@@ -208,8 +217,8 @@ def test_two_checkpoints_long_after_grokking_are_told_apart(shipped):
 def test_where_float32_sees_other_neurons_active_the_forward_pass_is_float64(make_run):
     """Half of the neurons are on, by less than float32 can tell."""
     weights = {name: value.double() for name, value in fresh(0).items()}
-    weights["blocks.0.mlp.W_in"][:, :8] = 0
-    weights["blocks.0.mlp.b_in"][:8] = 1e-50
+    weights["blocks.0.mlp.W_in"][:, :4] = 0
+    weights["blocks.0.mlp.b_in"][:4] = 1e-50
     checkpoint = make_run({0: weights}, SPLIT, {"transformer": SMALL})[0]
     found = sharpness(checkpoint, tolerance=1e-4)
     assert found.bits == 64
@@ -219,11 +228,11 @@ def test_where_float32_sees_other_neurons_active_the_forward_pass_is_float64(mak
 
 def test_more_eigenvalues_than_there_can_be_are_refused_in_one_line(make_run):
     run = make_run({0: fresh(0)}, SPLIT, {"transformer": SMALL})
-    with pytest.raises(InterpError, match="largest is 1000; of 752 weights give 748 or less"):
+    with pytest.raises(InterpError, match="largest is 1000; of 216 weights give 212 or less"):
         sharpness(run[0], largest=1000)
 
 
 def test_without_a_known_split_there_are_no_numbers(make_run):
-    run = make_run({0: fresh(0)}, {"modular_arithmetic": {"p": 11, "split": "unknown"}}, {"transformer": SMALL})
+    run = make_run({0: fresh(0)}, {"modular_arithmetic": {"p": 7, "split": "unknown"}}, {"transformer": SMALL})
     with pytest.raises(NothingToSay, match="nobody knows which examples were trained on"):
         run[0].measure("sharpness")

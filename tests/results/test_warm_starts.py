@@ -68,7 +68,9 @@ def settling(checkpoint, previous: "Settling | None" = None) -> Settling:
 @pytest.fixture
 def settling(install: Callable[..., Path]) -> str:
     """A measure whose answer depends on all before it, through fields of every kind that are not in the result."""
-    install("elsewhere_settling", {"settling": SETTLING.format(annotation="float", more="0.5")})
+    source = SETTLING.format(annotation="float", more="0.5")
+    visiting = f"from interp.measures.shared.around_grokking import around_grokking as steps\n{source}"
+    install("elsewhere_settling", {"settling": source, "visiting": visiting.replace("def settling(", "def visiting(")})
     return "settling"
 
 
@@ -127,8 +129,16 @@ def count_rows(patch: pytest.MonkeyPatch, most: int = 1000) -> list[int]:
     return computed
 
 
-@pytest.mark.parametrize("after", range(len(STEPS)))
-@pytest.mark.parametrize("measure", ["settling", "sharpness", "weight_mixture"])
+EVERYWHERE = [("settling", after) for after in range(len(STEPS))]
+OURS = [("sharpness", after) for after in range(len(STEPS))] + [
+    ("weight_mixture", after) for after in range(len(STEPS))
+]
+
+
+@pytest.mark.parametrize(
+    ("measure", "after"),
+    EVERYWHERE + [pytest.param(*each, marks=[pytest.mark.slow] if each[1] != 5 else []) for each in OURS],
+)
 @pytest.mark.usefixtures("settling")
 def test_it_goes_on_after_its_last_answer(folder, tmp_path, monkeypatch, measure, after):
     expected = over(folder, tmp_path / "whole", measure)
@@ -200,7 +210,7 @@ def test_a_last_answer_of_weights_that_were_replaced_since_is_not_gone_on_from(s
         over(folder, tmp_path / "kept", settling)
     computed = count_rows(monkeypatch)
     assert over(folder, tmp_path / "kept", settling) == over(folder, tmp_path / "new", settling)
-    assert sorted(computed[: len(STEPS)]) == STEPS  # the damaged block in whatever order to the other
+    assert computed[: len(STEPS)] == STEPS
 
 
 def test_the_last_answer_of_another_block_is_not_gone_on_from(settling, folder, tmp_path, monkeypatch):
@@ -231,15 +241,16 @@ def test_a_run_that_grows_goes_on_from_the_last_answer(settling, folder, tmp_pat
         computed.clear()
 
 
+@pytest.mark.usefixtures("settling")
 def test_a_run_that_grew_until_not_all_of_it_is_visited(folder, tmp_path, monkeypatch):
-    """`sharpness` visits all of 90 checkpoints and some of 110."""
+    """All of 90 checkpoints are visited, and some of 110."""
     store(folder, list(range(1, 84)))
-    over(folder, tmp_path / "kept", "sharpness")
+    over(folder, tmp_path / "kept", "visiting")
     store(folder, list(range(1300, 1320)))
     computed = count_rows(monkeypatch)
-    found = over(folder, tmp_path / "kept", "sharpness")
+    found = over(folder, tmp_path / "kept", "visiting")
     assert 0 < len(computed) < 90
-    assert found == over(folder, tmp_path / "new", "sharpness")
+    assert found == over(folder, tmp_path / "new", "visiting")
 
 
 def cut(file: Path) -> None:
