@@ -45,7 +45,14 @@ def run(arguments: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
     return done
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+TRAINING = ("README.md", "runs.md")
+"""Pages on which networks are trained."""
+
+
+@pytest.mark.parametrize(
+    "page",
+    [pytest.param(page, marks=[pytest.mark.slow] if page.name in TRAINING else [], id=page.name) for page in PAGES],
+)
 def test_a_page_runs_from_top_to_bottom(page: Path, copy: Path):
     """A block is saved under the file name that the text before it gives, where it gives one; the others run."""
     text = page.read_text()

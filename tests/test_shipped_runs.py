@@ -17,9 +17,13 @@ from interp.recipes.document import parse_value
 from interp.results import account
 
 ROOT = Path(interp.__file__).parent.parent
+SLOW = ("sharpness",)
 EXPECTED = [
     pytest.param(
-        path.parent, entry, id=f"{path.parent.name}-{entry['measure']}-{entry.get('finding', entry.get('array'))}"
+        path.parent,
+        entry,
+        id=f"{path.parent.name}-{entry['measure']}-{entry.get('finding', entry.get('array'))}",
+        marks=[pytest.mark.slow] if entry["measure"] in SLOW else [],
     )
     for path in sorted((ROOT / "checkpoints").rglob("expected.yaml"))
     for entry in parse_value(path.read_text())

@@ -19,9 +19,10 @@ def gaussian(random, n):
     return random.normal(0, 1, n)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("draw", "components"),
-    [(two, 2), *(pytest.param(*case, marks=pytest.mark.slow) for case in [(gaussian, 1), (of_two_widths, 2)])],
+    [(two, 2), (gaussian, 1), (of_two_widths, 2)],
 )
 def test_where_the_fit_is_right_the_p_value_is_uniform(draw, components):
     """Though it was fitted to the very same values."""

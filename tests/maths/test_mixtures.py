@@ -67,6 +67,7 @@ def test_one_component_is_the_mean_and_the_variance():
     assert one.bic == pytest.approx(-2 * one.log_likelihood + 2 * math.log(500))
 
 
+@pytest.mark.slow
 def test_a_gaussian_of_the_size_of_an_embedding_is_not_taken_for_a_mixture():
     """In 99 of 100 draws, whatever the margin: 113 residues, 128 dimensions."""
     random = np.random.default_rng(0)
@@ -77,7 +78,10 @@ def test_a_gaussian_of_the_size_of_an_embedding_is_not_taken_for_a_mixture():
 # What was put in.
 
 
-@pytest.mark.parametrize(("truth", "n"), [(TWO, 2000), (THREE, 4000), (ABOUT_ONE_MEAN, 2000)])
+@pytest.mark.parametrize(
+    ("truth", "n"),
+    [(TWO, 2000), *(pytest.param(*case, marks=pytest.mark.slow) for case in [(THREE, 4000), (ABOUT_ONE_MEAN, 2000)])],
+)
 def test_planted_mixtures_are_found_within_their_standard_errors(truth, n):
     """Of 120 draws the number of components in 95 of 100; each number within 1.96 standard errors as often."""
     found = fit_mixtures([draw(truth, n, seed) for seed in range(120)])
@@ -138,7 +142,8 @@ def test_a_side_is_never_below_the_centre():
 # Against scikit-learn.
 
 
-@pytest.mark.parametrize("components", [2, pytest.param(3, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("components", [2, 3])
 def test_the_likelihood_on_real_weights_is_that_of_scikit_learn(trained, components):
     """To 1e-6 per weight, where scikit-learn converges: the best of several of its starts, with a tight tolerance."""
     sklearn = pytest.importorskip("sklearn.mixture")

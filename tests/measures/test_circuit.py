@@ -249,6 +249,7 @@ def test_the_visits_are_dense_where_the_accuracy_rises(make_run):
     assert len(visited) <= 45
 
 
+@pytest.mark.slow
 def test_a_published_transformer_computes_through_its_key_frequencies(reference: Path):
     run = open_run(reference / "rep_theory" / "C113_T_seed1" / "model.pt", importer="state_dicts")
     found = run.final.measure("circuit", keys=[16, 30, 56])  # key_reps_rederived

@@ -98,6 +98,7 @@ def test_one_subspace_has_no_standard_error(make_run):
     assert np.isnan(a_run(make_run, {0: fresh("mlp")})[0].measure("keskar_sharpness", draws=1).sharpness_se)
 
 
+@pytest.mark.slow
 def test_the_mean_over_many_subspaces_is_within_its_error(make_run):
     checkpoint = a_run(make_run, {0: fresh("transformer")}, "transformer")[0]
     many = checkpoint.measure("keskar_sharpness", draws=100, seed=99)

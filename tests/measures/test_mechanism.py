@@ -189,6 +189,7 @@ VERDICTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", VERDICTS)
 def test_the_published_networks_of_the_pizza_paper(reference: Path, model):
     found = open_run(reference / "pizza" / f"model_{model}.pt", importer="pizza").final.measure("mechanism")
@@ -207,6 +208,7 @@ def test_model_a_s_lone_circles_are_explained_as_published(reference: Path):
     assert (found.clock_by_freq.isnan() == ~found.circle).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["C118_MLP_seed3", "C113_T_seed1"])
 def test_the_published_cyclic_networks_are_clocks(reference: Path, model):
     run = open_run(reference / "rep_theory" / model / "model.pt", importer="state_dicts")

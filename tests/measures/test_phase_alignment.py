@@ -137,7 +137,7 @@ def test_the_published_networks_are_aligned_where_the_operands_reach_their_neuro
 
 
 def test_the_clear_neurons_of_a_frequency_lie_on_its_circle():
-    result = interp.open_run(SHIPPED).measure("phase_alignment")
+    result = interp.over_steps("phase_alignment", interp.open_run(SHIPPED), [5000, 9000])
     (circle,) = [panel for panel in panels("phase_alignment", result) if panel.title.startswith("The clear")]
     assert sorted(circle.x.freq.values.tolist()) == [1, 7, 24]
     radius = np.hypot(circle.x.values, circle.y.values)[-1]  # [freq, neuron]

@@ -156,6 +156,7 @@ def networks_of(release: str, reference: Path):
     return [(file, file.with_name(f"gold_{file.stem.removeprefix('model_')}.json")) for file in files]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("release", RELEASES)
 def test_every_published_network_has_the_numbers_of_its_release(release, reference: Path):
     """Every metric that a measure here gives: rtol 1e-6 + atol 1e-9 of the value derived again (circularity 2e-4), and

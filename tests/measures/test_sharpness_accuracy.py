@@ -144,6 +144,7 @@ def test_the_analysis_names_24_runs_of_one_recipe_stopped_at_one_step(seeds):
     assert len({run.recipe_digest for run in seeds}) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("box", [{}, {"subspace_dim": 3, "seed": 1}], ids=["as it is", "another"])
 def test_on_the_runs_that_ship_the_sharper_is_the_worse_as_power_et_al_found(seeds, box):
     """Their ρ on S5 is -0.795."""

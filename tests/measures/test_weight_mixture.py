@@ -391,6 +391,7 @@ def shipped():
     )
 
 
+@pytest.mark.slow
 def test_on_the_shipped_run_the_fourier_coefficients_become_mixtures(shipped):
     """Rubin's claim: one Gaussian at first, and a mixture when the network has generalised."""
     margin = shipped.margin_per_weight

@@ -366,6 +366,7 @@ def test_the_callers_thread_count_is_left_as_it_was(run_folder: Path):
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from Linux's /proc")
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_number_of_checkpoints(tmp_path: Path):
     def peak(checkpoints: int) -> int:
         folder = write_run(tmp_path / f"run{checkpoints}", range(checkpoints), d_model=128, d_mlp=1024)
@@ -756,6 +757,7 @@ def mangled_results(path: Path, other: Path, moments: random.Random) -> None:
             write_arrays(path, {name: array[..., None] for name, array in arrays.items()}, about)
 
 
+@pytest.mark.slow
 def test_results_that_cannot_be_read_are_computed_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     folder = write_run(tmp_path / "run", range(0, 1000, 500))
     run = interp.open_run(folder)

@@ -84,6 +84,7 @@ def never_killed(tmp_path_factory: pytest.TempPathFactory) -> dict[int, str]:
     return digests(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("attempt", range(3))
 def test_killed_at_any_moment_and_resumed_is_bit_identical(
     tmp_path: Path, attempt: int, never_killed: dict[int, str]
