@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -41,17 +42,27 @@ def call(folder: Path, *arguments: str, fails: bool = False) -> str:
     return done.stderr if fails else done.stdout
 
 
-@pytest.fixture
-def trained(folder: Path) -> Path:
-    call(folder, "interp.train", "checkpoints/tiny")
+@pytest.fixture(scope="session")
+def trained_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("trained")
+    (folder / "run.yaml").write_text(RECIPE)
+    call(folder, "interp.train", ".")
     return folder
 
 
-def test_train_then_analyse_ends_with_the_path_of_the_report(trained: Path):
-    printed = call(trained, "interp.run", "analyses/question.yaml")
+@pytest.fixture
+def trained(folder: Path, trained_once: Path) -> Path:
+    """The folder with its run trained, which is done once."""
+    shutil.copytree(trained_once, folder / "checkpoints" / "tiny", dirs_exist_ok=True)
+    return folder
+
+
+def test_train_then_analyse_ends_with_the_path_of_the_report(folder: Path):
+    call(folder, "interp.train", "checkpoints/tiny")
+    printed = call(folder, "interp.run", "analyses/question.yaml")
     assert printed.splitlines()[-1] == "report: reports/question.html"
-    assert (trained / "reports" / "question.html").stat().st_size > 1_000_000
-    assert sorted(path.name for path in (trained / "reports" / "question" / "tiny").glob("*.nc")) == [
+    assert (folder / "reports" / "question.html").stat().st_size > 1_000_000
+    assert sorted(path.name for path in (folder / "reports" / "question" / "tiny").glob("*.nc")) == [
         "loss.nc",
         "weight_norm.nc",
     ]
@@ -368,6 +379,7 @@ def test_an_analysis_of_an_imported_run(tmp_path: Path):
 
 STOPPED = """
 import runpy, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # where these tests run in the background it is ignored
 from interp.catalogue import names
 module, name = sys.argv[1:3]
 find = names.find

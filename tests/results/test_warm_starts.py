@@ -137,7 +137,7 @@ OURS = [("sharpness", after) for after in range(len(STEPS))] + [
 
 @pytest.mark.parametrize(
     ("measure", "after"),
-    EVERYWHERE + [pytest.param(*each, marks=[pytest.mark.slow] if each[1] != 5 else []) for each in OURS],
+    EVERYWHERE + [pytest.param(*each, marks=pytest.mark.slow) for each in OURS],
 )
 @pytest.mark.usefixtures("settling")
 def test_it_goes_on_after_its_last_answer(folder, tmp_path, monkeypatch, measure, after):
@@ -160,8 +160,14 @@ CHANGES: dict[str, Callable[[Path], None]] = {
 }
 
 
-@pytest.mark.parametrize("steps", ["all", [200, 1100, 1200]], ids=str)
-@pytest.mark.parametrize("after", [2, 6, 1000])
+@pytest.mark.parametrize(
+    ("steps", "after"),
+    [
+        *(("all", after) for after in (2, 6, 1000)),
+        *(pytest.param([200, 1100, 1200], after, marks=pytest.mark.slow) for after in (2, 6)),
+        ([200, 1100, 1200], 1000),
+    ],
+)
 @pytest.mark.parametrize("change", CHANGES)
 def test_whatever_is_changed_meanwhile(settling, folder, tmp_path, monkeypatch, change, after, steps):
     """Also what is asked for; 1000: it was finished."""
