@@ -6,11 +6,15 @@ An entry names a measure and either one of its `summary`'s values (`finding`) or
 
 from __future__ import annotations
 
+import functools
+import os
 from pathlib import Path
 from typing import Any
 
+import filelock
 import pytest
 import torch
+import xarray as xr
 
 import interp
 from interp.recipes.document import parse_value
@@ -33,15 +37,45 @@ FAMILY = sorted((ROOT / "checkpoints" / "seeds").glob("seed=*"))
 _runs: dict[Path, interp.checkpoints.Run] = {}
 
 
-def found(folder: Path, entry: dict[str, Any]) -> Any:
-    run = _opened(folder)
+@pytest.fixture(scope="session")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of results that all processes of this test run share, so that each is computed once."""
+    base = tmp_path_factory.getbasetemp()
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shipped"
+    shared.mkdir(exist_ok=True)
+    return shared
+
+
+def found(folder: Path, entry: dict[str, Any], kept: Path) -> Any:
     if "array" in entry:
-        step = entry["at"]["step"]
-        return float(interp.over_steps(entry["measure"], run, steps=[step])[entry["array"]].sel(entry["at"]))
-    result = run.measure(entry["measure"])
-    summary = account.summary(entry["measure"], result)
+        return float(_at_named_steps(folder, entry["measure"], kept)[entry["array"]].sel(entry["at"]))
+    summary = account.summary(entry["measure"], _over_the_run(folder, kept)[entry["measure"]].to_dataset())
     assert summary is not None
     return summary.values[entry["finding"]]
+
+
+def _expected(folder: Path) -> list[dict[str, Any]]:
+    return [entry for of, entry in (each.values for each in EXPECTED) if of == folder]
+
+
+@functools.cache
+def _over_the_run(folder: Path, kept: Path) -> xr.DataTree:
+    """The measures of which a finding is expected."""
+    asked = sorted({"loss", *(entry["measure"] for entry in _expected(folder) if "finding" in entry)})
+    return _computed(asked, folder, "all", kept / f"{folder.name}-findings")
+
+
+@functools.cache
+def _at_named_steps(folder: Path, measure: str, kept: Path) -> xr.Dataset:
+    """A measure at the steps at which something is expected of it."""
+    steps = {entry["at"]["step"] for entry in _expected(folder) if entry["measure"] == measure and "array" in entry}
+    return _computed(measure, folder, sorted(steps), kept / f"{folder.name}-arrays")
+
+
+def _computed(asked: Any, folder: Path, steps: Any, keep: Path) -> Any:
+    run = _opened(folder)
+    with filelock.FileLock(f"{keep}.lock"):
+        return interp.over_steps(asked, run, steps, keep=keep)
 
 
 def _opened(folder: Path) -> interp.checkpoints.Run:
@@ -51,8 +85,8 @@ def _opened(folder: Path) -> interp.checkpoints.Run:
 
 
 @pytest.mark.parametrize(("folder", "entry"), EXPECTED)
-def test_the_measures_find_what_is_expected(folder: Path, entry: dict[str, Any]):
-    value = found(folder, entry)
+def test_the_measures_find_what_is_expected(folder: Path, entry: dict[str, Any], kept: Path):
+    value = found(folder, entry, kept)
     if "equals" in entry:
         assert value == entry["equals"]
     else:

@@ -365,7 +365,10 @@ def test_paper_gets_the_light_theme_and_the_step(browser: Browser, folder: Path,
         assert not report.page.is_visible(".slider")
 
 
-@pytest.mark.parametrize("fragment", ["#100%", "#step=%", "#step=", "#step=abc", "#run=%zz"])
+@pytest.mark.parametrize(
+    "fragment",
+    ["#run=%zz", *(pytest.param(each, marks=pytest.mark.slow) for each in ("#100%", "#step=%", "#step=", "#step=abc"))],
+)
 def test_an_address_that_means_nothing_opens_the_report_all_the_same(browser: Browser, folder: Path, fragment: str):
     with Report(browser, folder / "one.html", fragment) as report:
         assert report.step == OPENING
