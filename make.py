@@ -18,21 +18,15 @@ PYTHON = ENVIRONMENT / ("Scripts/python.exe" if os.name == "nt" else "bin/python
 INSTALLED = ENVIRONMENT / "installed"  # a digest of what the environment was made from
 OLDEST = (3, 11)
 
-EVERY_TEST = [
-    "-m",
-    "pytest",
-    "-n",
-    "auto",
-    "--dist",
-    "worksteal",
-]  # idle workers take tests from others
+EVERY_TEST = ["-m", "pytest", "-n", "auto", "--dist", "worksteal"]  # idle workers take tests from others
+QUICK = ["-m", "not slow", "--jaxtyping-packages="]  # to check every shape takes a quarter longer
 LINT_IMPORTS = (
     "import sys; from importlinter.cli import lint_imports as lint; sys.exit(lint(no_cache=True, no_logo=True))"
 )
 COMMANDS = {
     "env": [],
     "report": [["-m", "interp.run", "analyses/fourier.yaml"]],
-    "test": [[*EVERY_TEST, "-m", "not slow"]],
+    "test": [[*EVERY_TEST, *QUICK]],
     "test-all": [EVERY_TEST],
     "lint": [["-m", "ruff", "check"], ["-m", "ruff", "format", "--check"], ["-m", "pyright"], ["-c", LINT_IMPORTS]],
     "format": [["-m", "ruff", "check", "--fix"], ["-m", "ruff", "format"]],
