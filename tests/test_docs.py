@@ -45,14 +45,8 @@ def run(arguments: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
     return done
 
 
-TRAINING = ("README.md", "runs.md")
-"""Pages on which networks are trained."""
-
-
-@pytest.mark.parametrize(
-    "page",
-    [pytest.param(page, marks=[pytest.mark.slow] if page.name in TRAINING else [], id=page.name) for page in PAGES],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_a_page_runs_from_top_to_bottom(page: Path, copy: Path):
     """A block is saved under the file name that the text before it gives, where it gives one; the others run."""
     text = page.read_text()
@@ -146,5 +140,6 @@ def test_the_readmes_recipe_is_the_file_it_names():
 def test_ci_calls_the_linters_and_every_test_of_which_the_readmes_are_a_part():
     assert (ROOT / ".ci" / "run").read_text().splitlines()[-2:] == ["make lint", "make test-all"]
     (every,) = make.COMMANDS["test-all"]
-    assert make.COMMANDS["test"] == [[*every, "-m", "not slow"]]
+    assert make.COMMANDS["test"] == [[*every, *make.QUICK]]
+    assert make.QUICK[:2] == ["-m", "not slow"]
     assert "make test" in (ROOT / "README.md").read_text()

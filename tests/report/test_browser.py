@@ -374,7 +374,9 @@ def test_an_address_that_means_nothing_opens_the_report_all_the_same(browser: Br
         assert report.step == OPENING
 
 
-@pytest.mark.parametrize("window_size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+@pytest.mark.parametrize(
+    "window_size", [pytest.param(DESKTOP, id="desktop", marks=pytest.mark.slow), pytest.param(PHONE, id="phone")]
+)
 def test_a_page_of_all_runs_together_is_drawn_without_a_slider(browser: Browser, folder: Path, window_size: dict):
     with Report(browser, folder / "across.html", viewport=window_size) as report:
         assert report.page.locator(".slider").is_hidden()

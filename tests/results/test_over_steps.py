@@ -325,6 +325,7 @@ def test_a_changed_recipe_is_computed_again(run_folder: Path, tmp_path: Path):
     assert not np.allclose(before, after)
 
 
+@pytest.mark.slow
 def test_a_changed_file_recomputes_exactly_what_depends_on_it(run_folder: Path, tmp_path: Path):
     package = tmp_path / "package"
     shutil.copytree(ROOT / "interp", package / "interp", ignore=shutil.ignore_patterns("__pycache__"))
