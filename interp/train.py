@@ -13,6 +13,7 @@ import typer
 
 from interp import terminal
 from interp.errors import AlreadyDoneError, InterpError
+from interp.summaries import listed_steps
 
 
 def main(
@@ -29,7 +30,8 @@ def main(
     """Train a run from the recipe in its run.yaml; one that was stopped goes on, exactly.
 
     With --set training.seed=0..7 it trains RUN/seed=0 … RUN/seed=7, each with a run.yaml of its own.
-    With --dense it trains a finished run a second time, and adds checkpoints that the first did not keep.
+    With --dense it trains a finished run a second time, and adds checkpoints that the first did not keep. A finished
+    run whose weights are damaged is trained a second time to put them right.
     """
     from interp.recipes import run_recipe
 
@@ -57,13 +59,13 @@ def main(
 
 
 def train(folder: Path, dense: Sequence[str] = ()) -> None:
-    """Train the run in `folder`, or add the checkpoints of the windows `dense` to it.
+    """Train the run in `folder`, or add the checkpoints of the windows `dense` to it, or put its damaged ones right.
 
     Raises InterpError where its recipe has mistakes or does not train.
     """
     from interp.recipes import run_recipe
     from interp.training import loop
-    from interp.training.dense import add, gaps
+    from interp.training.again import add, damaged, gaps, mend
     from interp.training.plan import Plan
 
     plan = Plan.of(run_recipe.read_to_train(folder / run_recipe.FILE))
@@ -74,6 +76,14 @@ def train(folder: Path, dense: Sequence[str] = ()) -> None:
             print(f"{what}; {len(lacking.missing)} checkpoints to add: training again to step {lacking.end:,}")
         add(folder, plan, dense, _progress(lacking.end))
         print(f"added to {folder}: {len(lacking.missing)} checkpoints, those of its training bit for bit")
+        return
+    broken = damaged(folder, plan.steps)
+    if broken.missing:
+        print(f"{what}; damaged at {listed_steps(broken.missing)}: training again to step {broken.end:,}")
+        mend(folder, plan, _progress(broken.end))
+        print(
+            f"put right in {folder}: the weights at {listed_steps(broken.missing)}, those of its training bit for bit"
+        )
         return
     print(f"{what}; {len(plan.save)} checkpoints")
     loop.train(folder, plan, _progress(plan.steps))

@@ -94,7 +94,7 @@ class CheckpointBlocks:
                 raise DamagedError(f"{self.folder / INDEX} names {listed_steps([step])} no more; restore it")
             name, row = self._place[step]
         path, steps = self.folder / name, self._files[name]
-        raise DamagedError(f"{path}, which holds {listed_steps(steps)}, is missing; restore it")
+        raise DamagedError(f"{path}, which holds {listed_steps(steps)}, is missing; {self._way_out}")
 
     def _read(self, name: str, row: int) -> Arrays:
         path = self.folder / name
@@ -104,7 +104,7 @@ class CheckpointBlocks:
         if digests and arrays_digest(arrays) != digests[row]:
             raise DamagedError(
                 f"{path}: the weights at {listed_steps([self._files[name][row]])} are not what was written (their "
-                "digest is another); restore the file from a copy, or train the run again in another folder"
+                f"digest is another); {self._way_out}"
             )
         return arrays
 
@@ -122,7 +122,7 @@ class CheckpointBlocks:
                 self._told(name, file)
                 shapes = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
             if any(shape[:1] != (len(self._files[name]),) for shape in shapes.values()):
-                raise DamagedError(f"{path} does not hold one row for each of its steps; restore it")
+                raise DamagedError(f"{path} does not hold one row for each of its steps; {self._way_out}")
             self._headers[name] = state, shapes
         return {key: shape[1:] for key, shape in shapes.items()}
 
@@ -131,7 +131,7 @@ class CheckpointBlocks:
         told = what_is_told(self.folder / name, file)
         steps = self._files.get(name)
         if told.about != steps or len(told.digests) not in (0, len(steps or ())):
-            raise DamagedError(f"{self.folder / name} holds other checkpoints than the index says; restore it")
+            raise DamagedError(f"{self.folder / name} holds other checkpoints than the index says; {self._way_out}")
         return told
 
     def save(self, step: int, weights: Mapping[str, np.ndarray]) -> None:
@@ -155,6 +155,29 @@ class CheckpointBlocks:
             if path.name not in self._files:
                 path.unlink(missing_ok=True)
 
+    @property
+    def _way_out(self) -> str:
+        return (
+            f"restore the file, or, of a run trained here, train it again: python -m interp.train {self.folder.parent}"
+        )
+
+    def damaged(self) -> list[int]:
+        """The steps whose weights cannot be loaded."""
+        return [step for step in self.steps if not self._is_whole(step)]
+
+    def _is_whole(self, step: int) -> bool:
+        try:
+            self.load(step)
+        except DamagedError:
+            return False
+        return True
+
+    def put_right(self, weights: Mapping[int, Arrays]) -> None:
+        """Write these in the places of the damaged ones; what else lies in their files stays as it is."""
+        for name, steps in self._files.items():
+            if not weights.keys().isdisjoint(steps):
+                self._write_rows(name, steps, [weights[step] if step in weights else self.load(step) for step in steps])
+
     def clear(self) -> None:
         """Remove all of them: the index first, so that it never names a file that is gone."""
         (self.folder / INDEX).unlink(missing_ok=True)
@@ -162,12 +185,14 @@ class CheckpointBlocks:
         self.stack()
 
     def _stack(self, steps: list[int], names: list[str]) -> None:
-        rows = [self.load(step) for step in steps]
         block = f"steps-{steps[0]:09d}-{steps[-1]:09d}.safetensors"
-        self._write(block, steps, {key: np.stack([row[key] for row in rows]) for key in rows[0]})
+        self._write_rows(block, steps, [self.load(step) for step in steps])
         self._set_index({name: steps for name, steps in self._files.items() if name not in names} | {block: steps})
         for name in names:
             (self.folder / name).unlink(missing_ok=True)
+
+    def _write_rows(self, name: str, steps: list[int], rows: list[Arrays]) -> None:
+        self._write(name, steps, {key: np.stack([row[key] for row in rows]) for key in rows[0]})
 
     def _write(self, name: str, steps: list[int], arrays: Mapping[str, np.ndarray]) -> None:
         write_arrays(self.folder / name, arrays, steps, by_row=True)

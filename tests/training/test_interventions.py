@@ -18,7 +18,7 @@ from interp.files.arrays import read_arrays
 from interp.files.checkpoint_blocks import CheckpointBlocks
 from interp.recipes.call import Call
 from interp.tasks.modular_arithmetic import modular_arithmetic
-from interp.training import dense
+from interp.training import again
 from interp.training.loop import STATE, train
 from tests.training.plans import plan, planted, small_mlp, walking_scale
 from tests.training.test_loop import digests, stop_after
@@ -73,7 +73,7 @@ def test_checkpoints_added_later_are_those_of_the_interventions_too(tmp_path: Pa
     acting = planted(walking_scale, noise)
     train(tmp_path / "run", plan(small_mlp, interventions=acting, save={"every": 20}))
     train(tmp_path / "every", plan(small_mlp, interventions=acting, save={"every": 1}))
-    dense.add(tmp_path / "run", plan(small_mlp, interventions=acting, save={"every": 20}), ["5:35:5"])
+    again.add(tmp_path / "run", plan(small_mlp, interventions=acting, save={"every": 20}), ["5:35:5"])
     found = digests(tmp_path / "run")
     assert list(found) == [0, 5, 10, 15, 20, 25, 30, 35, 40]
     assert found.items() <= digests(tmp_path / "every").items()

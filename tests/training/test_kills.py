@@ -31,9 +31,9 @@ def train(folder: Path) -> None:
 
 
 def add(folder: Path) -> None:
-    from interp.training import dense
+    from interp.training import again
 
-    dense.add(folder, _plan(), [WINDOW])
+    again.add(folder, _plan(), [WINDOW])
 
 
 def _plan() -> Any:

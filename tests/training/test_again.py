@@ -19,7 +19,7 @@ from interp.files import checkpoint_blocks
 from interp.files.arrays import read_about, write_arrays
 from interp.files.checkpoint_blocks import INDEX, CheckpointBlocks
 from interp.tasks.modular_arithmetic import modular_arithmetic
-from interp.training import dense, loop
+from interp.training import again, loop
 from interp.training.state import STATE, silent
 from tests.training.plans import plan
 from tests.training.test_loop import digests, stop_after
@@ -32,7 +32,7 @@ def train(folder: Path, every: int, progress: Any = silent, **options: Any) -> N
 
 
 def add(folder: Path, *windows: str, progress: Any = silent, **options: Any) -> None:
-    dense.add(folder, plan(steps=STEPS, **options), windows, progress)
+    again.add(folder, plan(steps=STEPS, **options), windows, progress)
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -222,3 +222,57 @@ def test_what_cannot_be_added_is_one_line_and_changes_nothing(
 def test_another_recipe_is_refused(run: Path) -> None:
     with pytest.raises(InterpError, match="was begun with another recipe"):
         add(run, "1:3:1", recipe="another")
+
+
+# What is damaged is put right.
+
+
+def flipped(path: Path, place: int = -5) -> None:
+    content = bytearray(path.read_bytes())
+    content[place] ^= 1
+    path.write_bytes(bytes(content))
+
+
+DAMAGES: dict[str, Callable[[Path], Any]] = {
+    "a bit of the last tensor": flipped,
+    "a bit of every checkpoint": lambda path: [flipped(path, -place) for place in range(1, 400)],
+    "the end": lambda path: path.write_bytes(path.read_bytes()[:-3]),
+    "all of it": lambda path: path.write_bytes(b""),
+    "no file": Path.unlink,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("block", [0, -1], ids=["first block", "last block"])
+def test_damaged_checkpoints_are_put_right_byte_for_byte(tmp_path: Path, monkeypatch, damage: str, block: int):
+    monkeypatch.setattr(checkpoint_blocks, "CHECKPOINTS_PER_BLOCK", 2)
+    train(tmp_path, every=10)
+    before = content(tmp_path)
+    path = tmp_path / "weights" / list(files(tmp_path))[block]
+    DAMAGES[damage](path)
+    broken = again.damaged(tmp_path, STEPS).missing
+    assert set(broken) <= set(files(tmp_path)[path.name])
+    assert broken
+    again.mend(tmp_path, plan(steps=STEPS, save={"every": 10}))
+    assert content(tmp_path) == before
+    assert again.damaged(tmp_path, STEPS).missing == []
+
+
+@pytest.mark.parametrize("stop", [0, 10, 20])
+def test_a_mending_that_is_stopped_goes_on(tmp_path: Path, stop: int):
+    train(tmp_path, every=10)
+    before = content(tmp_path)
+    (path,) = (tmp_path / "weights" / name for name in files(tmp_path))
+    flipped(path)
+    with pytest.raises(InterpError, match="stopped"):
+        again.mend(tmp_path, plan(steps=STEPS, save={"every": 10}), stop_after(stop))
+    again.mend(tmp_path, plan(steps=STEPS, save={"every": 10}))
+    assert content(tmp_path) == before
+
+
+def test_a_run_that_is_not_finished_is_trained_first(tmp_path: Path):
+    with pytest.raises(InterpError, match="stopped"):
+        train(tmp_path, every=10, progress=stop_after(20))
+    path = tmp_path / "weights" / next(iter(files(tmp_path)))
+    path.write_bytes(b"")
+    assert again.damaged(tmp_path, STEPS).missing == []

@@ -1,16 +1,16 @@
-"""Add checkpoints in a window of a finished run: those that its training would have saved, bit for bit.
+"""A finished run trained a second time: for checkpoints that it did not keep, or that are damaged.
 
 A run's state holds what its last step needs, so the run is trained again from step 0. Every checkpoint of the run
 that is passed on the way is compared with the weights of this training, every bit of them. A new checkpoint waits
-beside the run, in `<run>/.dense`, until the next checkpoint of the run, at or after it, has agreed; only then does the
-run's index name it. The training therefore goes on past a window to that next checkpoint. Killed at any moment,
-it resumes from its own state in `<run>/.dense`; at the end that folder is removed. `run.yaml` is never written.
+beside the run, in `<run>/.dense`, until the next checkpoint of the run, at or after it, has agreed; only then does it
+become one of the run's. The training therefore goes on past what is asked for to that next checkpoint. Killed at any
+moment, it resumes from its own state in `<run>/.dense`; at the end that folder is removed. `run.yaml` is never written.
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,11 +41,11 @@ PLACE = ".dense"
 
 @dataclass(frozen=True)
 class Gaps:
-    """What the windows ask for that the run lacks."""
+    """The checkpoints that a run lacks."""
 
     missing: list[int]
     end: int
-    """The step to train to: the run's first checkpoint at or after the last missing one."""
+    """The step to train to: the run's first checkpoint at or after the last missing one, or the last missing one."""
 
 
 def gaps(folder: Path, steps: int, windows: Sequence[str]) -> Gaps:
@@ -75,11 +75,48 @@ def add(folder: Path, plan: Plan, windows: Sequence[str], progress: Progress = s
     of this training differ from the run's: then what was verified before stays, and nothing else is added.
     """
     with exactly(folder, "adding checkpoints", plan) as interrupted:
-        stored, place = CheckpointBlocks(folder / WEIGHTS), folder / PLACE
         lacking = gaps(folder, plan.steps, windows)
         if not lacking.missing:
-            _finish(stored, place)
+            _finish(CheckpointBlocks(folder / WEIGHTS), folder / PLACE)
             raise AlreadyDoneError(f"{folder} has every checkpoint of {', '.join(windows)} already")
+        second = _Retraining.of(folder, plan, lacking)
+        second.train(progress, interrupted, second.publish)
+        second.finish()
+
+
+def damaged(folder: Path, steps: int) -> Gaps:
+    """The checkpoints of a finished run that cannot be read any more; none of a run that is not finished."""
+    stored = CheckpointBlocks(folder / WEIGHTS)
+    broken = stored.damaged() if steps in stored.steps else []
+    whole = (step for step in stored.steps if step not in broken)
+    return Gaps(broken, min((step for step in whole if step >= max(broken, default=0)), default=max(broken, default=0)))
+
+
+def mend(folder: Path, plan: Plan, progress: Progress = silent) -> None:
+    """Put the checkpoints right that cannot be read any more. It raises what `add` does."""
+    with exactly(folder, "training damaged checkpoints again", plan) as interrupted:
+        second = _Retraining.of(folder, plan, damaged(folder, plan.steps))
+        second.train(progress, interrupted, lambda: None)
+        second.put_right()
+        second.finish()
+
+
+@dataclass
+class _Retraining:
+    """A second training of a run, whose checkpoints wait for the run's own."""
+
+    training: Training
+    stored: CheckpointBlocks
+    lacking: Gaps
+    kept: set[int]
+    """The checkpoints of the run that are compared."""
+    agreed: int | None = None
+    """The last checkpoint of the run that was compared and is the same."""
+
+    @classmethod
+    def of(cls, folder: Path, plan: Plan, lacking: Gaps) -> _Retraining:
+        """Where an earlier one stopped, or at step 0. Raises InterpError where it cannot give this run."""
+        stored, place = CheckpointBlocks(folder / WEIGHTS), folder / PLACE
         training = Training.fresh(folder, place, plan)
         _check_split(training)
         if (folder / STATE).exists():
@@ -90,36 +127,32 @@ def add(folder: Path, plan: Plan, windows: Sequence[str], progress: Progress = s
             shutil.rmtree(place, ignore_errors=True)
             training.checkpoints.refresh()
             training.start()
-        kept = {step for step in stored.steps if step <= lacking.end}
-        again = _Retraining(training, stored, kept)
-        save = kept | set(lacking.missing)
-        advance(training, lacking.end, save, Meter(training, progress), interrupted, again.keep)
-        _finish(stored, place)
+        kept = {step for step in stored.steps if step <= lacking.end and step not in lacking.missing}
+        return cls(training, stored, lacking, kept)
 
+    def train(self, progress: Progress, interrupted: Callable[[], bool], after_agreement: Callable[[], None]) -> None:
+        """Up to the end of the gaps; `after_agreement` follows every checkpoint that is the same."""
 
-@dataclass
-class _Retraining:
-    """A second training of a run, whose checkpoints wait for the run's own."""
+        def keep() -> None:
+            if self.training.step not in self.kept:
+                self.training.save_checkpoint()
+                return
+            self._compare()
+            after_agreement()
 
-    training: Training
-    stored: CheckpointBlocks
-    kept: set[int]
-    agreed: int | None = None
-    """The last checkpoint of the run that was compared and is the same."""
+        save = self.kept | set(self.lacking.missing)
+        advance(self.training, self.lacking.end, save, Meter(self.training, progress), interrupted, keep)
 
-    def keep(self) -> None:
-        if self.training.step not in self.kept:
-            self.training.save_checkpoint()
-            return
-        self._compare()
-        self._publish()
+    def finish(self) -> None:
+        """Nothing is left of this training beside the run."""
+        _finish(self.stored, self.training.state.parent)
 
     def _compare(self) -> None:
         step = self.training.step
         if arrays_digest(self.stored.load(step)) == arrays_digest(self.training.arrays):
             self.agreed = step
             return
-        _finish(self.stored, self.training.state.parent)
+        self.finish()
         threads = f"{torch.get_num_threads()} thread" + "s" * (torch.get_num_threads() > 1)
         raise InterpError(
             f"{self.training.folder}: trained again, the weights at step {step} are not those of the run: this "
@@ -127,7 +160,8 @@ class _Retraining:
             f"Nothing was added{'' if self.agreed is None else f' after step {self.agreed}'}"
         )
 
-    def _publish(self) -> None:
+    def publish(self) -> None:
+        """The checkpoints that wait become the run's."""
         waiting = self.training.checkpoints
         if not waiting.steps:
             return
@@ -135,6 +169,11 @@ class _Retraining:
             self.stored.save(step, waiting.load(step))
         self.training.save_state()  # past them, before they go
         waiting.clear()
+
+    def put_right(self) -> None:
+        """The checkpoints that wait take the places of the damaged ones."""
+        waiting = self.training.checkpoints
+        self.stored.put_right({step: waiting.load(step) for step in waiting.steps})
 
 
 def _goes_on(training: Training, lacking: Gaps) -> bool:
