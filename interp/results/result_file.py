@@ -2,8 +2,8 @@
 
 The rows stand on named axes in front of the measure's own: [step, freq], [run, predictor], or on none where there is
 one row. A row without an answer is blank in every array, and its reason is kept. Arrays carry HDF5's own checksum of
-every chunk, and what cannot be chunked (texts, single numbers) a digest beside it: a flipped bit is noticed when the
-rows are read. For the same rows the file is the same, byte for byte.
+every chunk; what cannot be chunked (texts, single numbers) has a digest beside it, and so have all attributes together:
+a flipped bit is noticed when the rows are read. For the same rows the file is the same, byte for byte.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ from interp.results.schema import Field, Schema
 ABOUT = "_rows"
 """The variable that holds, as JSON in bytes, what each row was made from and why some are blank."""
 DIGEST = "digest"
+TEXTS = "texts"
+"""The attribute that holds a digest of all others, of the file and of its variables."""
 RECORD = "record"
 ROWS_AT_ONCE = 64
 MOST_AT_ONCE = 2**24
@@ -94,6 +96,7 @@ def write(path: Path, layout: Layout, rows: Iterator[tuple[Key, Row]], attribute
         for field in stacked:
             _seal(file.variables[field.name])
         _write_about(file, layout.axes, about)
+        file.attrs[TEXTS] = _texts(file)
 
 
 def add(path: Path, schema: Schema, values: Mapping[str, np.ndarray]) -> None:
@@ -104,6 +107,7 @@ def add(path: Path, schema: Schema, values: Mapping[str, np.ndarray]) -> None:
                 if axis not in file.dimensions:
                     file.dimensions[axis] = size
             _create(file, field, field.axes, values[field.name])
+        file.attrs[TEXTS] = _texts(file)
 
 
 class ResultFile:
@@ -178,7 +182,7 @@ class ResultFile:
     def damaged(self) -> set[Key] | None:
         """The rows that cannot be read as they were written; None where the rest of the file is damaged alone."""
         bad: set[Key] = set()
-        whole = True
+        whole = self.attributes.get(TEXTS) == _texts(self._file)
         own = {field.name for field in self._schema.fields} if self._schema else set()
         for name, variable in self._file.variables.items():
             try:
@@ -243,6 +247,16 @@ def _digest(variable: h5netcdf.Variable) -> str:
     values = np.asarray(variable[...]).ravel().tolist()
     texts = [value.decode() if isinstance(value, bytes) else value for value in values]  # as the file was opened
     return hashlib.blake2b(repr(texts).encode(), digest_size=16).hexdigest()
+
+
+def _texts(file: h5netcdf.File) -> str:
+    """HDF5 keeps no checksum of texts."""
+    own = {name: str(value) for name, value in sorted(file.attrs.items()) if name != TEXTS}
+    others = {
+        name: {each: str(value) for each, value in sorted(variable.attrs.items())}
+        for name, variable in sorted(file.variables.items())
+    }
+    return hashlib.blake2b(json.dumps([own, others]).encode(), digest_size=16).hexdigest()
 
 
 def _verify(variable: h5netcdf.Variable) -> None:

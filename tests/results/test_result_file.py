@@ -45,6 +45,23 @@ def test_bits_flipped_anywhere_are_noticed_and_what_they_damaged_is_computed_aga
     assert told > 3
 
 
+@pytest.mark.parametrize("words", ["L2 norm of all", "training step", "L2 norm of each", "weight_norm"])
+def test_a_letter_flipped_in_what_an_array_says_of_itself_is_noticed(tmp_path: Path, monkeypatch, words: str):
+    run = interp.open_run(write_run(tmp_path / "run", range(5)))
+    keep = tmp_path / "kept"
+    interp.over_steps("weight_norm", run, keep=keep).close()
+    path = keep / "weight_norm.nc"
+    content = path.read_bytes()
+    damaged = bytearray(content)
+    damaged[content.index(words.encode()) + 3] ^= 1
+    path.write_bytes(damaged)
+    computed = rows_computed(monkeypatch)
+    with pytest.warns(UserWarning, match="is damaged"):
+        interp.over_steps("weight_norm", run, keep=keep).close()
+    assert not computed or words == "weight_norm"
+    assert path.read_bytes() == content
+
+
 def test_a_damaged_chunk_costs_its_rows_and_no_others(tmp_path: Path, monkeypatch):
     """The arrays of 200 steps lie in four chunks."""
     run = interp.open_run(write_run(tmp_path / "run", range(200)))
