@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,6 +18,7 @@ from interp.errors import InterpError
 
 if TYPE_CHECKING:
     from interp.recipes.analysis_recipe import Analysis
+    from interp.recipes.run_paths import Source
 
 
 def main(
@@ -65,12 +67,11 @@ def _run(path: Path, run: Path | None, importer: str | None, overrides: tuple[st
     """Print what the report says: remembered where it is fresh, else computed."""
     from interp.recipes import analysis_recipe
     from interp.recipes.document import parse_value
-    from interp.recipes.run_paths import no_run, run_name, source
+    from interp.recipes.run_paths import run_name, source
     from interp.report import freshness
 
     read_by = source(run, parse_value(importer) if importer else None) if run else None
-    if read_by and (reason := no_run(read_by.path, read_by.importer)):
-        raise InterpError(reason)
+    _check_sources([read_by] if read_by else [])
     name = f"{path.stem}-{run_name(run)}" if run else path.stem
     report = Path("reports") / f"{name}.html"
     asked = freshness.question(path, read_by, overrides, machine.device)
@@ -81,12 +82,22 @@ def _run(path: Path, run: Path | None, importer: str | None, overrides: tuple[st
                 f"warning: {report} was a report on {terminal.printable(other)}, which has the same name",
                 file=sys.stderr,
             )
-        said, problems = _compute(analysis_recipe.read(path, overrides, read_by), machine, report)
+        analysis = analysis_recipe.read(path, overrides, read_by)
+        _check_sources(analysis.sources)
+        said, problems = _compute(analysis, machine, report)
         if not problems:
             freshness.remember(report, asked, said, run)
     print(f"{said}\n\nreport: {report}")
     if problems:
         raise InterpError("\n".join(problems))
+
+
+def _check_sources(sources: Sequence[Source]) -> None:
+    """Raises InterpError, before torch is loaded, where there is nothing to analyse."""
+    from interp.recipes.run_paths import nothing_to_analyse
+
+    if reasons := [reason for source in sources if (reason := nothing_to_analyse(source))]:
+        raise InterpError("\n".join(reasons))
 
 
 def _compute(analysis: Analysis, machine: _Machine, report: Path) -> tuple[str, tuple[str, ...]]:

@@ -21,7 +21,7 @@ from typing import Any
 
 from interp import provenance
 from interp.catalogue.source_code import PACKAGE, source_digest, words_digest
-from interp.errors import MisnamedError, near_misses
+from interp.errors import InterpError, MisnamedError, near_misses
 
 
 def _given() -> Iterator[tuple[str, tuple[str, ...]]]:
@@ -111,7 +111,12 @@ def load(kind: str, name: str) -> Callable[..., Any]:
     for entry in _entry_points(kind):
         if entry.name == name and not file.is_relative_to(PACKAGE):
             return entry.load()
-    return getattr(importlib.import_module(f"interp.{kind}.{name}"), name)
+    try:
+        return getattr(importlib.import_module(f"interp.{kind}.{name}"), name)
+    except SyntaxError as error:
+        raise InterpError(
+            f"{error.filename}:{error.lineno}: {error.msg}; mend it, or use another {singular(kind)}"
+        ) from None
 
 
 def module_of(kind: str, name: str) -> Any:

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from interp.errors import InterpError
+from interp.errors import InterpError, shown
 
 AGREEMENT = 1e-6
 
@@ -18,8 +18,8 @@ def check(name: str) -> None:
     try:
         torch.zeros(1, device=name)
     except (RuntimeError, AssertionError, ValueError, NotImplementedError) as error:
-        reason = str(error).split("\n")[0]
-        raise InterpError(f"--device {name} cannot be used here: {reason}; leave it out to use the cpu") from None
+        reason = shown(str(error).split("\n")[0], 100)
+        raise InterpError(f"--device {name} cannot be used here ({reason}); expected cpu, cuda or mps") from None
 
 
 def float64(tensor: Float[Tensor, "..."]) -> Float[Tensor, "..."]:

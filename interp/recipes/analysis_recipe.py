@@ -40,8 +40,10 @@ def read(path: Path, overrides: tuple[str, ...] = (), source: Source | None = No
     document = read_document(path)
     content = document.content
     document.check_keys("an analysis", content, KEYS)
-    if not isinstance(content.get("measures"), list) or not content["measures"]:
-        document.problem(("measures",), "an analysis needs 'measures', a list of names")
+    measures = content.get("measures")
+    if not isinstance(measures, list) or not measures:
+        given = f"; write measures: [{measures}]" if isinstance(measures, str) else ""
+        document.problem(("measures",), f"an analysis needs 'measures', a list of names{given}")
         asks = []
     else:
         asks = _asks(document, overrides)

@@ -85,11 +85,16 @@ def read_document(path: Path) -> Document:
         with open(path, encoding="utf-8") as file:
             text = file.read(MAX_LENGTH + 1)
     except FileNotFoundError:
-        raise InterpError(f"{path} does not exist") from None
+        others = [other.name for other in path.parent.glob("*.yaml")]
+        raise InterpError(f"{path} does not exist{near_misses(path.name, others) if others else ''}") from None
+    except IsADirectoryError:
+        run = (path / "run.yaml").is_file()
+        more = f"a run: python -m interp.run analyses/fourier.yaml --run {path}" if run else "expected a file in YAML"
+        raise InterpError(f"{path} is a folder, {more}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise InterpError(f"{path} cannot be read: {error}") from None
     if len(text) > MAX_LENGTH:
-        raise InterpError(f"{path} is longer than {MAX_LENGTH:,} characters; expected names and values, 'task: ...'")
+        raise InterpError(f"{path} is longer than {MAX_LENGTH:,} characters; expected names and values, 'name: value'")
     values = _Values()
     try:
         content = values.of(text)
@@ -99,7 +104,7 @@ def read_document(path: Path) -> Document:
         reason = " ".join(str(getattr(error, "problem", None) or error).split())
         raise InterpError(f"{path}{line}: not YAML: {shown(reason)}") from None
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
-        raise InterpError(f"{path} should hold names and values, such as 'task: ...'")
+        raise InterpError(f"{path} should hold names and values, each in a line of its own: 'name: value'")
     document = Document(path, text, content, values.lines, values.twice)
     document.settle()
     return document

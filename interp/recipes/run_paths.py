@@ -51,15 +51,37 @@ def no_run(path: Path, importer: str | None = None) -> str | None:
     """Why nothing at `path` can be opened, by this importer or as a run of ours; None where it may be."""
     path = path.expanduser()
     if not path.exists():
-        siblings = sorted(path.parent.glob("*/run.yaml")) if path.parent.is_dir() else []
-        near = near_misses(path.name, [sibling.parent.name for sibling in siblings]) if siblings else ""
-        return f"{path} does not exist{near}"
+        return f"{path} does not exist{_near(path)}"
     if importer is None and not (path / "run.yaml").is_file():
         return (
             f"{path} is not a run: it holds no run.yaml; "
             f"what it is, and the importer that opens it, tells: python -m interp.describe {path}"
         )
     return None
+
+
+def nothing_to_analyse(source: Source) -> str | None:
+    """Why there is nothing to analyse: no run, or one without checkpoints, as far as can be told without opening it."""
+    path = source.path.expanduser()
+    untrained = source.importer is None and not (path / "weights").exists() and _trains(path / "run.yaml")
+    more = f"{path} has no checkpoints yet; train it with: python -m interp.train {path}" if untrained else None
+    return no_run(path, source.importer) or more
+
+
+def _near(path: Path) -> str:
+    """Runs beside where this one should be, or else in `checkpoints`, whose names are like its."""
+    beside = [recipe.parent.name for recipe in path.parent.glob("*/run.yaml")]
+    elsewhere = [str(recipe.parent) for recipe in Path("checkpoints").glob("*/run.yaml")]
+    known = beside or elsewhere
+    return near_misses(path.name if beside else f"checkpoints/{path.name}", known) if known else ""
+
+
+def _trains(recipe: Path) -> bool:
+    """Whether the weights are those of a training here, and lie beside the recipe."""
+    try:
+        return "importer" not in read_document(recipe).content
+    except InterpError:
+        return False
 
 
 def _importer_path(recipe: Path) -> Path | None:
@@ -77,7 +99,8 @@ def sources(document: Document) -> tuple[Source, ...]:
     """The runs an analysis names, in its order; mistakes are noted in `document`."""
     runs = document.content.get("runs")
     if not isinstance(runs, list) or not runs:
-        document.problem(("runs",), "an analysis needs 'runs', a list of folders (or give --run PATH)")
+        given = f"; write runs: [{runs}]" if isinstance(runs, str) else " (or give --run PATH)"
+        document.problem(("runs",), f"an analysis needs 'runs', a list of folders{given}")
         return ()
     found: list[Source] = []
     told: set[str] = set()
@@ -101,7 +124,7 @@ def sources(document: Document) -> tuple[Source, ...]:
             continue
         matches = _expanded(path)
         if not matches:
-            document.problem(("runs", place), f"no run matches {path}")
+            document.problem(("runs", place), f"no run matches {path}{_near(Path(path))}")
         for match in matches:
             if reason := no_run(match, read_by.importer):
                 document.problem(("runs", place), reason)

@@ -261,7 +261,7 @@ def advance(
             meter.report(last=training.step == steps)
         if interrupted() and training.step < steps:
             training.save_state()
-            raise Stopped(f"stopped at step {training.step} of {steps}; the same command resumes {training.folder}")
+            raise Stopped(f"stopped at step {training.step:,} of {steps:,}; the same command resumes {training.folder}")
 
 
 class Meter:

@@ -122,7 +122,7 @@ def test_all_names_that_stand_twice_are_told_at_once(document):
 def test_missing_files_folders_and_files_that_are_not_text_are_one_line(tmp_path):
     with pytest.raises(InterpError, match=r"none\.yaml does not exist"):
         read_document(tmp_path / "none.yaml")
-    with pytest.raises(InterpError, match="cannot be read"):
+    with pytest.raises(InterpError, match="is a folder, expected a file in YAML"):
         read_document(tmp_path)
     (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00a: \x80")
     with pytest.raises(InterpError, match=r"binary\.yaml"):
