@@ -627,18 +627,19 @@ def test_a_checkpoint_lost_meanwhile_is_left_out(run_folder: Path, monkeypatch: 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("bad", "value"), [((0,), np.nan), ((1650,), -np.inf), ((3450,), np.nan), ((0, 1650, 3450), np.inf)], ids=str
+    ("bad", "value"), [((0,), np.nan), ((450,), -np.inf), ((750,), np.nan), ((0, 450, 750), np.inf)], ids=str
 )
-def test_a_report_survives_weights_that_are_not_finite(run_folder: Path, tmp_path: Path, bad: tuple, value: float):
+def test_a_report_survives_weights_that_are_not_finite(tmp_path: Path, bad: tuple, value: float):
     from interp.catalogue.names import known_names
     from interp.report import write
     from interp.report.plain_text import findings_text
     from interp.results import schema
     from interp.results.account import blank_steps
 
+    folder = write_run(tmp_path / "run", range(0, 900, 150), d_model=16, d_mlp=32)
     for step in bad:
-        spoil(run_folder, step, value)
-    run = interp.open_run(run_folder)
+        spoil(folder, step, value)
+    run = interp.open_run(folder)
     measures = [name for name in known_names("measures") if schema.subject(name) == "checkpoint"]
     with pytest.warns(UserWarning, match="not finite") as warned:
         page = write.report(analysis_of(measures), [run], tmp_path / "page.html", tmp_path / "kept")
