@@ -68,11 +68,18 @@ def test_train_then_analyse_ends_with_the_path_of_the_report(folder: Path):
     ]
 
 
+def test_a_device_that_is_not_there_is_one_clear_line(trained: Path):
+    told = call(trained, "interp.run", "analyses/question.yaml", "--device", "cuda:77", fails=True)
+    assert "--device cuda:77 cannot be used here" in told
+    assert "expected cpu, cuda or mps" in told
+
+
 def test_run_points_an_analysis_at_another_run(trained: Path):
     printed = call(trained, "interp.run", "analyses/question.yaml", "--run", "checkpoints/tiny")
     assert printed.splitlines()[-1] == "report: reports/question-tiny.html"
 
 
+@pytest.mark.slow
 def test_a_range_trains_a_family_and_a_glob_analyses_it(folder: Path):
     call(folder, "interp.train", "checkpoints/tiny", "--set", "training.seed=0..2")
     assert sorted(path.name for path in (folder / "checkpoints" / "tiny").glob("seed=*")) == [
@@ -88,6 +95,7 @@ def test_a_range_trains_a_family_and_a_glob_analyses_it(folder: Path):
     assert (folder / "reports" / "family" / "tiny.seed=2" / "loss.nc").exists()
 
 
+@pytest.mark.slow
 def test_a_family_goes_on_with_the_members_that_are_not_finished(folder: Path):
     call(folder, "interp.train", "checkpoints/tiny", "--set", "training.seed=0..1")
     printed = call(folder, "interp.train", "checkpoints/tiny", "--set", "training.seed=0..2")
@@ -146,7 +154,6 @@ def test_set_changes_an_option(trained: Path):
         (["interp.run", "analyses/question.yaml", "--set", "los.p=3"], "did you mean 'loss'?"),
         (["interp.run", "analyses/question.yaml", "--set", "p"], "not of the form measure.option=value"),
         (["interp.run", "analyses/question.yaml", "--importer", "pizza"], "give that too"),
-        (["interp.run", "analyses/question.yaml", "--device", "cuda:77"], "--device cuda:77 cannot be used here"),
         (["interp.train", "checkpoints/tini"], "holds no run.yaml"),
         (["interp.train", "checkpoints/tiny", "--set", "training.sede=1"], "did you mean 'seed'?"),
         (["interp.train", "checkpoints/tiny", "--set", "training.seed=3..1"], "ends before it begins"),

@@ -179,6 +179,7 @@ def test_an_eigenvalue_that_overtakes_the_most_negative_of_the_checkpoint_before
     assert float(found.most_negative) == pytest.approx(expected, rel=0.05)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_before_of_which_fewer_were_found_or_of_another_size_is_no_start(make_run):
     run = make_run({seed: fresh(seed) for seed in (0, 1)}, SPLIT, {"transformer": SMALL})
     other = make_run({0: fresh(0, MEDIUM)}, SPLIT, {"transformer": MEDIUM}, "other")[0]

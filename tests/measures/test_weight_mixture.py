@@ -262,6 +262,7 @@ def test_the_step_of_a_change_is_the_one_from_which_the_phase_is_the_last(make_r
         panel.draw()
 
 
+@pytest.mark.slow
 def test_a_change_is_known_to_the_steps_between_those_that_are_clear(make_run, shapes):
     """Of 2,560 weights the margin at 2.8 deviations apart is within its error of the least margin."""
     apart = {0: 0.0, 10: 0.0, 20: 2.8, 30: 2.8, 40: 6.0, 50: 6.0}

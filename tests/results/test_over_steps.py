@@ -438,7 +438,9 @@ DAMAGE = {
 }
 
 
-@pytest.mark.parametrize("reason", DAMAGE)
+@pytest.mark.parametrize(
+    "reason", ["cut short", *(pytest.param(each, marks=pytest.mark.slow) for each in DAMAGE if each != "cut short")]
+)
 def test_a_checkpoint_that_cannot_be_read_is_left_out_with_one_warning(
     run_folder: Path, tmp_path: Path, reason: str, monkeypatch: pytest.MonkeyPatch
 ):

@@ -39,6 +39,7 @@ def test_no_string_comes_twice_and_the_first_are_trained_on(n):
     assert task.train.tolist() == [True] * 13 + [False] * 12
 
 
+@pytest.mark.slow
 def test_strings_are_drawn_uniformly_whichever_come_first():
     """Each of the 8 strings is first, and is last of 8, as often as any other: 4,000 draws, 5 standard deviations."""
     draws = [sparse_parity(n=3, k=1, n_train=7, n_test=1, seed=seed).inputs.long() for seed in range(4_000)]

@@ -243,7 +243,9 @@ DAMAGES: dict[str, Callable[[Path], Any]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-@pytest.mark.parametrize("block", [0, -1], ids=["first block", "last block"])
+@pytest.mark.parametrize(
+    "block", [pytest.param(0, id="first block"), pytest.param(-1, id="last block", marks=pytest.mark.slow)]
+)
 def test_damaged_checkpoints_are_put_right_byte_for_byte(tmp_path: Path, monkeypatch, damage: str, block: int):
     monkeypatch.setattr(checkpoint_blocks, "CHECKPOINTS_PER_BLOCK", 2)
     train(tmp_path, every=10)
