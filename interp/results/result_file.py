@@ -179,10 +179,15 @@ class ResultFile:
             values[field.name] = found.astype({"b": np.bool_, "U": np.str_}.get(field.kind, found.dtype))
         return Row(values, reads, self._schema.record)
 
+    @property
+    def has_digest_of_texts(self) -> bool:
+        """Results of earlier versions have none, and are no worse for it."""
+        return TEXTS in self.attributes
+
     def damaged(self) -> set[Key] | None:
         """The rows that cannot be read as they were written; None where the rest of the file is damaged alone."""
         bad: set[Key] = set()
-        whole = self.attributes.get(TEXTS) == _texts(self._file)
+        whole = not self.has_digest_of_texts or self.attributes[TEXTS] == _texts(self._file)
         own = {field.name for field in self._schema.fields} if self._schema else set()
         for name, variable in self._file.variables.items():
             try:

@@ -171,7 +171,8 @@ class Stored:
                 joined = schema.schemas_joined(self.ask.measure)
                 answered = any(reason is None for _, reason in file.about.values())
                 complete = not (joined and answered) or any(map(file.holds, joined))
-                as_now = damaged == set() and complete and attributes.items() <= file.attributes.items()
+                as_now = damaged == set() and complete and file.has_digest_of_texts
+                as_now = as_now and attributes.items() <= file.attributes.items()
         except Exception as error:  # a damaged file, or another's, can raise anything
             warnings.warn(f"{self.file} is damaged ({error}); what it held is computed again", stacklevel=2)
             return {}, False

@@ -6,11 +6,12 @@ import random
 import warnings
 from pathlib import Path
 
+import h5py
 import pytest
 import xarray as xr
 
 import interp
-from interp.results.result_file import ResultFile, opened
+from interp.results.result_file import TEXTS, ResultFile, opened
 from interp.results.schema import schemas_of
 from tests.results.test_over_steps import MEASURES, rows_computed, write_run
 
@@ -60,6 +61,21 @@ def test_a_letter_flipped_in_what_an_array_says_of_itself_is_noticed(tmp_path: P
         interp.over_steps("weight_norm", run, keep=keep).close()
     assert not computed or words == "weight_norm"
     assert path.read_bytes() == content
+
+
+def test_a_result_of_an_earlier_version_is_written_anew_without_a_word(tmp_path: Path, monkeypatch):
+    run = interp.open_run(write_run(tmp_path / "run", range(5)))
+    keep = tmp_path / "kept"
+    interp.over_steps("weight_norm", run, keep=keep).close()
+    content = (keep / "weight_norm.nc").read_bytes()
+    with h5py.File(keep / "weight_norm.nc", "r+") as file:
+        del file.attrs[TEXTS]
+    computed = rows_computed(monkeypatch)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        interp.over_steps("weight_norm", run, keep=keep).close()
+    assert computed == []
+    assert (keep / "weight_norm.nc").read_bytes() == content
 
 
 def test_a_damaged_chunk_costs_its_rows_and_no_others(tmp_path: Path, monkeypatch):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,8 @@ from interp.training import again, loop
 from interp.training.state import STATE, silent
 from tests.training.plans import plan
 from tests.training.test_loop import digests, stop_after
+
+pytestmark = pytest.mark.usefixtures("one_thread", "told_at_once")
 
 STEPS = 40
 
@@ -52,14 +54,8 @@ def assert_tidy(folder: Path) -> None:
 
 
 @pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    monkeypatch.setattr("interp.training.state.SECONDS_BETWEEN_REPORTS", 0.0)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "fsync", lambda _: None)  # it guards against the machine's failing, not the process's
-    yield
-    torch.set_num_threads(threads)
-    torch.set_flush_denormal(False)
 
 
 @pytest.fixture
