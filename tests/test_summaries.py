@@ -14,7 +14,7 @@ from interp.summaries import listed_steps, number
         (2.5e12, "2.5×10¹²"),
         (-0.77, "−0.77"),
         (74.0, "74"),
-        (2e5, "2×10⁵"),
+        (2e5, "200,000"),
     ],
 )
 def test_a_number_is_written_as_in_print(value, text):

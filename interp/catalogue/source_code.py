@@ -21,7 +21,7 @@ from interp.catalogue.source_file import Chain, Import, Source, Statement, read_
 PACKAGE = Path(__file__).parents[1]
 
 NOT_FOLLOWED = {
-    *("catalogue", "executors", "figures", "files", "recipes", "report", "results"),
+    *("catalogue", "executors", "figures", "files", "findings", "recipes", "report", "results"),
     *("__init__", "describe", "errors", "notebook", "provenance", "run", "summaries", "terminal", "train"),
 }
 """Folders and modules of ours that draw, speak, store or look up."""

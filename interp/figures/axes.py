@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from interp.summaries import without_capital
+
 
 def axis_name(axis: xr.DataArray) -> str:
     """The name of an axis for people, from its coordinate: what the coordinate says it is, "frequency" for `freq`.
@@ -44,11 +46,6 @@ def units(array: xr.DataArray) -> str:
 def in_brackets(array: xr.DataArray) -> str:
     """The units of an array as a title writes them, "[nats]"; "" where it has none."""
     return f"[{units(array)}]" if units(array) else ""
-
-
-def without_capital(text: str) -> str:
-    """`text` with a small first letter, unless it begins with a symbol or an abbreviation: "L2 norm"."""
-    return text[:1].lower() + text[1:] if text[1:2].islower() else text
 
 
 def labels(axis: xr.DataArray) -> np.ndarray:

@@ -19,9 +19,9 @@ COLOURS = {
     "muted": ("#5C6370", "#9AA1AE"),
     "grid": ("#E9E9E5", "#2B303A"),
     "paper": ("#FDFDFB", "#14171C"),
-    "memorisation": ("#8D8DAA", "#7C7C9C"),
-    "circuit formation": ("#2A9D8F", "#38B2A3"),
-    "cleanup": ("#E9B95C", "#D9A849"),
+    "fitting": ("#8D8DAA", "#7C7C9C"),
+    "plateau": ("#2A9D8F", "#38B2A3"),
+    "generalised": ("#E9B95C", "#D9A849"),
 }
 SCALES = {
     "sequential": (

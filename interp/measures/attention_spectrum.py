@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 import xarray as xr
 from jaxtyping import Float, Int
@@ -13,10 +12,11 @@ from torch import Tensor
 from interp.checkpoints import Checkpoint
 from interp.contracts.architecture import HasAttention, has_attention
 from interp.figures import Bars, Heatmap
+from interp.findings import Bar, Claims, Finding, UndefinedError
 from interp.machine import devices
 from interp.maths import fourier
 from interp.measures.shared.cyclic import Cyclic, cyclic
-from interp.summaries import Summary
+from interp.summaries import listed
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,8 @@ class AttentionSpectrum:
     """Share of the QK circuit's variance over the residues at each frequency"""
     ov_share: Float[Tensor, "head freq"]
     """Share of the OV circuit's variance over the residues at each frequency, as the neurons see it"""
+    even_share: float
+    """What each share would be, were all frequencies alike"""
 
 
 def attention_spectrum(checkpoint: Checkpoint) -> AttentionSpectrum:
@@ -70,6 +72,7 @@ def attention_spectrum(checkpoint: Checkpoint) -> AttentionSpectrum:
         pattern_share=_share(attended, pattern),
         qk_share=score_share if architecture.one_query else _qk_share(architecture, weights, order),
         ov_share=_ov_share(architecture, weights, order),
+        even_share=1 / (order.n_freqs - 1),
     )
 
 
@@ -99,7 +102,6 @@ def _qk_share(architecture: HasAttention, weights: dict[str, Tensor], order: Cyc
 
 def _ov_share(architecture: HasAttention, weights: dict[str, Tensor], order: Cyclic) -> Float[Tensor, "head freq"]:
     """Each frequency's share of the variance over the residues of what a head moves to the neurons' inputs."""
-    """Each frequency's share of the variance over the residues of what a head moves to the neurons' inputs."""
     W_V, W_O = weights["blocks.0.attn.W_V"], weights["blocks.0.attn.W_O"]
     moved = architecture.operand_embeddings(weights)[:, None, order.axis] @ W_V @ W_O @ weights["blocks.0.mlp.W_in"]
     # moved is [operand, head, n, neuron]
@@ -120,24 +122,23 @@ def figure(result: xr.Dataset) -> list[Heatmap | Bars]:
     ]
 
 
-def summary(result: xr.Dataset) -> Summary:
-    last = result.isel(step=-1)
-    values = {name: _largest(last[name]) for name in ("pattern_share", "qk_share", "ov_share")}
-    heads = range(result.sizes["head"])
-    attended = [
-        f"head {head} by frequency **{freq}** ({share:.0%})"
-        for head, (freq, share) in zip(heads, values["pattern_share"], strict=True)
-        if freq is not None
-    ]
-    if not attended:
-        return Summary("The attention does not depend on the operands.", values)
-    return Summary("Attention depends on the operands most: " + ", ".join(attended[:8]) + ".", values)
+MOST_HEADS = 8
 
 
-def _largest(shares: xr.DataArray) -> list[tuple[int | None, float | None]]:
-    """The frequency with the largest share for each head, and its share."""
-    freqs = shares.freq.values
-    return [
-        (int(freqs[row.argmax()]), float(row.max())) if np.isfinite(row).any() else (None, None)
-        for row in shares.transpose("head", "freq").values
-    ]
+def summary(result: xr.Dataset) -> Finding:
+    claims, records, told = Claims(result, "Spectrum of the attention"), {}, []
+    last = result.pattern_share.dropna("step", how="all").isel(step=slice(-1, None))
+    if not last.size or last.sizes["freq"] < 3:
+        raise UndefinedError("no frequency of the attention can stand out")
+    heads = last.dropna("head", how="all")["head"].values.tolist()
+    for head in heads:
+        records[f"freq_{head}"] = claims.end("pattern_share", "label", head=head)
+        records[f"share_{head}"] = claims.end(
+            "pattern_share", "max", Bar("an even share", array="even_share"), head=head
+        )
+        told.append(f"head {head} on {{freq_{head}:frequency}} ({{share_{head}:%}})")
+    sentence = (
+        f"Of what varies in the attention over one operand most lies, for {listed(told[:MOST_HEADS])}; "
+        f"an even share would be {{share_{heads[0]}.bar:%}}."
+    )
+    return Finding(sentence, records, chapter="what", rank=45)

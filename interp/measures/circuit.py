@@ -1,4 +1,4 @@
-"""What each stage of the circuit holds at the key frequencies, and what becomes of the answers when it is ablated.
+"""What each stage holds at the key frequencies, and what becomes of the answers when it is ablated.
 
 1. `_KeyWaves` knows the waves of the key frequencies: over the residues, over the pairs, over the answers.
 2. Each stage, from the embedding to the logits, gives its share of the variance at the key frequencies, and the
@@ -22,13 +22,13 @@ from interp.checkpoints import Checkpoint, Run
 from interp.contracts.architecture import has_attention
 from interp.errors import NothingToSay
 from interp.figures import Curves
+from interp.findings import Bar, Claims, Finding, UndefinedError
 from interp.maths import fourier
 from interp.maths.cross_entropy import cross_entropy
 from interp.measures.shared import ablation
 from interp.measures.shared.around_grokking import around_grokking
 from interp.measures.shared.cyclic import Cyclic, cyclic
 from interp.measures.shared.key_frequencies import key_mask
-from interp.summaries import Summary
 
 STAGES = ("embedding", "attention", "neurons", "logits")
 ABLATIONS = ("without key", "only key")
@@ -38,7 +38,7 @@ N_SCORES = 6
 @dataclass(frozen=True)
 class Circuit:
     stage: tuple[str, ...]
-    """Stage of the circuit"""
+    """Stage of the forward pass"""
     ablation: tuple[str, ...]
     """What is taken out of the stage"""
     share: Float[Tensor, " stage"]
@@ -55,6 +55,8 @@ class Circuit:
     """Share of the other pairs answered right, the stage ablated"""
     all_accuracy: Float[Tensor, "stage ablation"]
     """Share of all pairs answered right, the stage ablated"""
+    guessing: float
+    """Share of the pairs that guessing gets right"""
 
 
 def circuit(
@@ -89,7 +91,7 @@ def circuit(
         shares[place] = ablated.share
         for column, logits in enumerate((ablated.without_key, ablated.only_key)):
             scores[:, place, column] = _scores(checkpoint, waves, logits)
-    return Circuit(STAGES, ABLATIONS, shares, *scores)
+    return Circuit(STAGES, ABLATIONS, shares, *scores, guessing=1 / found.n)
 
 
 def steps(run: Run) -> list[int]:
@@ -242,24 +244,29 @@ def figure(result: xr.Dataset) -> list[Curves]:
     ]
 
 
-def summary(result: xr.Dataset) -> Summary:
-    last = result.isel(step=-1)
-    accuracy, where = (
-        (last.test_accuracy, "the test pairs")
-        if last.test_accuracy.notnull().any()
-        else (last.all_accuracy, "all pairs")
+def summary(result: xr.Dataset) -> Finding:
+    name = "test_accuracy" if result.test_accuracy.notnull().any() else "all_accuracy"
+    pairs = "test pairs" if name == "test_accuracy" else "pairs"
+    there = result[name].dropna("step", how="all").isel(step=-1).dropna("stage", how="all")
+    if there.sizes["stage"] == 0:
+        raise UndefinedError("there is no stage")
+    stages = [str(stage) for stage in there["stage"].values]
+    claims, records = Claims(result), {}
+    for record, taken_out, extreme, label in (
+        ("kept", "only key", "min", "lowest label"),
+        ("left", "without key", "max", "label"),
+    ):
+        claims.panel = f"Accuracy, {taken_out} frequencies"
+        bar = Bar("guessing", array="guessing")
+        records[record] = claims.end(name, extreme, bar, stage=stages, ablation=taken_out)
+        records[f"{record}_stage"] = claims.end(name, label, stage=stages, ablation=taken_out)
+        for stage in stages:
+            records[f"{record}_{stage}"] = claims.end(name, stage=stage, ablation=taken_out)
+    claims.panel = "Variance at the key frequencies"
+    records |= {f"share_{stage}": claims.end("share", stage=stage) for stage in stages}
+    sentence = (
+        f"At the end, with nothing but the key frequencies at one stage, at least {{kept:.1%}} of the {pairs} are "
+        "right (fewest for the {kept_stage}); without them at most {left:.1%} (most for the {left_stage}), where "
+        "guessing gets {left.bar:.1%}."
     )
-    there = [str(stage) for stage in last.stage.values if bool(accuracy.sel(stage=stage).notnull().all())]
-    kept = {stage: float(accuracy.sel(stage=stage, ablation="only key")) for stage in there}
-    lost = {stage: float(accuracy.sel(stage=stage, ablation="without key")) for stage in there}
-    worst, best = min(kept, key=lambda stage: kept[stage]), max(lost, key=lambda stage: lost[stage])
-    values = {
-        "share": {stage: float(last.share.sel(stage=stage)) for stage in there},
-        "only_key_accuracy": kept,
-        "without_key_accuracy": lost,
-    }
-    return Summary(
-        f"With nothing but the key frequencies at one stage, at least **{kept[worst]:.1%}** of {where} stay right "
-        f"(least at the {worst}); without them at most **{lost[best]:.1%}** (most at the {best}).",
-        values,
-    )
+    return Finding(sentence, records, chapter="what", rank=25)

@@ -13,9 +13,9 @@ from torch import Tensor
 from interp.checkpoints import Checkpoint
 from interp.errors import NothingToSay
 from interp.figures import Curves
+from interp.findings import Bar, Claims, Finding, UndefinedError, course
 from interp.machine import devices
 from interp.measures.shared.cyclic import cyclic
-from interp.summaries import Summary
 
 COMPONENTS = 4
 """Principal components looked at, two to a circle."""
@@ -25,6 +25,8 @@ COMPONENTS = 4
 class Circularity:
     circularity: Float[Tensor, ""]
     """Mean, over the first four principal components of W_E, of the largest share that one frequency holds"""
+    chance: float
+    """Largest share that one frequency holds of a random vector over the residues, on average"""
 
 
 def circularity(checkpoint: Checkpoint, rows: Literal["residues", "all"] = "residues") -> Circularity:
@@ -32,7 +34,7 @@ def circularity(checkpoint: Checkpoint, rows: Literal["residues", "all"] = "resi
 
     Each of the first four principal components of W_E is a vector over the residues; the largest share of it that a
     single frequency holds is taken, and the mean of the four. Expect values near 1 where two circles dominate, in
-    a clock as in a pizza, and less before, or where several circles of one size share components.
+    whatever the network computes with them, and less before, or where several circles of one size share components.
 
     `rows` says of which tokens the principal components are: "residues", of the rows of W_E for the residues, those of
     a where b has tokens of its own; or "all", of the whole vocabulary, from which the rows of the residues are then
@@ -54,7 +56,12 @@ def circularity(checkpoint: Checkpoint, rows: Literal["residues", "all"] = "resi
     power = torch.fft.rfft(components, dim=0)[1:].abs().square() * 2 / order.n  # [freq, component]
     if order.n % 2 == 0:
         power[-1] /= 2  # the wave (-1)^t has one direction, not two
-    return Circularity(power.amax(dim=0).clip(max=1).mean())
+    return Circularity(power.amax(dim=0).clip(max=1).mean(), _chance(len(power)))
+
+
+def _chance(n_freqs: int) -> float:
+    """The mean of the largest of n exponential variables over their sum, which is H_n / n."""
+    return sum(1 / k for k in range(1, n_freqs + 1)) / n_freqs
 
 
 def _components(W_E: Float[Tensor, "token d_model"]) -> Float[Tensor, "token component"]:
@@ -68,6 +75,11 @@ def figure(result: xr.Dataset) -> list[Curves]:
     return [Curves("Circularity", {"all": result.circularity})]
 
 
-def summary(result: xr.Dataset) -> Summary:
-    values = {"first": float(result.circularity[0]), "final": float(result.circularity[-1])}
-    return Summary(f"The circularity of the embedding ends at **{values['final']:.3f}**.", values)
+def summary(result: xr.Dataset) -> Finding:
+    if float(result.chance[-1]) == 1:
+        raise UndefinedError("there is one frequency, which holds everything")
+    claims = Claims(result, "Circularity")
+    told, records = course(claims, "circularity")
+    chance = {"at_the_end": claims.end("circularity", bar=Bar("what a random embedding gives", array="chance"))}
+    sentence = f"The circularity of the embedding {told}; that of a random embedding is about {{at_the_end.bar:2}}."
+    return Finding(sentence, records | chance, chapter="what", rank=60)

@@ -13,11 +13,11 @@ from pydantic import PositiveFloat
 from interp.checkpoints import Checkpoint
 from interp.errors import NothingToSay
 from interp.figures import Curves
+from interp.findings import Claims, Finding, course
 from interp.maths.description_length import Description, Weights, raw_size, shortest_description
 from interp.maths.landscape import flattened, unflattened
 from interp.measures.shared.train_loss import train_loss
 from interp.measures.shared.trained_with import in_units, titled
-from interp.summaries import Summary
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def complexity(checkpoint: Checkpoint, epsilon: PositiveFloat = 1.0) -> Complexi
 
 def figure(result: xr.Dataset) -> list[Curves]:
     if not result.complexity.notnull().any():
-        return [Curves("Size of the compressed weights", {"all": result.raw_size})]
+        return [Curves("Size, and that of the weights as they are", {"as they are": result.raw_size})]
     return [
         Curves("Size of the shortest description", {"all": result.complexity}),
         Curves(
@@ -118,37 +118,19 @@ def figure(result: xr.Dataset) -> list[Curves]:
     ]
 
 
-def summary(result: xr.Dataset) -> Summary:
-    known = result.dropna("step", subset=["complexity"])
-    if not known.sizes["step"]:
-        return Summary(
-            "It is unknown what was trained on, or nothing was: no loss has to be kept by a shorter description."
-        )
-    size, raw = known.complexity.values, result.raw_size.values
-    highest = int(size.argmax())
-    values = {
-        "first": float(size[0]),
-        "peak": float(size[highest]),
-        "peak_step": int(known.step[highest]),
-        "final": float(size[-1]),
-        "fell_by": float(1 - size[-1] / size[highest]),
-        "raw_spread": float(raw.max() / raw.min() - 1),
-    }
-    if len(size) == 1:
-        return Summary(f"The network can be described in **{_bytes(size[0])}**.", values)
-    sizes = " to ".join(dict.fromkeys((_bytes(raw.min()), _bytes(raw.max()))))
-    beside = f" Compressed as they are the weights take {sizes} throughout."
-    if size[-1] == size[highest]:
-        grew = f"grew from **{_bytes(size[0])}** to **{_bytes(size[-1])}** and did not fall"
-        stayed = f"took **{_bytes(size[-1])}** throughout"
-        return Summary(f"Its shortest description {grew if np.ptp(size) else stayed}.{beside}", values)
-    start = f"grew from **{_bytes(size[0])}** to" if highest else "took"
-    return Summary(
-        f"Its shortest description {start} **{_bytes(size[highest])}** at step **{values['peak_step']:,}** and fell by "
-        f"**{values['fell_by']:.0%}** to {_bytes(size[-1])}.{beside}",
-        values,
-    )
-
-
-def _bytes(size: float) -> str:
-    return f"{size:.0f} bytes" if size < 1000 else f"{size / 1000:.1f} kB"
+def summary(result: xr.Dataset) -> Finding:
+    claims = Claims(result, "Size, and that of the weights as they are")
+    raw = {name: getattr(claims, name)("raw_size") for name in ("end", "lowest", "highest")}
+    raw = {f"raw_{name}": record for name, record in raw.items()}
+    low, high = (f"{raw[f'raw_{name}']:bytes}" for name in ("lowest", "highest"))
+    takes = "{raw_end:bytes}" if low == high else "between {raw_lowest:bytes} and {raw_highest:bytes}"
+    beside = f"Compressed as they are the weights take {takes}."
+    if not claims.known("complexity"):
+        return Finding(f"{beside} What was trained on is unknown, or nothing was, so no loss has to be kept.", raw)
+    told, records = course(claims, "complexity", "bytes")
+    sentence = f"Its shortest description {told}"
+    if "highest:bytes" in told:
+        records["fall"] = claims.compared(records["end"], "relative to", records["highest"])
+        records["kept"] = claims.compared(records["end"], "over", records["highest"])
+        sentence += ", {kept:%} of its largest"
+    return Finding(f"{sentence}. {beside}", records | raw, chapter="how", rank=50)

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from interp.checkpoints import Checkpoint
 from interp.figures import Bars, Curves, Heatmap
+from interp.findings import Bar, Claims, Finding
 from interp.maths import projections
 from interp.measures.shared.cyclic import cyclic
-from interp.summaries import Summary
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def figure(result: xr.Dataset) -> list[Curves | Heatmap | Bars]:
     return [
         Curves(
             "Share of the logits explained",
-            {"Clock": result.explained, "Pizza": result.pizza_explained},
+            {"cos w(a+b−c)": result.explained, "|cos(w(a−b)/2)| cos w(a+b−c)": result.pizza_explained},
             percent=True,
         ),
         Heatmap("Coefficient of cos w(a+b-c) over training", varying.coefficient, x="step", y="freq"),
@@ -129,16 +129,22 @@ def _sorted_along_c(result: xr.Dataset) -> Bars:
     return Bars(f"Logits along c, sorted by {sorted_by}", array, width="half")
 
 
-def summary(result: xr.Dataset) -> Summary:
-    last = result.isel(step=-1)
-    strong = [int(freq) for freq in last.freq.values[last.explained_by_freq.values >= 0.01]]
-    values = {
-        "explained": float(last.explained),
-        "pizza_explained": float(last.pizza_explained),
-        "frequencies": strong,
+STRONG = Bar("1% of the centred logits", 0.01)
+
+
+def summary(result: xr.Dataset) -> Finding:
+    claims = Claims(result, "Share of the logits explained")
+    records = {
+        "explained": claims.end("explained"),
+        "pizza_explained": claims.end("pizza_explained"),
+        "frequencies": claims.end("explained_by_freq", "labels", STRONG),
+        "strong": claims.end("explained_by_freq", "count", STRONG),
     }
-    sentence = f"Cosines of the answer less c explain **{values['explained']:.1%}** of the logits"
-    if 0 < len(strong) <= 12:
-        sentence += f", most of it at **{', '.join(map(str, strong))}**"
-    sentence += f"; with the loudness |cos(w(a-b)/2)| of a pizza, **{values['pizza_explained']:.1%}**."
-    return Summary(sentence, values)
+    sentence = "Cosines of a+b−c explain {explained:.1%} of the centred logits at the end"
+    if 0 < records["strong"].value <= 12:
+        sentence += ", at {frequencies:frequency} more than {frequencies.bar:%}"
+        sentence += " each" if records["strong"].value > 1 else ""
+    elif records["strong"].value:
+        sentence += ", at {strong:frequency} more than {strong.bar:%} each"
+    sentence += "; cosines with the factor |cos(w(a−b)/2)| explain {pizza_explained:.1%}."
+    return Finding(sentence, records, chapter="what", rank=30)

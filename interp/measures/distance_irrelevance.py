@@ -11,8 +11,8 @@ from torch import Tensor
 
 from interp.checkpoints import Checkpoint
 from interp.figures import Curves
+from interp.findings import Claims, Finding, course
 from interp.measures.shared.cyclic import Cyclic, cyclic
-from interp.summaries import Summary
 
 
 @dataclass(frozen=True)
@@ -58,13 +58,12 @@ def figure(result: xr.Dataset) -> list[Curves]:
     return [Curves("Distance irrelevance", lines)]
 
 
-def summary(result: xr.Dataset) -> Summary:
-    known = result.dropna("step")
-    if not known.sizes["step"]:
-        return Summary("The logits are the same on all pairs, so distance has nothing to explain.")
-    values = {name: float(known[name][-1]) for name in ("correct_logit", "best_wrong_logit")}
-    return Summary(
-        f"The distance irrelevance ends at **{values['correct_logit']:.2f}** "
-        f"({values['best_wrong_logit']:.2f} for the largest wrong logit).",
-        values,
-    )
+def summary(result: xr.Dataset) -> Finding:
+    claims = Claims(result, "Distance irrelevance")
+    told, records = course(claims, "correct_logit", "2")
+    sentence = f"The distance irrelevance of the correct logit {told}"
+    wrong = claims.maybe("best_wrong_logit")
+    if wrong and wrong.step == records["end"].step:
+        records["wrong"] = wrong
+        sentence += "; that of the largest wrong logit is {wrong:2} there"
+    return Finding(f"{sentence}.", records, chapter="what", rank=70)

@@ -13,10 +13,13 @@ from torch import Tensor
 from interp.checkpoints import Checkpoint
 from interp.errors import NothingToSay
 from interp.figures import Bars, Curves, Heatmap
+from interp.findings import Bar, Claims, Finding, UndefinedError
 from interp.maths import fourier
 from interp.maths.concentration import gini
 from interp.measures.shared.cyclic import residues
-from interp.summaries import Summary
+
+MULTIPLE = 3
+"""What stands out holds more than so many even shares."""
 
 
 @dataclass(frozen=True)
@@ -78,18 +81,21 @@ class Winners:
     """Largest share of ‖W_E‖² that the frequency holds at any step"""
     highest_step: Int[np.ndarray, " freq"]
     """Step at which the frequency holds its largest share"""
+    even_power: Float[np.ndarray, ""]
+    """Share of ‖W_E‖² that each frequency would hold at the last step, were the non-constant power even"""
 
 
 def over_run(result: xr.Dataset) -> Winners:
     power = result.power.values  # [step, freq]
     varying = power[:, 1:].sum(axis=1, keepdims=True)
-    above = power > 3 * varying / (power.shape[1] - 1)
+    above = power > MULTIPLE * varying / (power.shape[1] - 1)
     above[:, 0] = False
     return Winners(
         stands_out=above[-1],
         given_up=above.any(axis=0) & ~above[-1],
         highest_power=power.max(axis=0),
         highest_step=result.step.values[power.argmax(axis=0)],
+        even_power=varying[-1, 0] / (power.shape[1] - 1),
     )
 
 
@@ -110,25 +116,28 @@ def figure(result: xr.Dataset) -> list[Heatmap | Bars | Curves]:
     ]
 
 
-def summary(result: xr.Dataset) -> Summary | None:
-    strong = [int(freq) for freq in result.freq.values[result.stands_out.values]]
-    values = {
-        "stands_out": strong,
-        "given_up": [int(freq) for freq in result.freq.values[result.given_up.values]],
-        "gini_first": float(result.gini[0]),
-        "gini_final": float(result.gini[-1]),
-    }
-    if not strong:
-        return Summary("**No frequency** stands out in the embedding.", values)
-    held = float(result.power[-1].sel(freq=strong).sum())
-    kind = "frequency" if len(strong) == 1 else "frequencies"
-    listed = ", ".join(map(str, strong)) if len(strong) <= 8 else str(len(strong))
-    sentence = f"The embedding ends with **{held:.0%}** of its power on {kind} **{listed}**."
-    gone = result.highest_power.where(result.given_up, -1.0)
-    if values["given_up"]:
-        freq = int(gone.values.argmax())
-        sentence = sentence[:-1] + (
-            f"; frequency {freq} held **{float(result.highest_power[freq]):.0%}** at step "
-            f"{int(result.highest_step[freq]):,} and was given up."
+def summary(result: xr.Dataset) -> Finding:
+    if result.sizes["freq"] - 1 <= MULTIPLE:
+        raise UndefinedError("so few frequencies cannot stand out")
+    claims = Claims(result, "Spectrum at this step")
+    records = {"gini_start": claims.start("gini"), "gini": claims.end("gini")}
+    records["stands_out"] = strong = claims.end("stands_out", "labels")
+    records["strong"] = claims.end("stands_out", "count")
+    records["given_up"] = gone = claims.end("given_up", "labels")
+    if not strong.value:
+        sentence = "No frequency stands out in the embedding at the end: none holds three times an even share"
+    else:
+        bar = Bar("an even share", array="even_power", times=len(strong.value))
+        records["held"] = claims.end("power", "sum", bar, freq=list(strong.value))
+        which = "{stands_out:frequency}" if len(strong.value) <= 8 else "{strong:frequency}"
+        sentence = (
+            f"The embedding ends with {{held:%}} of its power on {which}, where even shares would be {{held.bar:%}}"
         )
-    return Summary(sentence, values)
+    if gone.value:
+        claims.panel = "Embedding spectrum over training"
+        records["lost"] = claims.end("highest_power", "label", freq=list(gone.value))
+        freq = records["lost"].value
+        records["lost_power"] = claims.end("highest_power", freq=freq)
+        records["lost_step"] = claims.step("highest_step", freq=freq)
+        sentence += "; {lost:frequency} held {lost_power:%} at {lost_step:step} and stands out no more"
+    return Finding(f"{sentence}.", records, chapter="what", rank=20)

@@ -6,6 +6,7 @@ import xarray as xr
 
 from interp.checkpoints import Checkpoint
 from interp.figures import Bars, Curves, Heatmap
+from interp.findings import Finding
 from interp.maths import projections
 from interp.maths.excluded_cross_entropy import excluded_cross_entropy
 from interp.measures.shared.cyclic import cyclic
@@ -17,7 +18,6 @@ from interp.measures.shared.frequency_losses import (
     with_keys_together,
 )
 from interp.measures.shared.key_frequencies import Keys, key_mask
-from interp.summaries import Summary
 
 
 def excluded_loss(checkpoint: Checkpoint, keys: Keys = "final") -> FreqLosses:
@@ -52,5 +52,5 @@ def figure(result: xr.Dataset) -> list[Curves | Heatmap | Bars]:
     return excluded_figure("Excluded loss", result)
 
 
-def summary(result: xr.Dataset) -> Summary:
+def summary(result: xr.Dataset) -> Finding:
     return excluded_summary(result)

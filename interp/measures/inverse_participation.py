@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -13,11 +14,12 @@ from torch import Tensor
 
 from interp.checkpoints import Checkpoint
 from interp.contracts.architecture import reads_two_operands
+from interp.errors import NothingToSay
 from interp.figures import Curves, Heatmap
+from interp.findings import Bar, Claims, Finding, course
 from interp.machine import devices
 from interp.maths import fourier
 from interp.measures.shared.cyclic import cyclic
-from interp.summaries import Summary
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,8 @@ class InverseParticipation:
     """Inverse participation ratio, mean over the neurons"""
     overall: Float[Tensor, ""]
     """Inverse participation ratio, mean over neurons and sides"""
+    chance: float
+    """Mean inverse participation ratio of random weights"""
 
 
 def inverse_participation(checkpoint: Checkpoint, r: Annotated[float, Field(gt=1)] = 2.0) -> InverseParticipation:
@@ -55,7 +59,16 @@ def inverse_participation(checkpoint: Checkpoint, r: Annotated[float, Field(gt=1
     inputs = torch.full_like(logits, torch.nan).expand(2, -1, -1) if inputs is None else inputs
     rows = torch.cat([inputs, logits]).cpu()[:, order.axis]  # [side, residue, neuron]
     ipr = _ratio(rows, r)
-    return InverseParticipation(("a", "b", "c"), ipr, ipr.nanmean(dim=1), ipr.nanmean())
+    if ipr.isnan().all():
+        raise NothingToSay("the neurons' weights are all zero")
+    return InverseParticipation(("a", "b", "c"), ipr, ipr.nanmean(dim=1), ipr.nanmean(), _chance(order.n, r))
+
+
+def _chance(n: int, r: float) -> float:
+    """The mean ratio of n independent Gaussian weights, of which each frequency's share has a beta distribution."""
+    rows = torch.bincount(fourier.freq_of_row(n))  # [freq]: one row or two
+    log = (rows / 2 + r).lgamma() - (rows / 2).lgamma() + math.lgamma(n / 2) - math.lgamma(n / 2 + r)
+    return float(log.exp().sum())
 
 
 def _ratio(rows: Float[Tensor, "side n neuron"], r: float) -> Float[Tensor, "side neuron"]:
@@ -66,6 +79,7 @@ def _ratio(rows: Float[Tensor, "side n neuron"], r: float) -> Float[Tensor, "sid
 
 def figure(result: xr.Dataset) -> list[Curves | Heatmap]:
     ways = {side: f"from {side}" if side != "c" else "to c" for side in result.side.values}
+    ways = {side: way for side, way in ways.items() if side in _sides(result)}
     return [
         Curves("Inverse participation ratio", {way: result.mean_ipr.sel(side=side) for side, way in ways.items()}),
         *(
@@ -75,12 +89,20 @@ def figure(result: xr.Dataset) -> list[Curves | Heatmap]:
     ]
 
 
-def summary(result: xr.Dataset) -> Summary:
-    values = {"first": float(result.overall[0]), "final": float(result.overall[-1])} | {
-        f"final_{side}": float(result.mean_ipr[-1].sel(side=side)) for side in result.side.values
-    }
-    return Summary(
-        "The inverse participation ratio of the neurons' weights went from "
-        f"**{values['first']:.2f}** to **{values['final']:.2f}**.",
-        values,
+def summary(result: xr.Dataset) -> Finding:
+    claims = Claims(result, "Inverse participation ratio")
+    told, records = course(claims, "overall", "2")
+    bar = Bar("what random weights give", array="chance")
+    records |= {"at_the_end": claims.end("overall", bar=bar)}
+    records |= {f"end_{side}": claims.end("mean_ipr", side=side) for side in _sides(result)}
+    sentence = (
+        f"The mean inverse participation ratio of the neurons' weights {told}; that of random weights is about "
+        "{at_the_end.bar:2}."
     )
+    return Finding(sentence, records, chapter="what", rank=65)
+
+
+def _sides(result: xr.Dataset) -> list[str]:
+    """The sides of which there are numbers."""
+    known = result.mean_ipr.notnull().any("step")
+    return [str(side) for side in result.side.values[known.values]]

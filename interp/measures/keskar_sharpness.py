@@ -15,13 +15,13 @@ from torch import Tensor
 
 from interp.checkpoints import Checkpoint, Run
 from interp.figures import Curves
+from interp.findings import Claims, Finding, course
 from interp.maths.landscape import value_and_gradient
 from interp.maths.rises import Box, rises_in_boxes
 from interp.measures.shared.around_grokking import around_grokking
 from interp.measures.shared.seed import Seed
 from interp.measures.shared.told_apart import remark
 from interp.measures.shared.train_loss import train_loss
-from interp.summaries import Summary, number
 
 SubspaceDim = Annotated[int, Field(ge=0, le=1000)]
 """A larger subspace than 1,000 takes gigabytes; 0 stands for no subspace, all dimensions."""
@@ -113,6 +113,22 @@ def steps(run: Run) -> list[int]:
     return around_grokking(run)
 
 
+@dataclass(frozen=True)
+class Changes:
+    changes: int
+    """Steps of which there is a φ, less one"""
+    not_told_apart: int
+    """At how many of them φ changed, in the same subspaces, by less than two standard errors"""
+
+
+def over_run(result: xr.Dataset) -> Changes:
+    known = result.dropna("step", subset=["sharpness"]).by_draw.transpose("step", "draw").values
+    change = np.diff(known, axis=0)
+    draws = known.shape[1]
+    error = 2 * change.std(axis=1, ddof=1) / draws**0.5 if draws > 1 else np.zeros(len(change))
+    return Changes(len(change), int((np.abs(change.mean(axis=1)) <= error).sum()))
+
+
 def figure(result: xr.Dataset) -> list[Curves]:
     arrays = {"Keskar sharpness φ": "sharpness", "The rise as a multiple of the loss": "relative_rise"}
     return [
@@ -121,33 +137,13 @@ def figure(result: xr.Dataset) -> list[Curves]:
     ]
 
 
-def summary(result: xr.Dataset) -> Summary:
-    known = result.dropna("step", subset=["sharpness"])
-    if not known.sizes["step"]:
-        return Summary("There is no sharpness, since the train loss overflows.")
-    sharpness, error = known.sharpness.values, float(known.sharpness_se[-1])
-    alike = _not_told_apart(known.by_draw.transpose("step", "draw").values)
-    highest = int(sharpness.argmax())
-    values = {
-        "first": float(sharpness[0]),
-        "highest": float(sharpness[highest]),
-        "highest_step": int(known.step[highest]),
-        "final": float(sharpness[-1]),
-        "not_told_apart": alike,
-    }
-    fell = sharpness[highest] > 1.01 * sharpness[-1]
-    peak = f" It was **{number(sharpness[highest])} %** at step {values['highest_step']:,}." if fell else ""
-    spread = f" ± {number(error, 1)}" if error > 0 else ""
-    return Summary(
-        f"Keskar's sharpness φ {'ends at' if len(sharpness) > 1 else 'is'} **{number(sharpness[-1])}{spread} %**.{peak}"
-        + remark(alike, len(sharpness) - 1, "φ changes by less than two standard errors"),
-        values,
-    )
-
-
-def _not_told_apart(by_draw: Float[np.ndarray, "step draw"]) -> int:
-    """At how many steps the change since the step before, in the same subspaces, is under two standard errors."""
-    change = np.diff(by_draw, axis=0)
-    draws = by_draw.shape[1]
-    error = 2 * change.std(axis=1, ddof=1) / draws**0.5 if draws > 1 else np.zeros(len(change))
-    return int((np.abs(change.mean(axis=1)) <= error).sum())
+def summary(result: xr.Dataset) -> Finding:
+    claims = Claims(result, "Keskar sharpness φ")
+    told, records = course(claims, "sharpness", "2", "%")
+    sentence = f"The Keskar sharpness φ {told}"
+    error = claims.maybe("sharpness_se")
+    if error and error.step == records["end"].step and error.value > 0:
+        records["error"] = error
+        sentence += " (± {error:1}%)"
+    because = "φ changes by less than two standard errors"
+    return Finding(f"{sentence}.{remark(claims, records, because)}", records, chapter="how", rank=60)

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from interp.checkpoints import Checkpoint
 from interp.figures import Bars, Curves, Heatmap
-from interp.summaries import Summary
+from interp.findings import Bar, Claims, Finding
+from interp.summaries import listed
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,8 @@ class KeyFreqs:
     """Neurons of this frequency that it explains to more than 85 %"""
     clear_share: Float[Tensor, ""]
     """Share of all neurons that one frequency explains to more than 85 %"""
+    clear_chance: float
+    """The same share of neurons whose waves of a and of b are random"""
 
 
 def key_freqs(checkpoint: Checkpoint) -> KeyFreqs:
@@ -46,7 +49,9 @@ def key_freqs(checkpoint: Checkpoint) -> KeyFreqs:
     spectrum = checkpoint.measure("neuron_spectrum")
     own = spectrum.own_freq[spectrum.own_freq > 0]
     neurons = torch.bincount(own, minlength=len(spectrum.freq)).double()
-    return KeyFreqs(spectrum.freq, neurons > 0, neurons, spectrum.cluster_size, spectrum.clear_share)
+    return KeyFreqs(
+        spectrum.freq, neurons > 0, neurons, spectrum.cluster_size, spectrum.clear_share, spectrum.clear_chance
+    )
 
 
 @dataclass(frozen=True)
@@ -83,25 +88,36 @@ def figure(result: xr.Dataset) -> list[Heatmap | Bars | Curves]:
     ]
 
 
-def summary(result: xr.Dataset) -> Summary:
-    keys = [int(freq) for freq in result.freq.values[result.key[-1].values]]
-    gone = [int(freq) for freq in result.freq.values[result.given_up.values]]
-    values = {"key_freqs": keys, "given_up": gone, "clear_share": float(result.clear_share[-1])}
-    if values["clear_share"] < 0.5:
-        sentence = (
-            f"No circuit on a few frequencies: one frequency explains only **{values['clear_share']:.0%}** "
-            "of the neurons clearly."
-        )
+MOST_NAMED = 8
+
+
+def summary(result: xr.Dataset) -> Finding:
+    claims = Claims(result, "Neurons explained by one frequency")
+    chance = Bar("what neurons of random waves give", array="clear_chance")
+    records = {"clear_share": claims.end("clear_share", bar=chance), "key_freqs": claims.end("key", "labels")}
+    claims.panel = "Neurons of each frequency at this step"
+    records["clear_freqs"] = clear = claims.end("clear_neurons", "labels", Bar("one neuron", 0.5))
+    records["clear_count"] = claims.end("clear_neurons", "count", Bar("one neuron", 0.5))
+    sentence = "{clear_share:%} of the neurons follow one frequency clearly, which explains more than 85% of each"
+    if not clear.value:
+        sentence = "No neuron follows one frequency clearly, so that it would explain more than 85% of the neuron"
+    elif len(clear.value) <= MOST_NAMED:
+        named = []
+        for freq in clear.value:
+            records[f"neurons_{freq}"] = claims.end("clear_neurons", freq=freq)
+            named.append(f"{freq} ({{neurons_{freq}:neuron}})")
+        sentence += f": {'frequency' if len(named) == 1 else 'frequencies'} {listed(named)}"
     else:
-        listed = ", ".join(map(str, keys))
-        sentence = (
-            f"The circuit ends on frequencies **{listed}**; they explain **{values['clear_share']:.0%}** "
-            "of the neurons clearly."
+        sentence += ", {clear_count:frequency} in all"
+    if clear.value and claims.end("clear_chance").value >= 0.01:
+        sentence += "; were their waves random, {clear_share.bar:%} would"
+    claims.panel = "Neurons of each frequency over training"
+    gone = claims.end("given_up", "labels")
+    records["given_up"] = gone
+    for freq in gone.value[:3]:
+        records[f"most_{freq}"] = claims.end("most_neurons", freq=freq)
+        records[f"most_step_{freq}"] = claims.step("most_step", freq=freq)
+        sentence += (
+            f"; frequency {freq} had {{most_{freq}:neuron}} at {{most_step_{freq}:step}} and has none at the end"
         )
-    for freq in gone[:3]:
-        place = result.sel(freq=freq)
-        sentence = sentence[:-1] + (
-            f"; frequency {freq} had **{int(place.most_neurons)} neurons** at step {int(place.most_step):,} "
-            "and was given up."
-        )
-    return Summary(sentence, values)
+    return Finding(f"{sentence}.", records, chapter="what", rank=10)

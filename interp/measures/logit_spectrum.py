@@ -10,10 +10,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from interp.checkpoints import Checkpoint
+from interp.errors import NothingToSay
 from interp.figures import Bars, Curves, Heatmap
+from interp.findings import Bar, Claims, Finding, course
 from interp.maths import projections
 from interp.measures.shared.cyclic import cyclic
-from interp.summaries import Summary
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,8 @@ class LogitSpectrum:
     """Share of the logits' varying power in the waves of the answer, all frequencies together"""
     elsewhere: Float[Tensor, ""]
     """Share of the logits' varying power in products of waves of two frequencies"""
+    even_share: float
+    """What share the waves of the answer would hold, were the power even over all waves of a and b"""
 
 
 def logit_spectrum(checkpoint: Checkpoint) -> LogitSpectrum:
@@ -55,6 +58,8 @@ def logit_spectrum(checkpoint: Checkpoint) -> LogitSpectrum:
     place = torch.arange(order.n)
     pairs_of_difference = logits[place, order.sign * (place - place[:, None]) % order.n]  # [difference, a, c]
     total = (logits - logits.mean((0, 1))).square().sum()
+    if not total > 0:
+        raise NothingToSay("the logits are the same on all pairs")
     answer, difference, of_a, of_b = (
         projections.power_of_waves(mean) / total
         for mean in (order.by_answer(logits).mean(1), pairs_of_difference.mean(1), logits.mean(1), logits.mean(0))
@@ -70,6 +75,7 @@ def logit_spectrum(checkpoint: Checkpoint) -> LogitSpectrum:
         of_a + of_b,
         answer.sum(),
         1 - accounted,
+        1 / (order.n + 1),
     )
 
 
@@ -92,12 +98,21 @@ def figure(result: xr.Dataset) -> list[Curves | Heatmap | Bars]:
     ]
 
 
-def summary(result: xr.Dataset) -> Summary:
-    first, last = (float(result.answer_share[place]) for place in (0, -1))
-    power = result.answer_power[-1]
-    strong = [int(freq) for freq in result.freq.values[power.values > 0.01]]
-    sentence = f"Waves of the answer hold **{last:.0%}** of the logits' power in the end, **{first:.0%}** at the start"
-    if strong and len(strong) <= 12:
-        noun = "frequency" if len(strong) == 1 else "frequencies"
-        sentence += f"; **{float(power.sel(freq=strong).sum()):.0%}** is at {noun} **{', '.join(map(str, strong))}**"
-    return Summary(sentence + ".", {"answer_share_first": first, "answer_share_final": last, "frequencies": strong})
+STRONG = Bar("1% of the logits' varying power", 0.01)
+
+
+def summary(result: xr.Dataset) -> Finding:
+    claims = Claims(result, "Where the logits' power lies")
+    told, records = course(claims, "answer_share", "%")
+    records["at_the_end"] = claims.end("answer_share", bar=Bar("an even share", array="even_share"))
+    claims.panel = "Waves of the answer at this step"
+    records["frequencies"] = strong = claims.end("answer_power", "labels", STRONG)
+    records["strong"] = claims.end("answer_power", "count", STRONG)
+    sentence = (
+        f"The share of the logits' varying power in waves of the answer {told}; were it even, it would be "
+        "{at_the_end.bar:%}"
+    )
+    if 0 < len(strong.value) <= 12:
+        records["held"] = claims.end("answer_power", "sum", freq=list(strong.value))
+        sentence += "; {frequencies:frequency} {strong:holds.} {held:%}"
+    return Finding(f"{sentence}.", records, chapter="what", rank=35)

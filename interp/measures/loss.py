@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
 import xarray as xr
 from jaxtyping import Bool, Float
+from scipy.stats import binom
 from torch import Tensor
 
 from interp.checkpoints import Checkpoint
 from interp.contracts.task import Task, TwoOperands
 from interp.errors import NothingToSay
 from interp.figures import Curves
+from interp.findings import Bar, Claim, Claims, Finding
 from interp.measures.shared.generalised import GENERALISED
-from interp.measures.shared.trained_with import in_units, titled
-from interp.summaries import Phase, Summary, number
+from interp.measures.shared.trained_with import in_units, titled, units
+from interp.summaries import Phase, listed, number
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,8 @@ class Loss:
     """Share of all examples answered right"""
     novel_accuracy: Float[Tensor, ""] | None
     """Share answered right of the test pairs whose mirror was not trained on"""
+    test_luck: float | None
+    """Chance that guessing answers all but 1% of the test examples right; NaN where there are none"""
     loss_name: str
     """Loss that the run was trained with"""
     loss_units: str
@@ -73,6 +78,7 @@ def loss(checkpoint: Checkpoint) -> Loss:
         test_accuracy=None if right is None else right[test].mean(),
         all_accuracy=None if right is None else right.mean(),
         novel_accuracy=None if right is None or novel is None else right[novel].mean(),
+        test_luck=None if right is None else _luck(task, int(test.sum())),
         loss_name=checkpoint.loss.name,
         loss_units=checkpoint.loss.units,
     )
@@ -84,6 +90,14 @@ def _right(task: Task, outputs: Float[Tensor, "example output"]) -> Float[Tensor
         return task.correct(outputs).double()
     except NothingToSay:
         return None
+
+
+def _luck(task: Task, n_test: int) -> float:
+    """The chance of guessing more than 99% of so many test examples, each right with the commonest answer's share."""
+    if not n_test:
+        return math.nan
+    share = float(torch.unique(task.targets, return_counts=True)[1].max()) / len(task)
+    return float(binom.sf(math.floor(GENERALISED * n_test), n_test, share))
 
 
 def _mirrored(task: TwoOperands) -> Bool[Tensor, " pair"]:
@@ -105,60 +119,112 @@ def figure(result: xr.Dataset) -> list[Curves]:
     return [*panels, Curves("Accuracy", shares, percent=True)] if shares else panels
 
 
-def summary(result: xr.Dataset) -> Summary:
-    memorised = _first(result, result.train_accuracy == 1)
-    generalised = generalised_step(result)
-    last = int(result.step[-1])
-    values = {"memorised_step": memorised, "generalised_step": generalised, "last_step": last}
-    if not result.all_accuracy.notnull().any():
-        sentence = _losses_told(result.isel(step=-1), last)
-    elif not result.train_accuracy.notnull().any():
-        right = float(result.all_accuracy[-1])
-        sentence = f"At step {last:,} it answers **{right:.1%}** of all examples; which it was trained on is unknown."
-    elif memorised is None:
-        share = float(result.train_accuracy.max())
-        sentence = f"It never knew the whole training set: at best **{share:.1%}** of it, up to step {last:,}."
-    elif not result.test_accuracy.notnull().any():
-        sentence = f"It knew the training set, which is all examples, by **step {memorised:,}**."
-    elif generalised is None:
-        share = float(result.test_accuracy[-1])
-        sentence = (
-            f"It knew the training set by **step {memorised:,}** and had not generalised by step {last:,}: "
-            f"**{share:.1%}** of the test examples are right."
-        )
+KNOWN = Bar("all training examples", 1 - 1e-9)
+LEARNT = Bar("all but 1% of the test examples", GENERALISED)
+LUCKY = 0.01
+
+
+def summary(result: xr.Dataset) -> list[Finding]:
+    claims = Claims(result, "Accuracy")
+    losses = _losses(Claims(result, titled("Loss", result), units(result)))
+    if not claims.known("all_accuracy"):
+        return [losses]
+    return [_learnt(claims) if claims.known("train_accuracy") else _answers(claims), losses]
+
+
+def _answers(claims: Claims) -> Finding:
+    """How much it answers, where nobody knows what it was trained on."""
+    sentence = "At the end it answers {all:.1%} of all examples; which of them it was trained on is unknown."
+    return Finding(sentence, {"all": claims.end("all_accuracy")}, chapter="answer", rank=10)
+
+
+def _learnt(claims: Claims) -> Finding:
+    """Whether it came to know the training examples and the others, when, and what of it is left at the end."""
+    first, last = (int(claims.result.step[place]) for place in (0, -1))
+    ends = {name: claims.maybe(f"{name}_accuracy") for name in ("train", "test")}
+    known = claims.when("first above", "train_accuracy", KNOWN)
+    general = claims.when("first above", "test_accuracy", LEARNT)
+    best = claims.highest("train_accuracy")
+    records = {"known": known, "general": general, "train_best": best, **ends, "train_best_step": claims.step_of(best)}
+    records = {name: record for name, record in records.items() if record}
+    if ends["test"]:
+        records["test_best"] = claims.highest("test_accuracy")
+    shares = [f"{{{name}:.1%}} of the {words}" for name, words in _SETS.items() if ends[name]]
+    now = f"{listed(shares)} examples are right"
+    if first == last:
+        sentence = f"At its only checkpoint, step {number(first)}, {now}"
     else:
-        times = f", **{generalised / memorised:.0f} times** later" if memorised and generalised >= 2 * memorised else ""
-        sentence = (
-            f"It knew the training set by **step {memorised:,}** and generalised at **step {generalised:,}**{times}."
+        lost = general and ends["test"] and ends["test"].value <= GENERALISED
+        sentence = f"{_when(records, claims)}; {'it lost that again: ' if lost else ''}at the end {now}"
+    luck = claims.end("test_luck")
+    if general and luck.value > LUCKY:
+        records["luck"] = luck
+        sentence += " (with so few test examples guessing would do as well with a chance of {luck:%})"
+    if not ends["test"]:
+        sentence += ", and there are no others"
+    return Finding(
+        f"{sentence}.",
+        records,
+        chapter="answer",
+        rank=10,
+        phases=_phases(first, last, known and known.value, general and general.value, records),
+    )
+
+
+_SETS = {"train": "training", "test": "test"}
+
+
+def _when(records: dict[str, Claim], claims: Claims) -> str:
+    """When it knew the training examples, and when the others."""
+    known, general = (records.get(name) for name in ("known", "general"))
+    if not known and not general:
+        return "It never knew all training examples, at best {train_best:.1%} of them at {train_best_step:step}"
+    if not known:
+        return (
+            "It generalised at {general:step} without ever knowing all training examples, at best {train_best:.1%} of "
+            "them at {train_best_step:step}"
         )
-    return Summary(sentence, values, _phases(int(result.step[0]), memorised, generalised, last))
+    if not general:
+        never = " and never generalised" if "test" in records else ""
+        return f"It knew all training examples by {{known:step}}{never}"
+    if general.value == known.value:
+        return "It knew all training examples and generalised by {known:step}"
+    if general.value < known.value:
+        return "It generalised at {general:step}, and knew all training examples by {known:step}"
+    told = "It knew all training examples by {known:step} and generalised at {general:step}"
+    if known.value and general.value >= 2 * known.value:
+        records["times"] = claims.compared(general, "over", known)
+        told += ", {times:2} times as late"
+    return told
 
 
-def _losses_told(row: xr.Dataset, step: int) -> str:
-    """The losses at the last step, of a task without accuracies."""
-    told = {"training examples": row.train_loss, "other examples": row.test_loss, "examples": row.all_loss}
-    known = [f"**{number(float(loss))}** on the {name}" for name, loss in told.items() if loss.notnull()]
-    return f"At step {step:,} the loss is {', '.join(known)}."
+def _losses(claims: Claims) -> Finding:
+    """The losses at the end."""
+    name = str(claims.result.loss_name.values[-1])
+    in_units = f" {claims.unit}" if claims.unit else ""
+    records = {part: claims.maybe(f"{part}_loss") for part in ("train", "test")}
+    records = {part: record for part, record in records.items() if record} or {"all": claims.end("all_loss")}
+    told = [f"{{{part}:3}}{in_units} on {_ON[part]}" for part in records]
+    return Finding(f"The loss ({name}) ends at {listed(told)}.", records, chapter="when", rank=60)
+
+
+_ON = {"train": "the training examples", "test": "the test examples", "all": "all examples"}
 
 
 def generalised_step(result: xr.Dataset) -> int | None:
-    """The first step at which all but 1 % of the test examples are answered right; None where there is none."""
-    return _first(result, result.test_accuracy > GENERALISED)
-
-
-def _first(result: xr.Dataset, holds: xr.DataArray) -> int | None:
-    """The first step at which `holds` is true; None where it never is."""
+    """The first step at which all but 1% of the test examples are answered right; None where there is none."""
+    holds = result.test_accuracy > GENERALISED
     return int(result.step[int(holds.values.argmax())]) if bool(holds.any()) else None
 
 
-def _phases(first: int, memorised: int | None, generalised: int | None, last: int) -> tuple[Phase, ...]:
-    """The phases of training that these steps bound."""
-    if memorised is None:
+def _phases(
+    first: int, last: int, known: int | None, general: int | None, records: dict[str, Claim]
+) -> tuple[Phase, ...]:
+    """The phases of training that these steps bound; none after it lost again what it had learnt."""
+    if known is None:
         return ()
-    if generalised is None or generalised <= memorised:
-        return (Phase("memorisation", first, memorised),)
-    return (
-        Phase("memorisation", first, memorised),
-        Phase("circuit formation", memorised, generalised),
-        Phase("cleanup", generalised, last),
-    )
+    if general is None or general <= known:
+        return (Phase("fitting", first, known),)
+    kept = records["test"].value > GENERALISED
+    generalised = (Phase("generalised", general, last),) if kept else ()
+    return (Phase("fitting", first, known), Phase("plateau", known, general), *generalised)

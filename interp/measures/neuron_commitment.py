@@ -11,8 +11,9 @@ from torch import Tensor
 
 from interp.checkpoints import Checkpoint
 from interp.figures import Bars, Curves, Heatmap
+from interp.findings import Bar, Claim, Claims, Finding
 from interp.measures.neuron_spectrum import CLEAR
-from interp.summaries import Summary
+from interp.summaries import listed
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,8 @@ class NeuronCommitment:
     """Neurons committed to this frequency"""
     committed_share: Float[Tensor, ""]
     """Share of all neurons that are committed"""
+    clear_chance: float
+    """The same share of neurons whose waves of a and of b are random"""
 
 
 def neuron_commitment(checkpoint: Checkpoint) -> NeuronCommitment:
@@ -48,6 +51,7 @@ def neuron_commitment(checkpoint: Checkpoint) -> NeuronCommitment:
         active=spectrum.own_freq > 0,
         neurons=spectrum.cluster_size,
         committed_share=spectrum.clear_share,
+        clear_chance=spectrum.clear_chance,
     )
 
 
@@ -71,6 +75,10 @@ class Commitments:
     """Neurons of the frequency's peak that vary, and are committed to none, at the last step"""
     dead: Int[np.ndarray, " freq"]
     """Neurons of the frequency's peak that do not vary at the last step"""
+    switched: int
+    """Neurons that committed to another frequency than the one before, at least once"""
+    half_settled_step: float
+    """Step from which half of the neurons committed at the last step are so for good; NaN where none is"""
 
 
 def over_run(result: xr.Dataset) -> Commitments:
@@ -81,9 +89,11 @@ def over_run(result: xr.Dataset) -> Commitments:
     of_peak = committed[peak] == freqs[:, None]  # [freq, neuron]
     last = committed[-1]
     same = last == freqs[:, None]
+    settled_step, switches = np.where(last > 0, steps[_first_of_last_run(committed)], -1), _switches(committed)
+    settled = settled_step[settled_step >= 0]
     return Commitments(
-        settled_step=np.where(last > 0, steps[_first_of_last_run(committed)], -1),
-        switches=_switches(committed),
+        settled_step=settled_step,
+        switches=switches,
         peak_step=steps[peak],
         peak_neurons=most,
         rose_and_fell=(most > 0.02 * committed.shape[1]) & (2 * neurons[-1] < most),
@@ -91,6 +101,8 @@ def over_run(result: xr.Dataset) -> Commitments:
         joined_another=(of_peak & ~same & (last > 0)).sum(axis=1),
         uncommitted=(of_peak & (last < 0) & active).sum(axis=1),
         dead=(of_peak & (last < 0) & ~active).sum(axis=1),
+        switched=int((switches > 0).sum()),
+        half_settled_step=float(np.quantile(settled, 0.5, method="lower")) if len(settled) else np.nan,
     )
 
 
@@ -138,42 +150,47 @@ def figure(result: xr.Dataset) -> list[Heatmap | Bars | Curves]:
     ]
 
 
-def summary(result: xr.Dataset) -> Summary:
-    settled = result.settled_step.values[result.settled_step.values >= 0]
+MOST_FALLEN = 3
+
+
+def summary(result: xr.Dataset) -> Finding:
+    claims = Claims(result, "Committed neurons")
+    chance = Bar("what neurons of random waves give", array="clear_chance")
+    records = {"committed_share": claims.end("committed_share", bar=chance), "switched": claims.end("switched")}
+    sentence = "At the end {committed_share:%} of the neurons are committed to a frequency"
+    if claims.end("clear_chance").value >= 0.01:
+        sentence += ", {committed_share.bar:%} were their waves random"
+    if claims.known("half_settled_step"):
+        records["half_settled"] = claims.step("half_settled_step")
+        sentence += "; half of these are so for good from {half_settled:step} on"
+    if records["switched"].value:
+        sentence += "; {switched:neuron} switched frequency on the way"
+    sentence += "."
+    claims.panel = "Most neurons ever committed"
     fallen = result.isel(freq=result.rose_and_fell.values).sortby("peak_neurons", ascending=False)
-    values = {
-        "committed_share": float(result.committed_share[-1]),
-        "half_settled_step": int(np.quantile(settled, 0.5, method="lower")) if len(settled) else None,
-        "switched": int((result.switches > 0).sum()),
-        "rose_and_fell": {
-            int(freq): {
-                name: int(fallen[name].sel(freq=freq))
-                for name in ("peak_step", "peak_neurons", "stayed", "joined_another", "uncommitted", "dead")
-            }
-            for freq in fallen.freq.values
-        },
-    }
-    sentence = f"**{values['committed_share']:.0%}** of the neurons are committed to a frequency at the end"
-    if len(settled):
-        sentence += f", half of them for good by **step {values['half_settled_step']:,}**"
-    sentence += f"; **{values['switched']}** switched on the way."
-    for freq, told in list(values["rose_and_fell"].items())[:3]:
-        sentence += (
-            f" Frequency {freq} had **{told['peak_neurons']} neurons** at step {told['peak_step']:,}, and "
-            + _what_became(told)
-        )
-    return Summary(sentence, values)
+    records["rose_and_fell"] = claims.end("rose_and_fell", "labels")
+    for freq in fallen.freq.values[:MOST_FALLEN].tolist():
+        told, found = _what_became(claims, freq)
+        sentence += told
+        records |= found
+    return Finding(sentence, records, chapter="how", rank=20)
 
 
-def _what_became(told: dict[str, int]) -> str:
-    """The end of a sentence on the neurons that a frequency had at its peak."""
-    committed = told["stayed"] + told["joined_another"]
-    if not committed:
-        return "none of them is committed at the end."
-    parts = {
-        "are with it still": told["stayed"],
-        "joined another": told["joined_another"],
-        "are committed to none": told["uncommitted"],
-        "never vary any more": told["dead"],
+def _what_became(claims: Claims, freq: int) -> tuple[str, dict[str, Claim]]:
+    """A sentence on the neurons that a frequency had at its peak."""
+    fates = {
+        "stayed": "{0:is.} with it still",
+        "joined_another": "{0:has.} joined another",
+        "uncommitted": "{0:is.} committed to none",
+        "dead": "no longer {0:varies.}",
     }
-    return "of these " + ", ".join(f"{count} {fate}" for fate, count in parts.items() if count) + " at the end."
+    records = {f"peak_{freq}": claims.end("peak_neurons", freq=freq)}
+    records[f"peak_step_{freq}"] = claims.step("peak_step", freq=freq)
+    told = []
+    for fate, words in fates.items():
+        record = claims.end(fate, freq=freq)
+        records[f"{fate}_{freq}"] = record
+        if record.value:
+            told.append(f"{{{fate}_{freq}}} {words.replace('{0', f'{{{fate}_{freq}')}")
+    had = f"Frequency {freq} had {{peak_{freq}:neuron}} at {{peak_step_{freq}:step}}"
+    return f" {had}, of which at the end {listed(told)}.", records

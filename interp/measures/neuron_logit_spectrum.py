@@ -13,10 +13,10 @@ from interp.checkpoints import Checkpoint
 from interp.contracts.architecture import reads_two_operands
 from interp.errors import InterpError
 from interp.figures import Bars, Curves, Heatmap
+from interp.findings import Claims, Finding, UndefinedError
 from interp.machine import devices
 from interp.maths import fourier
 from interp.measures.shared.cyclic import cyclic
-from interp.summaries import Summary
 
 
 @dataclass(frozen=True)
@@ -91,11 +91,16 @@ def figure(result: xr.Dataset) -> list[Heatmap | Bars | Curves]:
     ]
 
 
-def summary(result: xr.Dataset) -> Summary:
-    keys = [int(freq) for freq in result.freq.values[result.key[-1].values]]
-    residual = float(result.residual[-1])
-    listed = ", ".join(map(str, keys)) if len(keys) <= 8 else f"({len(keys)} of {result.sizes['freq'] - 1})"
-    return Summary(
-        f"Outside the key frequencies {listed} lies **{residual:.2%}** of the map from neurons to logits.",
-        {"key_freqs": keys, "residual": residual},
-    )
+MOST_NAMED = 8
+
+
+def summary(result: xr.Dataset) -> Finding:
+    claims = Claims(result, "W_L outside the key frequencies")
+    records = {"residual": claims.end("residual"), "key_freqs": claims.end("key", "labels")}
+    records["keys"] = keys = claims.end("key", "count")
+    records["all"] = claims.end("key", "count", freq=list(result.freq.values[1:].tolist()))
+    if not keys.value:
+        raise UndefinedError("there is no key frequency")
+    which = "{key_freqs:frequency}" if keys.value <= MOST_NAMED else "{keys:frequency}"
+    sentence = f"Of the map from neurons to logits {{residual:.2%}} lies outside the key {which}."
+    return Finding(sentence, records, chapter="what", rank=50)

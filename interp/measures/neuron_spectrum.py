@@ -8,13 +8,16 @@ import numpy as np
 import torch
 import xarray as xr
 from jaxtyping import Float, Int
+from scipy.stats import beta
 from torch import Tensor
 
 from interp.checkpoints import Checkpoint
+from interp.errors import NothingToSay
 from interp.figures import Bars, Curves, Heatmap
+from interp.findings import Bar, Claims, Finding
 from interp.maths import fourier
 from interp.measures.shared.cyclic import cyclic
-from interp.summaries import Summary
+from interp.summaries import listed
 
 CLEAR = 0.85
 """The share of a neuron's variance above which Nanda et al. count it to its frequency's cluster."""
@@ -34,6 +37,8 @@ class NeuronSpectrum:
     """Neurons that this frequency explains to more than 85 %, its cluster"""
     clear_share: Float[Tensor, ""]
     """Share of all neurons that one frequency explains to more than 85 %"""
+    clear_chance: float
+    """The same share of neurons whose waves of a and of b are random"""
     clear_variance: Float[Tensor, ""]
     """Share of all activations' variance that the neurons hold which one frequency explains to more than 85 %"""
     own_variance: Float[Tensor, ""]
@@ -62,6 +67,8 @@ def neuron_spectrum(checkpoint: Checkpoint) -> NeuronSpectrum:
     share = share.where(variance > 0, torch.nan)
     clear = share > CLEAR
     everything = variance.sum()
+    if not everything > 0:
+        raise NothingToSay("no neuron ever varies")
     return NeuronSpectrum(
         freq=torch.arange(order.n_freqs),
         variance_explained=explained.T.float(),
@@ -69,9 +76,22 @@ def neuron_spectrum(checkpoint: Checkpoint) -> NeuronSpectrum:
         own_share=share,
         cluster_size=torch.bincount(own[clear], minlength=order.n_freqs).double(),
         clear_share=clear.double().mean(),
+        clear_chance=_clear_chance(order.n),
         clear_variance=variance[clear].sum() / everything,
         own_variance=(share * variance).nansum() / everything,
     )
+
+
+def _clear_chance(n: int) -> float:
+    """The chance that one frequency explains so much of f(a) + g(b), where f and g are of independent Gaussian values.
+
+    A frequency has four waves of the 2(n - 1) of both operands (for even n the last has two), and its share of their
+    squares a beta distribution. Two frequencies cannot both be above one half.
+    """
+    waves = 2 * torch.bincount(fourier.freq_of_row(n))[1:].double()  # [freq]
+    others = waves.sum() - waves
+    tails = beta.sf(CLEAR, waves[others > 0].numpy() / 2, others[others > 0].numpy() / 2)
+    return float(tails.sum() + (others == 0).sum())
 
 
 @dataclass(frozen=True)
@@ -99,7 +119,7 @@ def figure(result: xr.Dataset) -> list[Heatmap | Bars | Curves]:
         Curves(
             "Explained by one frequency",
             {
-                "neurons, above 85 %": result.clear_share,
+                "neurons, above 85%": result.clear_share,
                 "their variance": result.clear_variance,
                 "variance, all neurons": result.own_variance,
             },
@@ -109,21 +129,27 @@ def figure(result: xr.Dataset) -> list[Heatmap | Bars | Curves]:
     ]
 
 
-def summary(result: xr.Dataset) -> Summary:
-    if not result.own_share.notnull().any():
-        return Summary("No neuron has a frequency, since none ever varies.")
-    last = result.isel(step=-1)
-    sizes = {int(freq): int(size) for freq, size in zip(last.freq, last.cluster_size, strict=True) if size > 0}
-    values = {
-        "clusters": sizes,
-        "clear_share": float(last.clear_share),
-        "clear_variance": float(last.clear_variance),
-        "own_variance": float(last.own_variance),
-    }
-    sentence = (
-        f"One frequency explains more than 85 % of **{values['clear_share']:.1%}** of the neurons, which hold "
-        f"**{values['clear_variance']:.1%}** of the activations' variance"
-    )
-    if 0 < len(sizes) <= 12:
-        sentence += ": " + ", ".join(f"**{size}** at frequency {freq}" for freq, size in sizes.items())
-    return Summary(sentence + ".", values)
+MOST_CLUSTERS = 12
+
+
+def summary(result: xr.Dataset) -> Finding:
+    claims = Claims(result, "Explained by one frequency")
+    records = {name: claims.end(name) for name in ("clear_share", "clear_variance", "own_variance")}
+    claims.panel = "Clusters at this step"
+    some = Bar("one neuron", 0.5)
+    records["clusters"] = clusters = claims.end("cluster_size", "labels", some)
+    records["cluster_count"] = claims.end("cluster_size", "count", some)
+    sentence = "The neurons' own frequencies explain {own_variance:.1%} of their variance; "
+    if clusters.value:
+        sentence += "the neurons that one frequency explains to more than 85% hold {clear_variance:.1%} of it"
+    else:
+        sentence += "one frequency explains no neuron to more than 85%"
+    if 0 < len(clusters.value) <= MOST_CLUSTERS:
+        sizes = []
+        for freq in clusters.value:
+            records[f"size_{freq}"] = claims.end("cluster_size", freq=freq)
+            sizes.append(f"{{size_{freq}:neuron}} of frequency {freq}")
+        sentence += f": {listed(sizes)}"
+    elif clusters.value:
+        sentence += ", in {cluster_count:cluster}"
+    return Finding(f"{sentence}.", records, chapter="what", rank=40)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,8 +14,9 @@ from torch import Tensor
 from interp.checkpoints import Checkpoint
 from interp.contracts.task import TwoOperands
 from interp.figures import Curves, Heatmap
+from interp.findings import Claims, Finding
 from interp.maths.cross_entropy import cross_entropy
-from interp.summaries import Summary
+from interp.summaries import plural
 
 
 @dataclass(frozen=True)
@@ -71,15 +73,34 @@ def _confidence(
 
 
 @dataclass(frozen=True)
-class PairKept:
+class _Kept:
+    examined: int
+    """Pairs, or examples, of the task"""
+    kept: int
+    """How many of them are right at the last step"""
+    forgotten: int
+    """How many of them were right at some step and are wrong at the last"""
+    all_right_from: float
+    """Step from which all of them stay right; NaN where some are wrong at the last step"""
+    train_right_from: float
+    """Step from which 90% of those trained on stay right; NaN where fewer do, or the split is unknown"""
+    test_right_from: float
+    """Step from which 90% of the others stay right; NaN where fewer do, or the split is unknown"""
+
+
+@dataclass(frozen=True)
+class PairKept(_Kept):
     right_from: Int[np.ndarray, "a b"]
     """Step from which the pair stays right; -1 where it is not right at the last step"""
 
 
 @dataclass(frozen=True)
-class ExampleKept:
+class ExampleKept(_Kept):
     right_from: Int[np.ndarray, " example"]
     """Step from which the example stays right; -1 where it is not right at the last step"""
+
+
+MOST = 0.9
 
 
 def over_run(result: xr.Dataset) -> PairKept | ExampleKept:
@@ -87,7 +108,25 @@ def over_run(result: xr.Dataset) -> PairKept | ExampleKept:
     wrong = ~right  # [step, a, b] or [step, example]
     first = np.where(wrong.any(axis=0), len(wrong) - wrong[::-1].argmax(axis=0), 0)
     right_from = np.where(right[-1], steps[np.minimum(first, len(steps) - 1)], -1)
-    return PairKept(right_from) if right_from.ndim == 2 else ExampleKept(right_from)
+    there = result.confidence.notnull().any("step").values
+    trained = result.trained.isel(step=-1).values
+    since = right_from[there]
+    return (PairKept if right_from.ndim == 2 else ExampleKept)(
+        examined=len(since),
+        kept=int((since >= 0).sum()),
+        forgotten=int((right[:, there].any(axis=0) & (since < 0)).sum()),
+        all_right_from=_share_from(since, 1.0),
+        train_right_from=_share_from(right_from[there & trained], MOST),
+        test_right_from=_share_from(right_from[there & ~trained], MOST) if trained.any() else np.nan,
+        right_from=right_from,
+    )
+
+
+def _share_from(since: Int[np.ndarray, " example"], share: float) -> float:
+    """The step from which so large a share of these stay right; NaN where fewer do at the last step."""
+    needed = math.ceil(share * len(since))
+    kept = np.sort(since[since >= 0])
+    return float(kept[needed - 1]) if 0 < needed <= len(kept) else math.nan
 
 
 def _axes(result: xr.Dataset) -> list[str]:
@@ -125,33 +164,22 @@ def _over_training(result: xr.Dataset) -> Heatmap:
     return Heatmap("Confidence in the right answer", confidence, x="step", y=axis)
 
 
-def summary(result: xr.Dataset) -> Summary:
-    valid = result.confidence.notnull().any("step").values
-    trained = result.trained.isel(step=-1).values
-    since = result.right_from.values
-    name_of_one = "pair" if since.ndim == 2 else "example"
-    values = {
-        "right": int((since[valid] >= 0).sum()),
-        f"{name_of_one}s": int(valid.sum()),
-        "test_half_step": _half(since[valid & ~trained]) if trained.any() else None,
-        "train_half_step": _half(since[valid & trained]),
-        "last_step": int(since.max()) if (since[valid] >= 0).all() and valid.any() else None,
-    }
-    if values["last_step"] is not None:
-        sentence = f"Every {name_of_one} is right from **step {values['last_step']:,}** on"
+def summary(result: xr.Dataset) -> Finding:
+    name = "pair" if "a" in result.right.dims else "example"
+    claims = Claims(result, "Confidence in the right answer")
+    records = {"right": claims.end("kept"), "all": claims.end("examined")}
+    if records["right"].value == records["all"].value:
+        records["last_step"] = claims.step("all_right_from")
+        sentence = f"Each of the {{all:{name}}} is right from {{last_step:step}} on"
     else:
-        sentence = f"At the last step **{values['right']:,} of {valid.sum():,}** {name_of_one}s are right"
-    told = [
-        f"half of the {name} {name_of_one}s from **step {values[f'{name}_half_step']:,}**"
-        for name in ("train", "test")
-        if values[f"{name}_half_step"] is not None
-    ]
-    return Summary(sentence + "".join(f", {one}" for one in told) + ".", values)
-
-
-def _half(since: Int[np.ndarray, " example"]) -> int | None:
-    """The step from which half of these stay right; None where fewer ever do."""
-    if not len(since):
-        return None
-    middle = np.sort(np.where(since < 0, np.iinfo(np.int64).max, since))[(len(since) - 1) // 2]
-    return int(middle) if middle < np.iinfo(np.int64).max else None
+        sentence = f"At the end {{right}} of {{all:{name}}} {{right:is.}} right"
+    told = []
+    for which in ("train", "test"):
+        if claims.known(f"{which}_right_from"):
+            records[f"{which}_step"] = claims.step(f"{which}_right_from")
+            words = "training" if which == "train" else which
+            told.append(f"90% of the {words} {plural(name)} are right from {{{which}_step:step}} on")
+    records["forgotten"] = forgotten = claims.end("forgotten")
+    if forgotten.value:
+        told.append(f"{{forgotten:{name}}} that {{forgotten:was.}} right before {{forgotten:is.}} wrong at the end")
+    return Finding("; ".join([sentence, *told]) + ".", records, rank=10)

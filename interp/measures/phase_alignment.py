@@ -15,10 +15,10 @@ from torch import Tensor
 from interp.checkpoints import Checkpoint
 from interp.contracts.architecture import has_neurons, reads_two_operands
 from interp.figures import Bars, Curves, Points
+from interp.findings import Bar, Claims, Finding, UndefinedError
 from interp.machine import devices
 from interp.measures.neuron_spectrum import CLEAR
 from interp.measures.shared.cyclic import Cyclic, cyclic
-from interp.summaries import Summary
 
 CIRCLES = 6
 """The largest clusters are drawn."""
@@ -41,7 +41,11 @@ class PhaseAlignment:
     clear_mean_alignment: Float[Tensor, " path"]
     """Circular mean of φ_a + φ_b - φ_c over the neurons that one frequency explains to more than 85 % [radians]"""
     clear_concentration: Float[Tensor, " path"]
-    """Length of the mean unit vector of the neurons that one frequency explains to more than 85 %"""
+    """Length of the mean unit vector of the neurons that one frequency explains to more than 85%"""
+    concentration_chance: Float[Tensor, " path"]
+    """Length that the mean unit vector of as many random phases exceeds in one case of 20"""
+    clear_concentration_chance: Float[Tensor, " path"]
+    """Length that the mean unit vector of as many random phases as there are clear neurons exceeds in one case of 20"""
     cluster: Int[Tensor, " neuron"]
     """Frequency that explains the neuron to more than 85 %; 0 where none does"""
     vote: Float[Tensor, " neuron"]
@@ -93,6 +97,8 @@ def phase_alignment(checkpoint: Checkpoint, bins: PositiveInt = 36) -> PhaseAlig
         concentration=concentration,
         clear_mean_alignment=clear_mean_alignment,
         clear_concentration=clear_concentration,
+        concentration_chance=_chance(angles),
+        clear_concentration_chance=_chance(angles[:, clear]),
         cluster=own.long() * clear,
         vote=phi_c.float(),
     )
@@ -103,6 +109,12 @@ def _circular_mean(angles: Float[Tensor, "path neuron"]) -> tuple[Float[Tensor, 
     known = angles.isfinite()
     vector = torch.polar(known.double(), angles.nan_to_num()).sum(dim=1) / known.sum(dim=1)
     return vector.angle(), vector.abs()
+
+
+def _chance(angles: Float[Tensor, "path neuron"]) -> Float[Tensor, " path"]:
+    """What the concentration of as many random angles exceeds in one case of 20: P(R > r) is about exp(-n r²)."""
+    count = angles.isfinite().sum(dim=1)
+    return (-math.log(0.05) / count).sqrt().clip(max=1).where(count > 0, torch.nan)
 
 
 def _mean_inputs(checkpoint: Checkpoint, order: Cyclic) -> Float[Tensor, "operand n neuron"]:
@@ -163,23 +175,28 @@ def _told(result: xr.Dataset) -> list[str]:
     return [str(path) for path in result.path.values[known.values]] or [str(path) for path in result.path.values]
 
 
-def summary(result: xr.Dataset) -> Summary:
-    if not result.concentration[-1].notnull().any():
-        return Summary("The neurons have no phases, since none ever varies.")
-    paths = [path for path in _told(result) if bool(result.concentration.sel(path=path)[-1].notnull())]
-    values = {
-        path: {
-            name: float(result[name].sel(path=path)[-1])
-            for name in ("mean_alignment", "concentration", "clear_mean_alignment", "clear_concentration")
-        }
-        for path in paths
-    }
-    found = values[paths[-1]]
+def summary(result: xr.Dataset) -> Finding:
+    paths = [path for path in _told(result) if result.concentration.sel(path=path)[-1].notnull()]
+    if not paths:
+        raise UndefinedError("no neuron has a phase")
+    claims, records, path = Claims(result, "Agreement of the phases"), {}, paths[-1]
+    for name in ("", "clear_"):
+        chance = Bar("what random phases exceed in one case of 20", array=f"{name}concentration_chance")
+        if result[f"{name}concentration"].sel(path=path)[-1].notnull():
+            records[f"{name}agreement"] = claims.end(f"{name}concentration", bar=chance, path=path)
+            records[f"{name}miss"] = claims.end(f"{name}mean_alignment", path=path)
+    agreement = records["agreement"]
+    if agreement.value <= agreement.bar.value:
+        sentence = (
+            f"The neurons' phases φ_a + φ_b − φ_c, from the {path}, agree no more than random ones at the end: to "
+            "{agreement:%}, where random ones agree to {agreement.bar:%} in one case of 20."
+        )
+        return Finding(sentence, records, chapter="what", rank=55)
     sentence = (
-        f"At the end the operands' phases, from the {paths[-1]}, miss the answer's by "
-        f"**{math.degrees(found['mean_alignment']):.0f}°**; "
-        f"the neurons agree to **{found['concentration']:.0%}**"
+        f"At the end the operands' phases, from the {path}, miss the answer's by {{miss:°}} on average; the neurons "
+        "agree to {agreement:%}"
     )
-    if not math.isnan(found["clear_concentration"]):
-        sentence += f", the clear ones to **{found['clear_concentration']:.0%}**"
-    return Summary(sentence + ".", values)
+    if "clear_agreement" in records:
+        sentence += ", the clear ones to {clear_agreement:%}"
+    sentence += " (random phases to {agreement.bar:%} in one case of 20)."
+    return Finding(sentence, records, chapter="what", rank=55)

@@ -18,8 +18,8 @@ from interp.catalogue.names import known_names
 from interp.checkpoints import Checkpoint, Run
 from interp.errors import InterpError, NothingToSay, shown
 from interp.figures import Table
+from interp.findings import Claims, Finding
 from interp.measures.shared import recorded_metrics
-from interp.summaries import Summary
 
 RECORDED_RTOL, RECORDED_ATOL = 1e-4, 5e-8
 """Against a recorded value, which was computed in float32."""
@@ -45,6 +45,16 @@ class Recorded:
     """Difference of ours from the value derived again, as a share of it"""
     agrees: Bool[np.ndarray, " metric"]
     """Ours is the value derived again and, where that reproduces it, the recorded one"""
+    differs: Bool[np.ndarray, " metric"]
+    """Ours is not that value"""
+    metrics: int
+    """Recorded metrics that a measure here defines"""
+    agreeing: int
+    """How many of them agree"""
+    as_recorded: int
+    """How many of them agree with a recorded value that the weights reproduce"""
+    differing: int
+    """How many of them differ"""
     has_status: Bool[np.ndarray, "metric status"]
     """What is known of the recorded value"""
 
@@ -108,6 +118,11 @@ def recorded(run: Run) -> Recorded:
         difference=difference,
         rederived_difference=rederived_difference,
         agrees=np.array([row.agrees for row in rows]),
+        differs=np.array([not row.agrees for row in rows]),
+        metrics=len(rows),
+        agreeing=sum(row.agrees for row in rows),
+        as_recorded=sum(row.agrees and row.status == REPRODUCED for row in rows),
+        differing=sum(not row.agrees for row in rows),
         has_status=np.array([[row.status == status for status in statuses] for row in rows]),
     )
 
@@ -184,15 +199,18 @@ def _short(difference: xr.DataArray) -> xr.DataArray:
     return difference.copy(data=texts)
 
 
-def summary(result: xr.Dataset) -> Summary:
-    count = result.sizes["metric"]
-    agreeing = int(result.agrees.sum())
-    reproduced = result.agrees & result.has_status.sel(status=result.status == REPRODUCED).any("status")
-    values = {"metrics": count, "agreeing": agreeing, "as_recorded": int(reproduced.sum())}
-    if agreeing == count:
-        return Summary(
-            f"**All {count}** metrics agree, **{values['as_recorded']}** of them with a recorded value.", values
-        )
-    others = [str(name) for name in result.metric.values[~result.agrees.values]]
-    listed = ", ".join(others[:5]) + (f" and {len(others) - 5} more" if len(others) > 5 else "")
-    return Summary(f"**{agreeing} of {count}** metrics agree; not {listed}.", values)
+MOST_NAMED = 5
+
+
+def summary(result: xr.Dataset) -> Finding:
+    claims = Claims(result, "Ours and recorded")
+    records = {name: claims.end(name) for name in ("metrics", "agreeing", "as_recorded", "differing")}
+    sentence = (
+        "{agreeing} of {metrics:recorded metric} {agreeing:agrees.} with the definition, {as_recorded} of them with "
+        "the recorded value too"
+    )
+    if records["differing"].value:
+        records["differ"] = claims.end("differs", "labels")
+        names = "{differ}" if records["differing"].value <= MOST_NAMED else "see the table"
+        sentence += f"; {{differing}} {{differing:differs.}}: {names}"
+    return Finding(f"{sentence}.", records, chapter="answer", rank=10)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import xarray as xr
@@ -12,12 +12,12 @@ from pydantic import PositiveFloat
 
 from interp.checkpoints import Checkpoint
 from interp.figures import Curves
+from interp.findings import Claims, Finding, course
 from interp.maths.landscape import rounding_error, value_and_gradient
 from interp.maths.rises import rise_along_gradient
 from interp.measures.shared.told_apart import remark
 from interp.measures.shared.train_loss import train_loss
 from interp.measures.shared.trained_with import in_units, titled, units
-from interp.summaries import Summary, number
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,20 @@ def sam_sharpness(checkpoint: Checkpoint, rho: PositiveFloat = 0.05) -> SamSharp
     )
 
 
+@dataclass(frozen=True)
+class Changes:
+    changes: int
+    """Steps of which there is a rise, less one"""
+    not_told_apart: int
+    """How many of these rises differ from the one before by no more than rounding"""
+
+
+def over_run(result: xr.Dataset) -> Changes:
+    known = np.isfinite(result.rise.values)
+    rise, rounding = result.rise.values[known], result.rounding.values[known]
+    return Changes(max(len(rise) - 1, 0), int((np.abs(np.diff(rise)) <= rounding[1:] + rounding[:-1]).sum()))
+
+
 def figure(result: xr.Dataset) -> list[Curves]:
     title = titled("Rise of the loss one step uphill", result)
     return [
@@ -77,20 +91,17 @@ def figure(result: xr.Dataset) -> list[Curves]:
     ]
 
 
-def summary(result: xr.Dataset) -> Summary:
-    known = result.dropna("step", subset=["rise"])
-    if not known.sizes["step"]:
-        return Summary("There is no rise, since the train loss overflows.")
-    rise, rounding = known.rise.values, known.rounding.values
-    alike = int((np.abs(np.diff(rise)) <= rounding[1:] + rounding[:-1]).sum())
-    values = {"first": float(rise[0]), "final": float(rise[-1]), "not_told_apart": alike}
-    relative = float(known.relative_rise[-1])
-    in_words = f" {units(result)}" if units(result) else ""
-    multiple = f", **{number(relative)} times** the loss itself" if np.isfinite(relative) else ""
-    changed = abs(rise[0] - rise[-1]) > 0.01 * abs(rise[-1])
-    started = f" (at step {int(known.step[0]):,}: **{number(rise[0])}**)" if changed else ""
-    return Summary(
-        f"One step uphill raises the train loss by **{number(rise[-1])}**{in_words}{multiple}{started}."
-        + remark(alike, len(rise) - 1, "the rises differ by no more than rounding"),
-        values,
+def summary(result: xr.Dataset) -> Finding:
+    claims = Claims(result, titled("Rise of the loss one step uphill", result), units(result))
+    told, records = course(claims, "rise", "2", f" {units(result)}" if units(result) else "")
+    sentence = f"The rise of the train loss one step uphill {told}"
+    relative = claims.maybe("relative_rise")
+    if relative and relative.step == records["end"].step:
+        records["relative"] = replace(relative, unit="", panel="The rise as a multiple of the loss")
+        sentence += ", {relative:2} times the loss itself"
+    return Finding(
+        f"{sentence}.{remark(claims, records, 'the rises differ by no more than rounding')}",
+        records,
+        chapter="how",
+        rank=70,
     )

@@ -7,15 +7,16 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import xarray as xr
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from interp.checkpoints import Checkpoint
+from interp.errors import NothingToSay
 from interp.figures import Curves, Heatmap
+from interp.findings import Claims, Finding, course
 from interp.machine import devices
 from interp.maths.spectra import matrices, spectral_entropy, stable_rank
 from interp.measures.shared.parameter_names import short_names
-from interp.summaries import Summary
 
 MOST_LINES = 6
 """A panel has at most so many curves."""
@@ -57,6 +58,8 @@ def spectral(checkpoint: Checkpoint) -> Spectral:
     """
     found = matrices({name: devices.float64(value) for name, value in checkpoint.weights.items()})
     values = {name: torch.linalg.svdvals(matrix).cpu() for name, matrix in found.items()}
+    if not any(one.any() for one in values.values()):
+        raise NothingToSay("all its matrices are zeros, which have no rank")
     entropy = torch.stack([spectral_entropy(one) for one in values.values()])
     counts = torch.tensor([len(one) for one in values.values()])
     return Spectral(
@@ -69,6 +72,51 @@ def spectral(checkpoint: Checkpoint) -> Spectral:
         effective_rank=entropy.exp(),
         effective_share=entropy.exp() / counts,
     )
+
+
+@dataclass(frozen=True)
+class Ranks:
+    full_rank: Int[np.ndarray, " matrix"]
+    """Singular values of each matrix"""
+    final_share: Float[np.ndarray, " matrix"]
+    """Effective rank over their number at the last step at which it has one; NaN of a head's matrix"""
+    change: Float[np.ndarray, " matrix"]
+    """How much that share changed since the first step; NaN of a head's matrix"""
+    half_step: Float[np.ndarray, " matrix"]
+    """First step at which the effective rank is past the middle between its first and last; NaN where it never is"""
+    falling: int
+    """Matrices, but those of heads, whose share fell by more than 0.001"""
+    heads: int
+    """Matrices of heads"""
+    one_direction: int
+    """How many of them end with an effective rank below 1.5"""
+
+
+def over_run(result: xr.Dataset) -> Ranks:
+    head = np.array([_of_head(name) for name in result.matrix.values.tolist()])
+    rank, share = result.effective_rank.values, result.effective_share.values  # [step, matrix]
+    first, last = _ends(rank)
+    first_share, last_share = (np.where(head, np.nan, end) for end in _ends(share))
+    past = (rank <= (first + last) / 2) & (last < first)  # [step, matrix]
+    change = last_share - first_share
+    return Ranks(
+        full_rank=result.singular_value.notnull().any("step").sum("component").values,
+        final_share=last_share,
+        change=change,
+        half_step=np.where(past.any(axis=0), result.step.values[past.argmax(axis=0)].astype(float), np.nan),
+        falling=int((change < -LEAST_CHANGE).sum()),
+        heads=int(head.sum()),
+        one_direction=int((last[head] < ONE).sum()),
+    )
+
+
+def _ends(
+    series: Float[np.ndarray, "step matrix"],
+) -> tuple[Float[np.ndarray, " matrix"], Float[np.ndarray, " matrix"]]:
+    """The first and the last number of each column; NaN where it has none."""
+    known = np.isfinite(series)
+    places = np.arange(series.shape[1])
+    return series[known.argmax(axis=0), places], series[len(series) - 1 - known[::-1].argmax(axis=0), places]
 
 
 def figure(result: xr.Dataset) -> list[Curves | Heatmap]:
@@ -120,31 +168,34 @@ def _of_head(name: str) -> bool:
     return name.rpartition(".")[2].isdigit()
 
 
-def summary(result: xr.Dataset) -> Summary:
-    heads = [name for name in result.matrix.values.tolist() if _of_head(name)]
-    others = result.drop_sel(matrix=heads)
-    share = others.effective_share.dropna("step", how="all")
-    if not share.size:
-        return Summary("Its matrices are zeros, which have no rank.")
-    ends = share.isel(step=-1).dropna("matrix")
-    change = (ends - share.isel(step=0)).dropna("matrix")
-    fell = bool((change < -LEAST_CHANGE).any())
-    lowest = change if fell else ends
-    name = str(lowest.matrix[int(lowest.values.argmin())].item())
-    matrix = short_names(result.matrix.values.tolist())[result.matrix.values.tolist().index(name)]
-    rank = others.effective_rank.sel(matrix=name).dropna("step")
-    full = int(others.singular_value.sel(matrix=name).isel(step=-1).count())
-    first, last = float(rank[0]), float(rank[-1])
-    values = {"matrix": name, "first": first, "final": last, "fell": int((change < -LEAST_CHANGE).sum())}
-    flat = int((result.effective_rank.sel(matrix=heads).isel(step=-1) < ONE).sum())
-    of_heads = f" Of the heads' matrices **{flat} of {len(heads)}** end with one direction." if flat else ""
-    if not fell:
-        return Summary(
-            f"The effective rank of {matrix} is **{last:.1f}** of {full}, the lowest for its size.{of_heads}", values
-        )
-    values["half_step"] = half = int(rank.step[int((rank.values <= (first + last) / 2).argmax())])
-    return Summary(
-        f"The effective rank fell furthest in {matrix}: from **{first:.1f}** to **{last:.1f}** of {full}, "
-        f"half of it by step **{half:,}**.{of_heads}",
-        values,
+def summary(result: xr.Dataset) -> Finding:
+    claims = Claims(
+        result, next(f"Effective rank, share of the full{name}" for name, lines in _lines(result).items() if lines)
     )
+    names = result.matrix.values.tolist()
+    label = dict(zip(names, short_names(names), strict=True))
+    records, several = {"falling": claims.end("falling")}, result.sizes["step"] > 1
+    if records["falling"].value:
+        fell = claims.end("change", "lowest label")
+        told, course_records = course(claims, "effective_rank", "3", matrix=fell.value)
+        records |= {"matrix": fell, **course_records, "full": claims.end("full_rank", matrix=fell.value)}
+        records["half_step"] = claims.step("half_step", matrix=fell.value)
+        sentence = (
+            f"As a share of the full one the effective rank fell furthest in {_plain(label[fell.value])}: it {told} of "
+            "{full}, and passed half of that way at {half_step:step}."
+        )
+    else:
+        lowest = claims.end("final_share", "lowest label")
+        records |= {"matrix": lowest, "end": claims.end("effective_rank", matrix=lowest.value)}
+        records["full"] = claims.end("full_rank", matrix=lowest.value)
+        none = "No matrix ends with a lower effective rank than it began with; the" if several else "The"
+        sentence = f"{none} lowest for its size is that of {_plain(label[lowest.value])}, {{end:3}} of {{full}}."
+    records |= {"one_direction": claims.end("one_direction"), "heads": claims.end("heads")}
+    if records["one_direction"].value:
+        sentence += " Of the heads' {heads:matrix} {one_direction} {one_direction:ends.} with one direction."
+    return Finding(sentence, records, chapter="how", rank=45)
+
+
+def _plain(name: str) -> str:
+    """A name in a sentence whose braces name records."""
+    return name.replace("{", "{{").replace("}", "}}")

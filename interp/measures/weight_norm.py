@@ -11,8 +11,8 @@ from torch import Tensor
 
 from interp.checkpoints import Checkpoint
 from interp.figures import Curves
+from interp.findings import Claims, Finding, course
 from interp.measures.shared.parameter_names import short_names
-from interp.summaries import Summary
 
 MOST_LINES = 6
 """The panel by parameter shows at most so many."""
@@ -54,17 +54,6 @@ def figure(result: xr.Dataset) -> list[Curves]:
     ]
 
 
-def summary(result: xr.Dataset) -> Summary:
-    total = result.total.dropna("step")
-    highest = int(total.values.argmax())
-    start, top, end = (float(total[place]) for place in (0, highest, -1))
-    values = {"first": start, "highest": top, "highest_step": int(total.step[highest]), "final": end}
-    if len(total) == 1:
-        return Summary(f"The weight norm is **{end:.1f}**.", values)
-    if highest in (0, len(total) - 1):
-        return Summary(f"The weight norm went from **{start:.1f}** to **{end:.1f}**.", values)
-    return Summary(
-        f"The weight norm rose from **{start:.1f}** to **{top:.1f}** (step {values['highest_step']:,}) "
-        f"and fell to **{end:.1f}**.",
-        values,
-    )
+def summary(result: xr.Dataset) -> Finding:
+    told, records = course(Claims(result, "Weight norm"), "total")
+    return Finding(f"The weight norm {told}.", records, chapter="how", rank=40)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
 from interp.figures import DrawnPanel
+from interp.findings import CHAPTERS, Finding
 from interp.summaries import Phase
 
 Facts = tuple[tuple[str, str], ...]
@@ -16,14 +16,22 @@ Facts = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
-class Finding:
-    """A measure's sentence. Numbers between ** and ** are underlined and link to the section `label`."""
+class Told:
+    """What the measure of the section `label` found; its numbers link to the panels in which they can be seen."""
 
     label: str
-    sentence: str
-    values: dict[str, Any] = field(default_factory=dict)
+    finding: Finding
     is_problem: bool = False
     """Whether the measure's `summary` failed, and the sentence says how."""
+
+    @property
+    def sentence(self) -> str:
+        return self.finding.text
+
+    @property
+    def place(self) -> tuple[bool, int, int]:
+        """Where it stands among others: problems last, then by chapter and by rank."""
+        return self.is_problem, CHAPTERS.index(self.finding.chapter), self.finding.rank
 
 
 @dataclass(frozen=True)
@@ -75,7 +83,7 @@ class RunPage:
 
     name: str
     facts: Facts
-    findings: tuple[Finding, ...]
+    findings: tuple[Told, ...]
     phases: tuple[Phase, ...]
     steps: np.ndarray
     """[step], every checkpoint that a measure visited."""
@@ -97,7 +105,7 @@ class Page:
     """The measures of all runs together."""
     facts: Facts = ()
     """What those runs have in common."""
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[Told, ...] = ()
     """What the measures of all runs together say."""
     silences: tuple[Silence, ...] = ()
     """Which of them say nothing."""

@@ -25,14 +25,14 @@ from interp.checkpoints import Run
 from interp.contracts.task import TwoOperands
 from interp.errors import shown
 from interp.figures import DrawnPanel, Panel
-from interp.figures.axes import without_capital
+from interp.findings import Finding
 from interp.recipes import step_choice
 from interp.recipes.analysis_recipe import Analysis
 from interp.recipes.asks import Ask
-from interp.report.content import Facts, Finding, Page, RunPage, Section, Silence, Variable
+from interp.report.content import Facts, Page, RunPage, Section, Silence, Told, Variable
 from interp.results import account
 from interp.results.account import NOTHING, Silent
-from interp.summaries import Summary, listed_steps
+from interp.summaries import listed_steps, without_capital
 
 Results = Mapping[str, xr.Dataset | Silent]
 """Label -> what was measured, or why it says nothing."""
@@ -43,7 +43,7 @@ def page(analysis: Analysis, of_runs: Sequence[tuple[Run, Results]], across: Res
     """The report on an analysis: the results of each run by itself, and `across`, those of all `runs` together."""
     own = [ask for ask in analysis.asks if ask.label not in across]
     together = [ask for ask in analysis.asks if ask.label in across]
-    said = _summaries(together, across)
+    told = _told(together, across)
     return Page(
         title=analysis.title,
         source=str(analysis.path),
@@ -51,20 +51,20 @@ def page(analysis: Analysis, of_runs: Sequence[tuple[Run, Results]], across: Res
         runs=tuple(_run_page(run, own, results) for run, results in of_runs),
         across=_sections(together, across, None),
         facts=_common_facts(runs) if across else (),
-        findings=_findings(said),
+        findings=told,
         silences=_silences(across),
         versions={name: version(name) for name in ("interp", "torch", "xarray", "plotly")},
     )
 
 
 def _run_page(run: Run, asks: Sequence[Ask], results: Results) -> RunPage:
-    said = _summaries(asks, results)
+    told = _told(asks, results)
     stepped = [one.step.values for one in results.values() if isinstance(one, xr.Dataset) and "step" in one.dims]
-    phases = (one.phases for one in said.values() if isinstance(one, Summary) and one.phases)
+    phases = (one.finding.phases for one in told if one.finding.phases)
     return RunPage(
         name=run.name,
         facts=_facts(run),
-        findings=_findings(said),
+        findings=told,
         phases=next(phases, ()),
         steps=np.unique(np.concatenate(stepped)) if stepped else np.array(run.steps),
         sections=_sections(asks, results, run),
@@ -86,31 +86,20 @@ def _silences(results: Results) -> tuple[Silence, ...]:
     return tuple(Silence(tuple(silent), reason) for reason, silent in labels.items())
 
 
-def _summaries(asks: Iterable[Ask], results: Results) -> dict[str, Summary | str]:
-    """Label -> what the measure says in words, or how its `summary` failed; none where it says nothing."""
-    said = {}
+def _told(asks: Iterable[Ask], results: Results) -> tuple[Told, ...]:
+    """What the measures found, in the order in which a report tells it; the same sentence once."""
+    told: dict[str, Told] = {}
     for ask in asks:
         result = results[ask.label]
-        if isinstance(result, xr.Dataset):
-            said[ask.label] = _attempt(f"The summary of `{ask.label}`", ask, functools.partial(_summary, ask, result))
-    return {label: summary for label, summary in said.items() if summary}
-
-
-def _summary(ask: Ask, result: xr.Dataset) -> Summary | None:
-    said = account.summary(ask.measure, result)
-    if not isinstance(said, Summary | None):
-        raise TypeError(f"it is a {type(said).__name__}; return an interp.summaries.Summary, or None")
-    return said
-
-
-def _findings(said: Mapping[str, Summary | str]) -> tuple[Finding, ...]:
-    """What the measures say, the same sentence once."""
-    found = {}
-    for label, one in said.items():
-        problem = isinstance(one, str)
-        finding = Finding(label, one, is_problem=True) if problem else Finding(label, one.sentence, one.values)
-        found[finding.sentence] = finding
-    return tuple(found.values())
+        if not isinstance(result, xr.Dataset):
+            continue
+        said = _attempt(f"The summary of `{ask.label}`", ask, functools.partial(account.findings, ask.measure, result))
+        if isinstance(said, str):
+            told[said] = Told(ask.label, Finding.without_records(said), is_problem=True)
+        else:
+            for finding in said:
+                told.setdefault(finding.text, Told(ask.label, finding))
+    return tuple(sorted(told.values(), key=lambda one: one.place))
 
 
 def _attempt(what: str, ask: Ask, make: Callable[[], T]) -> T | str:

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode
 
 import numpy as np
 from markupsafe import Markup
 
 from interp.figures import DrawnPanel
+from interp.findings import Claim
 from interp.report.blocks import ArrayStore
-from interp.report.content import Finding, Page, RunPage, Section, Silence
+from interp.report.content import Page, RunPage, Section, Silence, Told
 from interp.report.json_values import plain
 from interp.report.markup import paragraphs, sentence, short_reference
 from interp.report.panel_specs import PanelSpec, budget_for, panel_spec
 
 ROW_SHARES = {"third": 2, "half": 3}
 """Sixths of a row that panels of these widths take."""
-ANSWERS = 4
-"""So many findings stand in large type, in the order of the measures; the others follow in the text's own size."""
-TELLING_PHASE = "circuit formation"
-"""A report opens where this phase ends."""
+LEADING = ("answer", "when")
+"""The chapters whose findings stand before all sections; the others stand at the head of their measure's section."""
+FEWEST, ANSWERS = 2, 4
+"""So many findings at least stand there, and at most so many of them in large type."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,8 @@ class PlacedSection:
     more: list[str]
     """The others, which fold out together with formulas and paper."""
     more_label: str
+    findings: Markup
+    """What was found and does not stand before all sections."""
 
 
 @dataclass(frozen=True)
@@ -72,36 +77,70 @@ def place(page: Page, store: ArrayStore) -> tuple[list[Group], Group | None]:
 
 
 def _run_group(run: RunPage, name: str, store: ArrayStore, budget: int) -> Group:
-    sections = [_section(section, name, store, budget) for section in run.sections]
-    sentences = _sentences(run.findings, sections)
-    findings, more = (Markup(" ").join(part) for part in (sentences[:ANSWERS], sentences[ANSWERS:]))
+    led = _led(run.findings, name, run.sections, store, budget)
     spec = {
         "id": name,
         "steps": plain(run.steps),
-        "start": _opening_step(run),
+        "start": int(run.steps[-1]) if len(run.steps) else None,
         "phases": [{"name": p.name, "start": int(p.start), "end": int(p.end)} for p in run.phases],
         "extent": _extent([run.steps]),
-        "panels": _scripts(sections),
+        "panels": _scripts(led.sections),
     }
-    return Group(name, run, findings, more, sections, run.silences, spec)
+    return Group(name, run, led.findings, led.more_findings, led.sections, run.silences, spec)
 
 
 def _across_group(page: Page, store: ArrayStore, budget: int) -> Group:
-    sections = [_section(section, "across", store, budget) for section in page.across]
-    findings = Markup(" ").join(_sentences(page.findings, sections))
+    led = _led(page.findings, "across", page.across, store, budget)
     extent = _extent(run.steps for run in page.runs)
-    spec = {"id": "across", "phases": [], "extent": extent, "panels": _scripts(sections)}
-    return Group("across", None, findings, Markup(), sections, page.silences, spec)
+    spec = {"id": "across", "phases": [], "extent": extent, "panels": _scripts(led.sections)}
+    return Group("across", None, led.findings, led.more_findings, led.sections, page.silences, spec)
 
 
-def _sentences(findings: Iterable[Finding], sections: Iterable[PlacedSection]) -> list[Markup]:
-    """The findings, each linked to the section of its measure."""
-    addresses = {placed.section.label: placed.id for placed in sections}
-    return [sentence(finding, addresses.get(finding.label)) for finding in findings]
+@dataclass(frozen=True)
+class _Led:
+    """Findings that stand before all sections, in large type and in the text's own, and sections with the others."""
+
+    findings: Markup
+    more_findings: Markup
+    sections: list[PlacedSection]
 
 
-def _section(section: Section, group: str, store: ArrayStore, budget: int) -> PlacedSection:
-    address = f"{group}-{section.label}"
+def _led(findings: Sequence[Told], group: str, sections: Sequence[Section], store: ArrayStore, budget: int) -> _Led:
+    """The findings and the sections of a group, each finding at its place."""
+    panels = {
+        (section.label, panel.title): f"{group}-{section.label}-{number}"
+        for section in sections
+        for number, panel in enumerate(section.panels)
+    }
+    labels = {section.label for section in sections}
+    leading = [told for told in findings if told.finding.chapter in LEADING or told.label not in labels]
+    leading = leading if len(leading) >= FEWEST else list(findings[:FEWEST])
+
+    def words(some: Iterable[Told]) -> Markup:
+        return Markup(" ").join(sentence(told, functools.partial(_address, group, told.label, panels)) for told in some)
+
+    placed = [
+        _section(
+            section,
+            f"{group}-{section.label}",
+            words(told for told in findings if told.label == section.label and told not in leading),
+            store,
+            budget,
+        )
+        for section in sections
+    ]
+    return _Led(words(leading[:ANSWERS]), words(leading[ANSWERS:]), placed)
+
+
+def _address(group: str, label: str, panels: Mapping[tuple[str, str], str], claim: Claim) -> str:
+    """Where a value can be seen: its panel, at its step; or its measure's section where it has no panel."""
+    panel = panels.get((label, claim.panel))
+    if panel is None:
+        return f"{group}-{label}"
+    return urlencode({"run": group} | ({} if claim.step is None else {"step": claim.step}) | {"panel": panel})
+
+
+def _section(section: Section, address: str, findings: Markup, store: ArrayStore, budget: int) -> PlacedSection:
     panels = [
         PlacedPanel(f"{address}-{number}", panel, panel_spec(panel, store, budget))
         for number, panel in enumerate(section.panels)
@@ -112,7 +151,9 @@ def _section(section: Section, group: str, store: ArrayStore, budget: int) -> Pl
         + ["more"] * bool(more)
         + [short_reference(section.paper)] * bool(section.paper)
     )
-    return PlacedSection(address, section, _rows(panels), [first] * bool(first), more, label[:1].upper() + label[1:])
+    return PlacedSection(
+        address, section, _rows(panels), [first] * bool(first), more, label[:1].upper() + label[1:], findings
+    )
 
 
 def _rows(panels: Sequence[PlacedPanel]) -> list[list[PlacedPanel]]:
@@ -132,11 +173,6 @@ def _rows(panels: Sequence[PlacedPanel]) -> list[list[PlacedPanel]]:
 
 def _scripts(sections: Iterable[PlacedSection]) -> list[dict[str, Any]]:
     return [{"id": placed.id, **placed.spec.script} for section in sections for row in section.rows for placed in row]
-
-
-def _opening_step(run: RunPage) -> int | None:
-    telling = [phase.end for phase in run.phases if phase.name == TELLING_PHASE]
-    return int(telling[0]) if telling else int(run.steps[-1]) if len(run.steps) else None
 
 
 def _extent(steps: Iterable[np.ndarray]) -> list[int] | None:

@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 
 from interp.report.blocks import ArrayStore
-from interp.report.content import Finding, Page, RunPage, Section, Silence, Variable
+from interp.report.content import Page, RunPage, Section, Silence, Told, Variable
 from interp.report.json_values import plain
-from interp.report.markup import unmarked
 
 INLINE_ELEMENTS = 2000
 """Larger arrays that are not just a series over training become blocks."""
@@ -50,8 +49,10 @@ def _run(run: RunPage, store: ArrayStore, budget: int) -> dict[str, Any]:
     }
 
 
-def _findings(findings: tuple[Finding, ...]) -> list[dict[str, Any]]:
-    return [{"label": f.label, "sentence": unmarked(f), "values": plain(f.values)} for f in findings]
+def _findings(findings: tuple[Told, ...]) -> list[dict[str, Any]]:
+    return [
+        {"label": told.label, **plain(told.finding.plain()), "values": plain(told.finding.values)} for told in findings
+    ]
 
 
 def _reasons(silences: tuple[Silence, ...]) -> dict[str, str]:

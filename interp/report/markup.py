@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from markupsafe import Markup, escape
 
-from interp.report.content import Finding
+from interp.findings import Claim
+from interp.report.content import Told
 
 
 def paragraphs(text: str) -> list[str]:
@@ -23,17 +25,16 @@ def prose(text: str) -> Markup:
     )
 
 
-def sentence(finding: Finding, section: str | None) -> Markup:
-    """The finding, its **numbers** linked to the section with this identifier (underlined only, if None)."""
-    if finding.is_problem:
-        return Markup('<span class="problem">{}</span>').format(prose(finding.sentence))
-    number = Markup('<a href="#{}">{{}}</a>').format(section) if section else Markup("<strong>{}</strong>")
-    return _alternating(re.split(r"\*\*(.+?)\*\*", finding.sentence), number)
-
-
-def unmarked(finding: Finding) -> str:
-    """The finding as plain text."""
-    return finding.sentence if finding.is_problem else finding.sentence.replace("**", "")
+def sentence(told: Told, address: Callable[[Claim], str]) -> Markup:
+    """What was found, each of its values linked to the address where it can be seen."""
+    if told.is_problem:
+        return Markup('<span class="problem">{}</span>').format(prose(told.sentence))
+    return Markup("").join(
+        _alternating(re.split(r"\*\*(.+?)\*\*", text), Markup("<strong>{}</strong>"))
+        if claim is None
+        else Markup('<a href="#{}">{}</a>').format(address(claim), text)
+        for text, claim in told.finding.parts
+    )
 
 
 def short_reference(paper: str) -> str:

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from interp.report.content import Facts, Finding, Page, RunPage, Section, Silence, Variable
-from interp.report.markup import paragraphs, unmarked
+from interp.report.content import Facts, Page, RunPage, Section, Silence, Told, Variable
+from interp.report.markup import paragraphs
 
 WIDTH = 100
 
@@ -38,7 +38,7 @@ def _run(run: RunPage) -> str:
 
 
 def _said(
-    facts: Facts, findings: Iterable[Finding], sections: Iterable[Section], silences: Iterable[Silence]
+    facts: Facts, findings: Iterable[Told], sections: Iterable[Section], silences: Iterable[Silence]
 ) -> list[str]:
     """What is said of one run, or of all together, in paragraphs."""
     shown = "; ".join(" ".join(fact).strip() for fact in facts)
@@ -50,8 +50,8 @@ def _said(
     ]
 
 
-def _findings(findings: Iterable[Finding]) -> str:
-    return " ".join(map(unmarked, findings))
+def _findings(findings: Iterable[Told]) -> str:
+    return " ".join(told.sentence for told in findings)
 
 
 def _silences(silences: Iterable[Silence]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,14 +14,19 @@ import xarray as xr
 from interp.catalogue.names import module_of
 from interp.figures.choice import default
 from interp.figures.plotly_figure import panel_figure
+from interp.findings import Finding, UndefinedError
+from interp.findings.recompute import answered
+from interp.summaries import Summary
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-    from interp.summaries import Summary
-
 NOTHING = "nothing_to_say"
 """The attribute of a result that says where, and why, its measure had no answer."""
+NOTHING_AT_END = "nothing_to_say_at_the_end"
+"""The attribute that says why there is none at the last step, where there is none."""
+FINDINGS = "findings"
+"""The attribute that holds, as JSON, what the measure found and the records of what it claims."""
 
 
 @dataclass(frozen=True)
@@ -44,19 +50,50 @@ def panels(measure: str, result: xr.Dataset) -> list[Any]:
     return list(own(result)) if own else default(result)
 
 
-def summary(measure: str, result: xr.Dataset) -> Summary | None:
-    """What the measure's `summary(result)` says of the whole run, from the steps at which it has an answer."""
+def findings(measure: str, result: xr.Dataset) -> tuple[Finding, ...]:
+    """What the measure's `summary(result)` says of the whole run, from the steps at which it has an answer.
+
+    Where the run ends with a step at which there is no such number, that is said first. Raises TypeError where the
+    summary is something else than a finding, a sentence, several of these, or None.
+    """
     own = getattr(module_of("measures", measure), "summary", None)
+    if own is None:
+        return ()
     blank = blank_steps(result)
-    return own(result.isel(step=~blank) if blank.any() else result) if own else None
+    try:
+        said = own(result.isel(step=~blank) if blank.any() else result)
+    except UndefinedError:
+        return ()
+    found = [_finding(one) for one in (said if isinstance(said, list | tuple) else [said]) if one is not None]
+    if "step" in result.dims:
+        reason = str(result.attrs.get(NOTHING_AT_END, ""))
+        steps = result.step.values
+        found = [one.as_of(int(steps[-1]), int(steps[~blank][-1]), reason) for one in found]
+    return tuple(found)
+
+
+def _finding(said: Any) -> Finding:
+    if isinstance(said, Finding):
+        return said
+    if isinstance(said, Summary | str):
+        return Finding.without_records(said)
+    raise TypeError(
+        f"it is a {type(said).__name__}; return an interp.findings.Finding, a list of them, a sentence, or None"
+    )
+
+
+def records(measure: str, result: xr.Dataset) -> str:
+    """The findings as JSON, which stands in the result beside its arrays; none where the measure's `summary` fails."""
+    try:
+        found = findings(measure, result)
+    except Exception:  # whatever a measure's own code raises: the report tells it
+        found = ()
+    return json.dumps([one.plain() for one in found], ensure_ascii=False, default=str)
 
 
 def blank_steps(result: xr.Dataset) -> np.ndarray:
     """[step] True where a result has no numbers at all: the weights were not finite, or the measure says nothing."""
-    numbers = [array for array in result.data_vars.values() if array.dtype.kind == "f" and "step" in array.dims]
-    if not numbers:
-        return np.zeros(result.sizes.get("step", 0), bool)
-    return np.all([array.isnull().all([dim for dim in array.dims if dim != "step"]) for array in numbers], axis=0)
+    return ~answered(result)
 
 
 def show_panel(measure: str, result: xr.Dataset, title: str | None, step: int | None = None) -> go.Figure:

@@ -21,7 +21,7 @@ from interp.recipes import step_choice
 from interp.recipes.asks import Ask
 from interp.recipes.step_choice import Steps
 from interp.results import schema
-from interp.results.account import NOTHING, Silent, told
+from interp.results.account import Silent
 from interp.results.progress import Meter, Progress
 from interp.results.result_file import opened
 from interp.results.rows import Key
@@ -219,14 +219,14 @@ def _finish(job: _Job, planned: Mapping[str, _Rows], worked: Container[str]) -> 
             good = rows.stored.good(rows.keys, _Answers(job.runs, rows.stored.axes), rows.attributes)
         if not good.places.keys() >= set(rows.keys):
             raise InterpError(f"{job.runs[0].name}: files changed while {label} was computed; start again to go on")
-        reasons = rows.stored.reasons() if good.whole else rows.stored.merge(rows.keys, good, rows.attributes)
+        as_told = good.whole and rows.stored.says_the_same()
+        reasons = rows.stored.reasons() if as_told else rows.stored.merge(rows.keys, good, rows.attributes)
         not_finite |= {int(key[-1]) for key, reason in reasons.items() if reason == NOT_FINITE and key}
         if len(reasons) == len(rows.keys):
             silent[label] = "; ".join(dict.fromkeys(reasons.values()))
             job.results[label] = Silent(label, rows.stored.ask.measure, silent[label])
         else:
-            result = opened(rows.stored.file)
-            job.results[label] = result.assign_attrs({NOTHING: told(reasons.values())}) if reasons else result
+            job.results[label] = opened(rows.stored.file)
     name = job.runs[0].name
     if silent and set(silent) == set(planned) and set(silent.values()) == {NOT_FINITE}:
         job.error = NoNumbersError(f"{name}: the weights are not finite numbers at any of the steps asked for")

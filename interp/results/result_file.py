@@ -110,6 +110,14 @@ def add(path: Path, schema: Schema, values: Mapping[str, np.ndarray]) -> None:
         file.attrs[TEXTS] = _texts(file)
 
 
+def describe(path: Path, texts: Mapping[str, str]) -> None:
+    """Add attributes to what the file says of itself."""
+    with netcdf.editing(path, "r+") as file:
+        for name, text in texts.items():
+            file.attrs[name] = text
+        file.attrs[TEXTS] = _texts(file)
+
+
 class ResultFile:
     """A stored result, its rows read one at a time."""
 

@@ -21,7 +21,8 @@ from interp.errors import DamagedError
 from interp.files.writing import writing
 from interp.provenance import Reads
 from interp.recipes.asks import Ask
-from interp.results import result_file, schema
+from interp.results import account, result_file, schema
+from interp.results.account import FINDINGS, NOTHING, NOTHING_AT_END
 from interp.results.result_file import Layout, ResultFile, opened
 from interp.results.rows import Key, Row, read_key, read_row, write_row
 from interp.results.warm_starts import BEFORE, LastAnswer, block_of, lineage, unbroken
@@ -123,12 +124,18 @@ class Stored:
                 result_file.write(temporary, layout, ((key, rows[key]) for key in keys), attributes)
                 if pattern:
                     self._join(temporary, [key for key in keys if key not in rows.reasons], layout)
+                    self._tell(temporary, rows.reasons, keys[-1])
             reasons = {key: rows.reasons[key] for key in keys if key in rows.reasons}
         self._keep_last(block_of(keys[-1]), keys[-1], good)
         shutil.rmtree(self.parts, ignore_errors=True)
         with contextlib.suppress(OSError):
             self.parts.parent.rmdir()  # where this was the last measure with parts
         return reasons
+
+    def says_the_same(self) -> bool:
+        """Whether the findings in the result file are those that its measure has to tell now."""
+        with opened(self.file) as result:
+            return result.attrs.get(FINDINGS) == account.records(self.ask.measure, result)
 
     def reasons(self) -> dict[Key, str]:
         """Why rows of the result file are blank, by key."""
@@ -148,6 +155,14 @@ class Stored:
             own = schema.schema_of(type(record))
             values = schema.values(own, record, self.ask.measure)
         result_file.add(path, own, values)
+
+    def _tell(self, path: Path, reasons: Mapping[Key, str], last: Key) -> None:
+        """Add what the result says: its findings with their records, and why rows are blank."""
+        told = {NOTHING: account.told(reasons.values()), NOTHING_AT_END: reasons.get(last, "")}
+        told = {name: text for name, text in told.items() if text}
+        with opened(path) as result:
+            told[FINDINGS] = account.records(self.ask.measure, result.assign_attrs(told))
+        result_file.describe(path, told)
 
     def _keep_last(self, block: int, key: Key, good: Good) -> None:
         """The last answer of the last block stays, so that a run that grows goes on from it."""

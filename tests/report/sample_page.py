@@ -21,9 +21,9 @@ HIDDEN = 64
 HOSTILE = '</script><img src=x onerror="alert(1)">'  # a run's name
 STEPS = np.arange(0, 20_001, 200)
 PHASES = (
-    Phase("memorisation", 200, 2400),
-    Phase("circuit formation", 2400, 14_600),
-    Phase("cleanup", 14_600, 20_000),
+    Phase("fitting", 200, 2400),
+    Phase("plateau", 2400, 14_600),
+    Phase("generalised", 14_600, 20_000),
 )
 
 

@@ -161,7 +161,7 @@ def test_time_plots_share_their_axis(report: Report) -> None:
 
 def test_phases_are_named_above_the_first_time_plot_only(report: Report) -> None:
     texts = "layout.annotations?.map(annotation => annotation.text) ?? []"
-    assert {"memorisation", "circuit formation", "cleanup"} <= set(report.shown(LOSS, texts))
+    assert {"fitting", "plateau", "generalised"} <= set(report.shown(LOSS, texts))
     assert report.shown(GINI, texts) == []
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 import xarray as xr
 from jaxtyping import Bool, Float, Int
@@ -18,9 +17,9 @@ from torch import Tensor
 
 from interp.checkpoints import Checkpoint
 from interp.figures import Bars, Curves, Heatmap
+from interp.findings import Bar, Claim, Claims, Finding, UndefinedError
 from interp.maths.cross_entropy import cross_entropy
 from interp.measures.shared.cyclic import Cyclic
-from interp.summaries import Summary
 
 SETS = ("all", "train", "test")
 
@@ -130,66 +129,72 @@ def pairs(result: xr.Dataset) -> str:
     return "train" if bool(result.train_loss.notnull().any()) else "all"
 
 
-def restricted_summary(result: xr.Dataset, of: str = "") -> Summary:
+MOST_NAMED = 12
+
+
+def restricted_summary(result: xr.Dataset, of: str = "") -> Finding:
     """What a loss says that keeps only the key frequencies.
 
     `of` names what is kept, where it is not the waves of the answer: "ideal cosines at ".
     """
-    keys, said = _keys(result)
-    test = result.network_all_loss if pairs(result) == "all" else result.network_test_loss
+    claims = Claims(result, figure_title("Restricted loss", of))
+    which, records = _keys(claims)
+    network = "network_all_loss" if pairs(result) == "all" else "network_test_loss"
     name = "loss" if pairs(result) == "all" else "test loss"
-    half = result.uniform_loss / 2
-    values = keys | {
-        "final": float(result.all_loss[-1]),
-        "network_final": float(test[-1]),
-        "half_step": _stays(result, result.all_loss < half),
-        "network_half_step": _stays(result, test < half),
-    }
-    ends, network = values["final"], values["network_final"]
-    sentence = f"On {of}{said} alone the loss ends at **{ends:.2g}**, the {name} at **{network:.2g}**"
-    first, second = values["half_step"], values["network_half_step"]
-    if first is not None and second is not None:
+    records["end"] = claims.end("all_loss")
+    sentence = f"On {of}{which} alone the loss is {{end:2}} nats at the end"
+    if claims.known(network):
+        records["network_end"] = claims.end(network)
+        sentence += f", the network's {name} {{network_end:2}} nats"
+    half = Bar("half of what guessing costs", array="uniform_loss", times=0.5)
+    first, second = (claims.when("below for good", array, half) for array in ("all_loss", network))
+    if first and second and int(result.step[0]) not in (first.value, second.value):
+        records |= {"half": first, "network_half": second}
         sentence += (
-            f"; it fell below half of what guessing costs at **step {first:,}**, the {name} at **step {second:,}**"
+            "; it is below half of what guessing costs ({half.bar:2} nats) for good from {half:step} on, the "
+            f"network's {name} from {{network_half:step}} on"
         )
-    return Summary(sentence + ".", values)
+    return Finding(f"{sentence}.", records, chapter="when", rank=30)
 
 
-def excluded_summary(result: xr.Dataset, of: str = "") -> Summary:
+def excluded_summary(result: xr.Dataset, of: str = "") -> Finding:
     """What a loss says that lacks the key frequencies; `of` as for `restricted_summary`."""
-    keys, said = _keys(result)
+    claims = Claims(result, figure_title("Excluded loss", of))
+    which, records = _keys(claims)
     name = pairs(result)
-    excluded = result[f"{name}_loss"]
-    place = int(excluded.values.argmax())
-    guessing = float(result.uniform_loss[-1])
-    values = keys | {
-        "final": float(excluded[-1]),
-        "highest": float(excluded[place]),
-        "highest_step": int(result.step[place]),
-        "above_guessing_step": _stays(result, excluded > guessing),
-    }
-    which = "train loss" if name == "train" else "loss"
-    sentence = f"Without {of}{said} the {which} ends at **{values['final']:.3g}**, where guessing costs {guessing:.2f}"
-    if values["above_guessing_step"] not in (None, int(result.step[0])):
-        sentence += f"; it is above that from **step {values['above_guessing_step']:,}** on"
-    return Summary(sentence + ".", values)
+    guessing = Bar("what guessing costs", array="uniform_loss")
+    records["end"] = claims.end(f"{name}_loss", bar=guessing)
+    records["highest"] = claims.highest(f"{name}_loss")
+    sentence = (
+        f"Without {of}{which} the {'train loss' if name == 'train' else 'loss'} is {{end:3}} nats at the end, where "
+        "guessing costs {end.bar:3} nats"
+    )
+    above = claims.when("above for good", f"{name}_loss", guessing)
+    if above and above.value != int(result.step[0]):
+        records["above"] = above
+        sentence += "; it is above that for good from {above:step} on"
+    return Finding(f"{sentence}.", records, chapter="when", rank=40)
 
 
-def _keys(result: xr.Dataset) -> tuple[dict[str, object], str]:
-    """The key frequencies at the last step and the rule that chose them, as values and in words."""
-    rule = json.loads(result.attrs.get("options", "{}")).get("keys", "final")
-    key = [int(freq) for freq in result.freq.values[result.key[-1].values]]
-    rule = rule if isinstance(rule, str) else "listed"
-    listed = f"**{', '.join(map(str, key))}**" if 0 < len(key) <= 12 else f"**{len(key)}**"
-    noun = "frequency" if len(key) == 1 else "frequencies"
-    if not key:
-        return {"key_freqs": key, "keys": rule}, f"**no** frequency (keys: {rule})"
-    words = f"the key {noun} {listed}" if len(key) <= 12 else f"the {listed} key {noun}"
-    return {"key_freqs": key, "keys": rule}, f"{words} (keys: {rule})"
+def figure_title(title: str, of: str) -> str:
+    """The title of the curves: "Restricted loss", or "Restricted loss, by trace"."""
+    return f"{title}, by trace" if of else title
 
 
-def _stays(result: xr.Dataset, holds: xr.DataArray) -> int | None:
-    """The first step from which `holds` is true to the end; None where it is false at the end."""
-    failing = np.flatnonzero(~holds.values)
-    place = failing[-1] + 1 if len(failing) else 0
-    return int(result.step[place]) if place < len(holds) else None
+def _keys(claims: Claims) -> tuple[str, dict[str, Claim]]:
+    """The key frequencies at the last step and the rule that chose them, in words, and their records.
+
+    Raises UndefinedError where there is none.
+    """
+    rule = json.loads(claims.result.attrs.get("options", "{}")).get("keys", "final")
+    chosen = f"keys: {rule if isinstance(rule, str) else 'listed'}"
+    freqs = claims.result.freq.values[1:].tolist()
+    records = {"key_freqs": claims.end("key", "labels"), "keys": claims.end("key", "count")}
+    count = records["keys"].value
+    if not count:
+        raise UndefinedError("no frequency is key")
+    if count == len(freqs):
+        return f"all {{keys:frequency}} ({chosen})" if count > 1 else f"the one frequency there is ({chosen})", records
+    if count <= MOST_NAMED:
+        return f"the key {{key_freqs:frequency}} ({chosen})", records
+    return f"the {{keys}} key frequencies ({chosen})", records

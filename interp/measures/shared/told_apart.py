@@ -1,10 +1,13 @@
-"""What a summary says where a measure cannot tell a checkpoint from the one before."""
+"""What a finding says where a measure cannot tell a checkpoint from the one before."""
 
 from __future__ import annotations
 
+from interp.findings import Claim, Claims
 
-def remark(count: int, changes: int, because: str) -> str:
-    """A sentence to follow another, where there are such checkpoints; else ""."""
-    if not count:
+
+def remark(claims: Claims, records: dict[str, Claim], because: str) -> str:
+    """A sentence to follow another, where there are such checkpoints, its records added to the others; else ""."""
+    records |= {"not_told_apart": claims.end("not_told_apart"), "changes": claims.end("changes")}
+    if not records["not_told_apart"].value:
         return ""
-    return f" At **{count} of {changes}** steps it cannot tell the checkpoint from the one before: {because}."
+    return f" Of {{changes:later checkpoint}} {{not_told_apart}} cannot be told from the one before: {because}."

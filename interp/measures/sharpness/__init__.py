@@ -11,7 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
+import numpy as np
 import torch
+import xarray as xr
 from jaxtyping import Float, Int
 from pydantic import Field, PositiveInt
 from torch import Tensor
@@ -25,9 +27,10 @@ from interp.measures.shared.around_grokking import around_grokking
 from interp.measures.shared.seed import Seed
 from interp.measures.shared.train_loss import trained
 from interp.measures.sharpness.search import NEGATIVE, Asked, Starts, search
+from interp.measures.sharpness.shares import shares_of_trace
 from interp.measures.sharpness.telling import figure, summary
 
-__all__ = ["Sharpness", "figure", "sharpness", "steps", "summary"]
+__all__ = ["Sharpness", "figure", "over_run", "sharpness", "steps", "summary"]
 
 Tolerance = Annotated[float, Field(gt=0, lt=1)]
 """The largest residual, as a share of the eigenvalue."""
@@ -171,3 +174,30 @@ def _relative(residuals: Float[Tensor, " pair"], values: Float[Tensor, " pair"])
 
 def steps(run: Run) -> list[int]:
     return around_grokking(run)
+
+
+@dataclass(frozen=True)
+class Ends:
+    share_of_trace: float
+    """Share of the trace that the largest eigenvalues hold at the last step; NaN where it is not known well"""
+    steps: int
+    """Steps at which the eigenvalues were sought"""
+    not_converged: int
+    """At how many of them the search ended before it converged"""
+    changes: int
+    """Steps less one"""
+    not_told_apart: int
+    """At how many of these the largest eigenvalue changed by less than its residual"""
+
+
+def over_run(result: xr.Dataset) -> Ends:
+    last = result.isel(step=-1)
+    largest = result.largest.values[:, 0]
+    residual = np.abs(result.largest_residual.values[:, 0] * largest)
+    return Ends(
+        share_of_trace=float(shares_of_trace(last.largest, last.trace, last.trace_se).sum(min_count=1)),
+        steps=len(largest),
+        not_converged=int((~result.converged).sum()),
+        changes=len(largest) - 1,
+        not_told_apart=int((np.abs(np.diff(largest)) <= residual[1:] + residual[:-1]).sum()),
+    )

@@ -6,9 +6,10 @@ import numpy as np
 import xarray as xr
 
 from interp.figures import Bars, Curves
+from interp.findings import Claims, Finding, course
 from interp.measures.shared.told_apart import remark
 from interp.measures.shared.trained_with import in_units, titled
-from interp.summaries import Summary, number
+from interp.measures.sharpness.shares import shares_of_trace
 
 
 def figure(result: xr.Dataset) -> list[Curves | Bars]:
@@ -63,50 +64,39 @@ def _error_of_ratio(result: xr.Dataset) -> xr.DataArray:
     return result.trace / result.gauss_newton_trace * np.hypot(*shares)
 
 
-def shares_of_trace(values: xr.DataArray, trace: xr.DataArray, error: xr.DataArray) -> xr.DataArray:
-    """Return `values` as shares of the trace where that is known and holds them.
-
-    Negative eigenvalues may make it less than their sum.
-    """
-    holds = (trace > 2 * error) & (values.sum("eigenvalue") <= trace)
-    return (values / trace).where(holds)
-
-
 def _by_place(array: xr.DataArray) -> dict[str, xr.DataArray]:
     return {f"{int(place)}": array.sel(eigenvalue=place) for place in array.eigenvalue.values}
 
 
-def summary(result: xr.Dataset) -> Summary:
-    largest, residual = result.largest.values[:, 0], result.largest_residual.values[:, 0] * result.largest.values[:, 0]
-    highest = int(largest.argmax())
-    last, short = result.isel(step=-1), int((~result.converged).sum())
-    share = float(shares_of_trace(last.largest, last.trace, last.trace_se).sum(min_count=1))
-    values = {
-        "first": float(largest[0]),
-        "highest": float(largest[highest]),
-        "highest_step": int(result.step[highest]),
-        "final": float(largest[-1]),
-        "share_of_trace_final": share,
-        "not_converged": short,
-        "trace_final": float(last.trace),
-        "trace_final_se": float(last.trace_se),
-        "most_negative_final": float(last.most_negative),
-        "largest_residual": float(result.largest_residual.max()),
-        "not_told_apart": int((np.abs(np.diff(largest)) <= np.abs(residual[1:]) + np.abs(residual[:-1])).sum()),
-    }
-    fell = largest[highest] > 1.01 * largest[-1]
-    peak = f"was **{number(largest[highest])}** at step {values['highest_step']:,} and " if fell else ""
-    error = f" ± {number(values['trace_final_se'], 1)}" if np.isfinite(values["trace_final_se"]) else ""
-    held = f", of which the {len(last.eigenvalue)} largest hold **{share:.0%}**" if np.isfinite(share) else ""
-    ended = f" At **{short} of {len(largest)}** steps the search ended before it converged." if short else ""
-    return Summary(
-        f"The largest eigenvalue of the Hessian {peak}{'ends' if len(largest) > 1 else 'is'} at "
-        f"**{number(largest[-1])}**; the trace at "
-        f"**{number(values['trace_final'])}{error}**{held}, and the most negative "
-        f"eigenvalue at **{number(values['most_negative_final'], 1)}**."
-        + ended
-        + remark(
-            values["not_told_apart"], len(largest) - 1, "the largest eigenvalue changes by less than its residual"
-        ),
-        values,
-    )
+def summary(result: xr.Dataset) -> list[Finding]:
+    claims = Claims(result, titled("Largest eigenvalues of the Hessian", result))
+    told, records = course(claims, "largest", eigenvalue=int(result.eigenvalue[0]))
+    sentence = f"The largest eigenvalue of the Hessian of the train loss {told}."
+    records |= {"not_converged": claims.end("not_converged"), "steps": claims.end("steps")}
+    if records["not_converged"].value:
+        sentence += " At {not_converged} of {steps:checkpoint} the search ended before it converged."
+    sentence += remark(claims, records, "the largest eigenvalue changes by less than its residual")
+    return [
+        Finding(sentence, records, chapter="how", rank=55),
+        _beside(Claims(result, "Trace")),
+    ]
+
+
+def _beside(claims: Claims) -> Finding:
+    """The trace, what of it the largest eigenvalues hold, and the most negative one, at the end."""
+    records = {"trace": claims.end("trace")}
+    sentence = "The trace of the Hessian is {trace:3}"
+    error = claims.maybe("trace_se")
+    if error and error.step == records["trace"].step and error.value > 0:
+        records["trace_error"] = error
+        sentence += " ± {trace_error:1}"
+    if claims.known("share_of_trace"):
+        claims.panel = f"Share of the trace in the {claims.result.sizes['eigenvalue']} largest"
+        records["share"] = claims.end("share_of_trace")
+        largest = claims.result.sizes["eigenvalue"]
+        hold = f"{largest} largest eigenvalues hold" if largest > 1 else "largest eigenvalue holds"
+        sentence += f", of which the {hold} {{share:%}}"
+    claims.panel = "Most negative eigenvalue, its size"
+    records["most_negative"] = claims.end("most_negative")
+    sentence += " at the end; the most negative eigenvalue is {most_negative:2}."
+    return Finding(sentence, records, chapter="how", rank=56)

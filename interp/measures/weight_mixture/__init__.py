@@ -24,7 +24,9 @@ from interp.checkpoints import Checkpoint
 from interp.errors import NothingToSay
 from interp.maths.histograms import nested_histogram
 from interp.maths.mixtures import MAX_COMPONENTS, Fit
+from interp.measures.loss import generalised_step
 from interp.measures.weight_mixture.fits import fit_all, nothing_stored, samples_of
+from interp.measures.weight_mixture.sides import stand_apart
 from interp.measures.weight_mixture.telling import figure, summary
 
 __all__ = ["WeightMixture", "figure", "over_run", "summary", "weight_mixture"]
@@ -243,6 +245,16 @@ class Phases:
     """Step of the largest margin per weight; -1 where there is none"""
     farthest_margin: Float[np.ndarray, " parameter"]
     """Largest margin per weight [nats]"""
+    sides_apart: Bool[np.ndarray, " parameter"]
+    """At the last step the density falls to half of its height between 0 and the sides of the symmetric mixture"""
+    distributions: int
+    """Distributions that were fitted"""
+    mixtures: int
+    """How many of them are in the mixture phase at the last step"""
+    late_mixtures: int
+    """How many of these only since the step at which the network generalised"""
+    generalised_step: float
+    """First step at which all but 1% of the test examples are right; NaN where there is none"""
 
 
 def over_run(result: xr.Dataset) -> Phases:
@@ -261,7 +273,21 @@ def over_run(result: xr.Dataset) -> Phases:
         latest[place] = at_last[0] if differs.any() and len(at_last) else -1
         farthest[place] = at[margin[known, place].argmax()]
     largest = np.where(np.isfinite(margin), margin, -np.inf).max(axis=0)
-    return Phases(changed, earliest, latest, farthest, np.where(np.isfinite(largest), largest, np.nan))
+    fitted = np.isfinite(margin).any(axis=0)
+    mixtures = fitted & np.array([own[np.isfinite(one)][-1:].any() for own, one in zip(phase.T, margin.T, strict=True)])
+    generalised = generalised_step(result)
+    return Phases(
+        changed_step=changed,
+        changed_earliest=earliest,
+        changed_latest=latest,
+        farthest_step=farthest,
+        farthest_margin=np.where(np.isfinite(largest), largest, np.nan),
+        sides_apart=fitted & np.array([stand_apart(result.isel(parameter=place)) for place in range(len(fitted))]),
+        distributions=int(fitted.sum()),
+        mixtures=int(mixtures.sum()),
+        late_mixtures=0 if generalised is None else int((mixtures & (changed >= generalised)).sum()),
+        generalised_step=np.nan if generalised is None else float(generalised),
+    )
 
 
 def _after_the_last(steps: Int[np.ndarray, " step"], marked: Bool[np.ndarray, " step"]) -> int:

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import math
+import functools
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from interp.figures import Curves, Density, Heatmap, Table
-from interp.maths.mixtures import Mixture
+from interp.findings import Claim, Claims, Finding
 from interp.measures.loss import generalised_step
 from interp.measures.weight_mixture.fits import FOURIER, fourier_name, has_vocabulary
-from interp.summaries import Summary, number
+from interp.summaries import listed, number
 
 REACH, PLACES = 5.0, 41
 """How far from its mean a component is drawn, in deviations, and at how many places."""
 FEW_NAMES = 4
 """No more distributions are named in a sentence; of more, their number is told."""
 DECADES = "Margin per weight of each parameter, in decades above 0.001 nats"
-HALF_HEIGHT = math.log(2)
-"""How far the logarithm of the density falls between sides that stand apart."""
 
 
 def figure(result: xr.Dataset) -> list[Curves | Heatmap | Density | Table]:
@@ -152,94 +149,97 @@ def _density(result: xr.Dataset, name: str, title: str) -> Density:
     return Density(f"{title}: density", middles.rename(quantity), heights, curves)
 
 
-def summary(result: xr.Dataset) -> Summary:
-    names = [str(name) for name in result.parameter.values if result.margin_per_weight.sel(parameter=name).count()]
+def summary(result: xr.Dataset) -> list[Finding]:
+    known = result.margin_per_weight.notnull().any("step").values
+    names = [str(name) for name in result.parameter.values[known]]
     short, pairs = short_names(names), _pairs(names)
-    final = {name: bool(result.mixture.sel(parameter=name)[-1]) for name in names}
-    values = {
-        "mixtures": [name for name in names if final[name]],
-        "changed_step": {name: int(result.changed_step.sel(parameter=name)) for name in names},
-        "final_margin": {name: float(result.margin_per_weight.sel(parameter=name)[-1]) for name in names},
-        "farthest_step": {name: int(result.farthest_step.sel(parameter=name)) for name in names},
-        "generalised_step": generalised_step(result),
-        "sides_apart": [name for name in names if _stand_apart(result.sel(parameter=name))],
-    }
+    claims = Claims(result, "Margin per weight over one Gaussian")
     transformed = [twin for twin in pairs.values() if twin]
     raw = list(pairs) or names[:3]
     where = "In the weights themselves " if transformed else ""
     groups = [("In Fourier coefficients ", transformed), (where, raw)] if transformed else [(where, raw)]
-    first = groups[0][1][0]
-    told = [
-        f"{where}{'; '.join(_history(result, name, short[name], full=name == first) for name in group)}."
-        for where, group in groups
+    told, records = [], {}
+    for where, group in groups:
+        histories = []
+        for name in group:
+            called = short[name].removesuffix(", Fourier") if name in transformed else short[name]
+            history, found = _history(claims, name, called, full=name == groups[0][1][0])
+            histories.append(history)
+            records |= found
+        told.append(f"{where}{'; '.join(histories)}.")
+    return [
+        Finding(" ".join(told), records, chapter="how", rank=30),
+        _census(claims),
+        *_sides(claims, names, short),
     ]
-    told += [_census(values, len(names)), _sides(values["sides_apart"], names, short)]
-    return Summary(" ".join(told), values)
 
 
-def _census(values: Mapping[str, Any], count: int) -> str:
+def _census(claims: Claims) -> Finding:
     """Tell how many distributions end as mixtures, and how many of them only since the network generalised."""
-    mixtures, generalised = values["mixtures"], values["generalised_step"]
-    told = f"**{len(mixtures)} of {count}** distributions end as mixtures"
-    if generalised is None or not mixtures:
-        return f"{told}."
-    late = sum(values["changed_step"][name] >= generalised for name in mixtures)
-    return f"{told}, {late if late else 'none'} of them only since it generalised."
+    claims = Claims(claims.result, claims.panel)
+    records = {name: claims.end(name) for name in ("mixtures", "distributions")}
+    if not records["mixtures"].value:
+        return Finding("None of {distributions:distribution} ends as a mixture.", records, chapter="how", rank=31)
+    as_what = "as a mixture" if records["mixtures"].value == 1 else "as mixtures"
+    sentence = f"{{mixtures}} of {{distributions:distribution}} {{mixtures:ends.}} {as_what}"
+    if claims.known("generalised_step"):
+        records["late"] = late = claims.end("late_mixtures")
+        few = "{late} of them " if late.value else "none of them "
+        sentence += f", {'' if late.value == records['mixtures'].value else few}only since it generalised"
+    return Finding(f"{sentence}.", records, chapter="how", rank=31)
 
 
-def _stand_apart(one: xr.Dataset) -> bool:
-    """Whether between 0 and the sides the density falls to half of its height at them, or less, at the last step.
-
-    The density is that of the symmetric mixture.
-    """
-    last = one.isel(step=-1)
-    if not (last.mixture and last.side_mean > 0):
-        return False
-    centre, side = float(last.centre_weight), float(last.side_mean)
-    centre_variance = last.centre_variance.fillna(last.side_variance)  # none of a centre without weight
-    variances = np.array([float(last.side_variance), float(centre_variance), float(last.side_variance)])
-    mixture = Mixture(np.array([1 - centre, 2 * centre, 1 - centre]) / 2, np.array([-side, 0, side]), variances)
-    density = mixture.log_density(np.linspace(0, side, PLACES))
-    return bool(density.min() < density[-1] - HALF_HEIGHT)
-
-
-def _sides(apart: Sequence[str], names: Sequence[str], short: Mapping[str, str]) -> str:
-    """Tell which distributions end with sides that stand apart."""
+def _sides(claims: Claims, names: Sequence[str], short: Mapping[str, str]) -> list[Finding]:
+    """Tell which distributions end with sides that stand apart, where any do."""
+    records = {"apart": claims.end("sides_apart", "labels"), "count": claims.end("sides_apart", "count")}
+    apart = records["apart"].value
     if not apart:
-        return "None ends with sides at ±μ that stand apart."
+        return []
     transformed = [name for name in names if name.startswith(FOURIER)]
     beside = "" if not transformed or set(transformed) & set(apart) else ", none of them of Fourier coefficients"
-    which = ", ".join(short[name] for name in apart) if len(apart) <= FEW_NAMES else f"**{len(apart)}**"
-    return f"Sides at ±μ stand apart at the end in {which}{beside}."
+    which = listed([_plain(short[name]) for name in apart]) if len(apart) <= FEW_NAMES else "{count:distribution}"
+    sentence = f"Sides at ±μ stand apart at the end in {which}{beside}."
+    return [Finding(sentence, records, chapter="how", rank=32)]
 
 
-def _history(result: xr.Dataset, name: str, called: str, full: bool) -> str:
+def _history(claims: Claims, name: str, called: str, full: bool) -> tuple[str, dict[str, Claim]]:
     """Tell when a distribution changed its phase for good, and its margin when it generalised and at the end.
 
-    In full: "W_E is a mixture from step 2,100 (margin over one Gaussian 0.73 nats per weight when it generalised, 2.1
-    at the end)"; else without what the numbers are.
+    In full: "W_E is a mixture from step 2,100 on (margin over one Gaussian 0.73 nats per weight when it generalised,
+    2.1 at the end)"; else without what the numbers are.
     """
-    one = result.sel(parameter=name)
+    one = claims.result.sel(parameter=name)
     known = one.isel(step=np.isfinite(one.margin_per_weight.values))
-    phases, margin, last = known.mixture.values, known.margin_per_weight, int(known.step[-1])
+    phases, steps = known.mixture.values, known.step.values.tolist()
     changes = int((phases[1:] != phases[:-1]).sum())
     now = "a mixture" if phases[-1] else "one Gaussian"
-    text = f"{called.removesuffix(', Fourier')} is {'for good ' if changes > 1 else ''}{now}"
+    text = f"{_plain(called)} is {'for good ' if changes > 1 else ''}{now}"
+    records: dict[str, Claim] = {}
+    place = claims.result.parameter.values.tolist().index(name)
     if changes:
-        text += f" from step **{int(one.changed_step):,}**"
+        records[f"changed_{place}"] = claims.step("changed_step", parameter=name)
+        text += f" from {{changed_{place}:step}} on"
     elif len(phases) > 1:
         text += " throughout"
-    generalised, farthest = generalised_step(result), int(one.farthest_step)
-    at = {last: "at the end" if len(phases) > 1 else f"at step {last:,}"}
-    if generalised is not None and generalised in known.step.values:
+    generalised = generalised_step(claims.result)
+    at = {steps[-1]: "at the end" if len(phases) > 1 else f"at step {number(steps[-1])}"}
+    if generalised in steps:
         at.setdefault(generalised, "when it generalised")
-    if float(one.farthest_margin) > 1.25 * float(margin[-1]):
-        at.setdefault(farthest, f"at step {farthest:,}")
-    numbers = [f"{float(margin.sel(step=step)):.2g}" for step in sorted(at)]
-    numbers[-1] = f"**{numbers[-1]}**"
-    if full:
-        numbers[0] = f"margin over one Gaussian {numbers[0]} nats per weight"
-    margins = ", ".join(f"{number} {at[step]}" for number, step in zip(numbers, sorted(at), strict=True))
+    if float(one.farthest_margin) > 1.25 * float(known.margin_per_weight[-1]):
+        at.setdefault(int(one.farthest_step), f"at step {number(int(one.farthest_step))}")
+    told = []
+    for step in sorted(at):
+        margin = claims.end if step == steps[-1] else functools.partial(claims.at, step)
+        records[f"margin_{place}_{step}"] = margin("margin_per_weight", parameter=name)
+        what = f"{{margin_{place}_{step}:2}}"
+        if full and not told:
+            what = f"margin over one Gaussian {what} nats per weight"
+        told.append(f"{what} {at[step]}")
     between = _between(one) if changes else ""
     within = f"{between}{' within two standard errors' if full else ''}; " if between else ""
-    return f"{text} ({within}{margins})"
+    return f"{text} ({within}{', '.join(told)})", records
+
+
+def _plain(name: str) -> str:
+    """A name in a sentence whose braces name records."""
+    return name.replace("{", "{{").replace("}", "}}")

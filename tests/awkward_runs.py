@@ -1,0 +1,167 @@
+"""A bank of small runs whose story is known and about which it is easy to say something that is not so.
+
+`BANK` names each and makes it in a folder, planted or trained in seconds. The steps of planted runs are 0, 100, 200.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from interp.checkpoints import Run, open_run
+from interp.files.checkpoint_blocks import CheckpointBlocks
+from interp.models.transformer import transformer
+from interp.recipes.document import dump_yaml
+from interp.tasks.modular_arithmetic import modular_arithmetic
+from interp.train import train
+from tests import planted
+from tests.planted import Planted
+
+Weights = Mapping[str, Tensor]
+Made = Callable[[Path], Run]
+
+
+def _planted(network: Planted, *stages: Callable[[Weights], Weights], **task: Any) -> Made:
+    """A run whose checkpoints are what these stages make of the network's weights."""
+
+    def make(folder: Path) -> Run:
+        (name, options), *_ = network.task.items()
+        recipe = {"task": {name: {**options, **task}}, "model": network.model}
+        folder.mkdir(parents=True)
+        (folder / "run.yaml").write_text(dump_yaml(recipe))
+        store = CheckpointBlocks(folder / "weights")
+        for place, stage in enumerate(stages):
+            store.save(100 * place, {key: one.detach().numpy() for key, one in stage(network.weights).items()})
+        return open_run(folder)
+
+    return make
+
+
+def _trained(recipe: Mapping[str, Any]) -> Made:
+    def make(folder: Path) -> Run:
+        folder.mkdir(parents=True)
+        (folder / "run.yaml").write_text(dump_yaml(recipe))
+        train(folder)
+        return open_run(folder)
+
+    return make
+
+
+def noise(size: float, seed: int = 0) -> Callable[[Weights], Weights]:
+    """Random weights of this size in the place of each parameter."""
+
+    def stage(weights: Weights) -> Weights:
+        generator = torch.Generator().manual_seed(seed)
+        return {
+            name: size * torch.randn(one.shape, generator=generator, dtype=torch.float64)
+            for name, one in weights.items()
+        }
+
+    return stage
+
+
+def scaled(size: float, name: str = "") -> Callable[[Weights], Weights]:
+    """Every parameter, or those whose name ends in `name`, times this."""
+    return lambda weights: {key: one * (size if key.endswith(name) else 1) for key, one in weights.items()}
+
+
+def blurred(size: float, seed: int = 1) -> Callable[[Weights], Weights]:
+    """The weights and noise of this size."""
+    return lambda weights: {name: weights[name] + added for name, added in noise(size, seed)(weights).items()}
+
+
+def broken(weights: Weights) -> Weights:
+    """The weights with one that is not a number."""
+    first = next(iter(weights))
+    return {name: one * torch.nan if name == first else one for name, one in weights.items()}
+
+
+same, zeros = scaled(1.0), scaled(0.0)
+
+
+def mirrored_table(p: int = 13) -> Planted:
+    """Knows half of its pairs, which it was trained on, and their mirrors, and nothing else."""
+    task = modular_arithmetic(p=p, frac_train=0.5)
+    assert task.train is not None
+    logits = torch.zeros(p, p, p).double()
+    a, b = task.pairs[task.train].unbind(1)
+    c = (a + b) % p
+    logits[a, b, c] = logits[b, a, c] = 20.0
+    return planted.of_logits(logits, frac_train=0.5)
+
+
+def random_labels(p: int = 7) -> Planted:
+    """Knows all its pairs, whose labels are random, half of them trained on."""
+    task = modular_arithmetic(p=p, operation="random", frac_train=0.5)
+    logits = torch.zeros(p, p, p).double()
+    known = task.pairs[task.train]
+    logits[known[:, 0], known[:, 1], task.targets[task.train]] = 20.0
+    return planted.of_logits(logits, operation="random", frac_train=0.5)
+
+
+def random_network(p: int, **options: Any) -> Planted:
+    """A small transformer at its initialisation."""
+    options = {"d_model": 8, "n_heads": 2, "d_mlp": 16} | options
+    task = {"modular_arithmetic": {"p": p, "frac_train": 0.5}}
+    weights = transformer(modular_arithmetic(p), **options).initial(0)
+    return Planted({name: one.double() for name, one in weights.items()}, task, {"transformer": options})
+
+
+_ADDITION = {"modular_arithmetic": {"p": 7, "frac_train": 0.6}}
+_SMALL = {"mlp": {"d_model": 8, "d_mlp": 16}}
+
+
+def _training(steps: int, **more: Any) -> dict[str, Any]:
+    return {
+        "steps": steps,
+        "optimiser": {"adamw": {"lr": 1e-2, "weight_decay": 0.1}},
+        "save": {"every": steps // 2},
+    } | more
+
+
+BANK: dict[str, Made] = {
+    "never grokked": _planted(planted.lookup_table(), noise(0.1), blurred(0.3), same),
+    "grokked and collapsed": _planted(planted.clock_mlp(), noise(0.1), same, blurred(1.5), frac_train=0.5),
+    "grokked at once": _planted(planted.clock_mlp(), same, same, frac_train=0.5),
+    "train set is everything": _planted(planted.clock_mlp(), noise(0.1), same, frac_train=1.0),
+    "train set unknown": _planted(planted.clock_mlp(), noise(0.1), same, split="unknown"),
+    "p = 3": _planted(random_network(3), same, scaled(2.0), scaled(0.5)),
+    "p = 4": _planted(random_network(4), same, scaled(2.0)),
+    "an even p": _planted(planted.clock_mlp(p=8, sizes={1: 20.0, 3: 15.0}), noise(0.1), same, frac_train=0.5),
+    "two layers": _planted(random_network(7, n_layers=2), same, scaled(1.5)),
+    "last checkpoint of zeros": _planted(planted.clock_mlp(), same, zeros, frac_train=0.5),
+    "NaN in the middle": _planted(planted.clock_mlp(), noise(0.1), broken, same, frac_train=0.5),
+    "NaN at the end": _planted(planted.clock_mlp(), noise(0.1), same, broken, frac_train=0.5),
+    "one checkpoint": _planted(planted.clock_transformer(), same, frac_train=0.5),
+    "all frequencies key": _planted(
+        planted.clock_mlp(p=7, sizes={1: 20.0, 2: 20.0, 3: 20.0}), noise(0.1), same, frac_train=0.5
+    ),
+    "no neuron clear": _planted(planted.lookup_table(p=7), same, same),
+    "random labels memorised": _planted(random_labels(), noise(0.1), same),
+    "a table with mirrors": _planted(mirrored_table(), noise(0.1), same),
+    "logits scaled by 1e22": _planted(planted.clock_mlp(), same, scaled(1e22, "W_U"), frac_train=0.5),
+    "diverged": _planted(planted.clock_mlp(), same, scaled(1e3), scaled(1e200), frac_train=0.5),
+    "mean squared error": _trained(
+        {"task": _ADDITION, "model": _SMALL, "training": _training(200, loss="mse", seed=0)}
+    ),
+    "sparse parity": _trained(
+        {
+            "task": {"sparse_parity": {"n": 8, "k": 2, "n_train": 60, "n_test": 40}},
+            "model": {"perceptron": {"widths": [8]}},
+            "training": _training(200, seed=0),
+        }
+    ),
+    "pizza": _planted(planted.pizza_transformer(), noise(0.1), same, frac_train=0.5),
+    "two test examples": _trained(
+        {
+            "task": {"sparse_parity": {"n": 6, "k": 2, "n_train": 20, "n_test": 2}},
+            "model": {"perceptron": {"widths": [8]}},
+            "training": _training(20, seed=0),
+        }
+    ),
+}
+"""Name -> what makes the run in a folder."""

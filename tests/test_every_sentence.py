@@ -1,0 +1,159 @@
+"""Every sentence about every run of the bank: its values are those of the arrays, its grammar and its form hold."""
+
+from __future__ import annotations
+
+import json
+import re
+import warnings
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from interp.catalogue.names import known_names
+from interp.findings import Claim, Finding, recompute
+from interp.recipes.asks import asks
+from interp.results import account
+from interp.results.computing import is_across
+from interp.results.over_steps import over_steps
+from tests.awkward_runs import BANK
+
+QUICK = ("grokked and collapsed", "last checkpoint of zeros", "p = 3")
+"""A tenth of the bank; the rest is slow."""
+OPTIONS = {
+    "keskar_sharpness": {"subspace_dim": 2, "draws": 2},
+    "sharpness": {"largest": 2, "probes": 4},
+}
+DECIDED_BY = {
+    "mechanism": r"\b(Clock|Pizza|memoris)",
+}
+"""Words that only the measure that decides them may use."""
+UNDECIDED = re.compile(r"\bcircuit\b|\bflat\b|\bClock\b|\bPizza\b|\bmemoris", re.I)
+
+
+def measures() -> list[dict]:
+    names = [name for name in known_names("measures") if not is_across(asks([name])[0])]
+    return [{name: OPTIONS[name]} if name in OPTIONS else name for name in names]
+
+
+@pytest.fixture(scope="module", params=[pytest.param(n, marks=() if n in QUICK else pytest.mark.slow) for n in BANK])
+def told(request, tmp_path_factory) -> dict[str, tuple[xr.Dataset, tuple[Finding, ...]]]:
+    """Label -> what the measure found of the run, and its arrays."""
+    folder = tmp_path_factory.mktemp("bank")
+    run = BANK[request.param](folder / "run")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        tree = over_steps(measures(), run, keep=folder / "kept")
+    found = {}
+    for label, node in tree.children.items():
+        result = node.to_dataset()
+        if result.sizes:
+            found[label] = result, account.findings(label, result)
+    return found
+
+
+def sentences(told) -> Iterator[tuple[str, Finding, xr.Dataset]]:
+    for label, (result, findings) in told.items():
+        for finding in findings:
+            yield label, finding, result
+
+
+def test_every_record_is_recomputed_from_the_arrays(told):
+    for label, finding, result in sentences(told):
+        for name, claim in finding.claims.items():
+            again = recompute(Claim.of(json.loads(json.dumps(claim.plain()))), result)
+            assert again == claim.value, (label, name)
+
+
+def test_the_records_stand_in_the_result(told):
+    for label, (result, findings) in told.items():
+        stored = json.loads(result.attrs["findings"])
+        assert [one["sentence"] for one in stored] == [finding.text for finding in findings], label
+        for one in stored:
+            for claim in one["claims"].values():
+                assert recompute(Claim.of(claim), result) == Claim.of(claim).value
+
+
+FORM = {
+    "no number that is none": r"\b(nan|inf|None|NaN)\b",
+    "no minus nothing": r"[-−]0(?![.,\d])",
+    "a true minus": r"(?<![\w-])-\d",
+    "no raw power of ten": r"\de[+-]?\d",
+    "per cent without a blank": r"\d[   ]%",
+    "no plural after 1": r"(?<![\d.,])1 (?!of\b|is\b|its\b)\w+s\b",
+    "no singular after many": r"(?<![\d.,])(?:[2-9]|\d\d+|\d+,\d{3}) "
+    r"(neuron|frequency|step|pair|example|distribution|matrix|metric|cluster|checkpoint)\b",
+    "frequencies has several": r"frequencies \d+(?! ?(?:,|and|\())",
+    "frequency has one": r"frequency \d+(?:, \d+| and \d+)",
+    "no empty bracket": r"\(\)|\( | \)",
+    "no double blank": r"  |\s[.,;:]",
+    "no mark of ours": r"[{}]|\*\*",
+}
+
+
+@pytest.mark.parametrize("rule", FORM)
+def test_the_form_of_every_sentence(told, rule):
+    wrong = [f"{label}: {one.text}" for label, one, _ in sentences(told) if re.search(FORM[rule], one.text)]
+    assert not wrong
+
+
+def test_every_sentence_begins_with_a_capital_and_ends_with_a_full_stop(told):
+    for label, finding, _ in sentences(told):
+        assert re.match(r"[A-Z0-9φ‖]", finding.text), (label, finding.text)
+        assert finding.text.endswith("."), (label, finding.text)
+
+
+def test_no_sentence_stands_twice(told):
+    texts = [finding.text for _, finding, _ in sentences(told)]
+    assert len(set(texts)) == len(texts)
+
+
+def test_words_that_decide_stand_where_they_are_decided(told):
+    for label, finding, _ in sentences(told):
+        if label not in DECIDED_BY:
+            assert not UNDECIDED.search(finding.text), (label, finding.text)
+
+
+def test_titles_decide_nothing(told):
+    for label, (result, _) in told.items():
+        for panel in account.panels(label, result):
+            assert not UNDECIDED.search(panel.title), (label, panel.title)
+
+
+def test_every_value_can_be_seen_in_a_panel_that_is_there(told):
+    for label, (result, findings) in told.items():
+        titles = {panel.title for panel in account.panels(label, result)}
+        for finding in findings:
+            for text, claim in finding.parts:
+                if claim is not None:
+                    assert claim.panel in titles, (label, text, claim.panel, titles)
+
+
+def test_nothing_is_claimed_of_a_step_without_a_number(told):
+    for label, finding, result in sentences(told):
+        for name, claim in finding.claims.items():
+            array = result[claim.array]
+            if claim.step is None or "step" not in array.dims or array.dtype.kind != "f":
+                continue
+            at = array.sel(step=claim.step).sel({axis: one for axis, one in claim.labels.items() if axis in array.dims})
+            assert bool(at.notnull().any()), (label, name)
+
+
+def test_what_is_told_of_an_earlier_end_says_so(told):
+    for label, finding, result in sentences(told):
+        last = int(result.step[-1])
+        if any(claim.step is not None and claim.step < last for claim in finding.ends):
+            assert f"At step {last:,} there is no such number" in finding.text, (label, finding.text)
+
+
+def test_one_end_in_a_sentence(told):
+    for label, finding, _ in sentences(told):
+        ends = {claim.step for _, claim in finding.parts if claim and claim.where == "end"}
+        assert len(ends) <= 1, (label, finding.text)
+
+
+def test_chapters_are_among_those_of_a_report(told):
+    for _, finding, _ in sentences(told):
+        assert finding.chapter in account.CHAPTERS
+        assert np.isfinite(finding.rank)
