@@ -16,7 +16,7 @@ from interp.maths.curvature import Product
 class Estimate:
     value: Float[Tensor, ""]
     se: Float[Tensor, ""]
-    """Standard error, from the spread over the probes; NaN where there is only one"""
+    """Standard error, from the spread over the probes, rounding at least; NaN where there is only one, or all is 0"""
 
 
 def trace(
@@ -29,10 +29,10 @@ def trace(
 
     Hutchinson's estimator outside the space of the orthonormal `vectors`, and inside it the exact `values` vᵀA v. It is
     unbiased whatever they are; with the vectors of the largest eigenvalues most of its variance is gone (Meyer et al.
-    2021, Hutch++).
+    2021, Hutch++). Where all of it is, as of a diagonal matrix, what is left is rounding.
     """
     z = _outside(probes, vectors)
-    return _estimate(values, (z * product(z)).double().sum(1))
+    return _estimate(values, z * product(z))
 
 
 def trace_of_square(
@@ -42,14 +42,20 @@ def trace_of_square(
     values: Float[Tensor, " vector"],
 ) -> Estimate:
     """tr A of the same kind for A = R Rᵀ, E‖P R u‖²: by R alone, half a product with A."""
-    return _estimate(values, _outside(root(probes), vectors).double().square().sum(1))
+    return _estimate(values, _outside(root(probes), vectors).double().square())
 
 
 def _outside(probes: Float[Tensor, "probe n"], vectors: Float[Tensor, "vector n"]) -> Float[Tensor, "probe n"]:
     return probes - (probes @ vectors.T) @ vectors
 
 
-def _estimate(values: Float[Tensor, " vector"], samples: Float[Tensor, " probe"]) -> Estimate:
-    samples = samples.cpu()
-    spread = samples.std() if len(samples) > 1 else samples[0] * torch.nan
-    return Estimate(values.sum() + samples.mean(), spread / len(samples) ** 0.5)
+def _estimate(values: Float[Tensor, " vector"], terms: Float[Tensor, "probe n"]) -> Estimate:
+    """Return the sum of the values and the mean of the probes' sums of terms."""
+    samples = terms.double().sum(1).cpu()
+    size = values.abs().sum() + terms.abs().double().sum(1).mean().cpu()
+    if len(samples) == 1 or size == 0:
+        error = size * torch.nan
+    else:
+        rounding = torch.finfo(terms.dtype).eps * size
+        error = (samples.std() / len(samples) ** 0.5).maximum(rounding)
+    return Estimate(values.sum() + samples.mean(), error)

@@ -20,6 +20,7 @@ from interp.contracts.task import TwoOperands, two_operands
 from interp.errors import NothingToSay
 from interp.figures import Curves
 from interp.machine import devices
+from interp.maths.standard_error import standard_error
 from interp.measures.shared.seed import Seed
 from interp.summaries import Summary
 
@@ -34,7 +35,13 @@ class GradientSymmetricity:
     gradient_symmetricity: Float[Tensor, ""]
     """Mean cosine, over triples, of a logit's gradients with respect to the embeddings of a and of b"""
     gradient_symmetricity_se: Float[Tensor, ""]
-    """Standard error of the mean cosine"""
+    """Standard error of the mean cosine; 0 where all triples were counted, NaN where those drawn do not differ"""
+    triples_counted: int
+    """Triples drawn, those without a cosine among them"""
+    triples_without_cosine: int
+    """Triples drawn that have no cosine, since their logit does not move with an operand"""
+    triples_in_all: int
+    """Triples that there are"""
     sampling_seed: int
     """Seed with which the triples were drawn"""
 
@@ -51,10 +58,12 @@ def gradient_symmetricity(
     The triples are the first `n_triples` of all p³ in lexicographic order, shuffled by Python's random.Random(seed),
     as in the release (its p is 59). Beyond p = 200 they are a sample without replacement drawn by the same generator.
     Where b has tokens of its own, `shift_b: false` feeds it the tokens of a, as the release did. Triples on which
-    either gradient is 0 have no cosine and are left out.
+    either gradient is 0 have no cosine and are left out. No triple is drawn twice, so the standard error is that of a
+    finite population: it falls with the share of all triples that were counted, and is 0 where all were.
 
     Formula: s_g = \frac{1}{|S|} \sum_{(a,b,c) \in S}
-        \cos\left(\frac{\partial z_c(a,b)}{\partial E_a}, \frac{\partial z_c(a,b)}{\partial E_b}\right)
+        \cos\left(\frac{\partial z_c(a,b)}{\partial E_a}, \frac{\partial z_c(a,b)}{\partial E_b}\right), \quad
+        \mathrm{se} = \sqrt{1 - \frac{n}{N}}\, \frac{\mathrm{std}}{\sqrt{|S|}}
 
     Paper: Zhong et al. 2023, arXiv 2306.17844
     """
@@ -70,8 +79,16 @@ def gradient_symmetricity(
         raise NothingToSay("no logit moves with the embeddings")
     unit = gradient[moved] / gradient[moved].abs().amax(dim=2, keepdim=True)
     cosine = cosine_similarity(unit[:, 0], unit[:, 1], dim=1, eps=0)  # [triple]
-    spread = cosine.std() if len(cosine) > 1 else cosine.new_tensor(torch.nan)
-    return GradientSymmetricity(cosine.mean(), spread / len(cosine) ** 0.5, seed)
+    in_all = len(task.pairs) * task.p
+    error = standard_error(cosine.cpu().numpy(), counted=len(c) / in_all)
+    return GradientSymmetricity(
+        gradient_symmetricity=cosine.mean(),
+        gradient_symmetricity_se=cosine.new_tensor(error),
+        triples_counted=len(c),
+        triples_without_cosine=int((~moved).sum()),
+        triples_in_all=in_all,
+        sampling_seed=seed,
+    )
 
 
 def _triples(task: TwoOperands, n_triples: int, seed: int) -> tuple[Int[Tensor, "triple 2"], Int[Tensor, " triple"]]:

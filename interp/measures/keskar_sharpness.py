@@ -18,6 +18,7 @@ from interp.figures import Curves
 from interp.findings import Claims, Finding, course
 from interp.maths.landscape import value_and_gradient
 from interp.maths.rises import Box, rises_in_boxes
+from interp.maths.standard_error import standard_error
 from interp.measures.shared.around_grokking import around_grokking
 from interp.measures.shared.seed import Seed
 from interp.measures.shared.told_apart import remark
@@ -32,11 +33,11 @@ class KeskarSharpness:
     sharpness: Float[np.ndarray, ""]
     """Keskar's φ, the mean over the subspaces drawn [%]"""
     sharpness_se: Float[np.ndarray, ""]
-    """Standard error of φ's mean [%]"""
+    """Standard error of φ's mean; 0 in the full space, NaN where the draws do not differ [%]"""
     relative_rise: Float[np.ndarray, ""]
     """The mean rise as a multiple of the train loss; NaN where the loss is 0"""
     relative_rise_se: Float[np.ndarray, ""]
-    """Standard error of the mean rise as a multiple of the train loss"""
+    """Standard error of the mean rise as a multiple of the train loss; 0 and NaN as that of φ"""
     by_draw: Float[np.ndarray, " draw"]
     """Keskar's φ in each subspace, the same ones at every step"""
     sampling_seed: int
@@ -55,8 +56,9 @@ def keskar_sharpness(
     φ is the largest rise of the train loss in a box about the weights, in percent of 1 + loss. The box lies in a random
     subspace of `subspace_dim` dimensions, at most 1,000 (0: in all of them, and nothing is drawn) and is wider along
     larger weights; `epsilon` is its width. The rows of A⁺ are uniform in [-1, 1], scaled to unit length, A is its
-    pseudo-inverse. φ is the mean over `draws` of them, the bars are its standard error. It grows with `subspace_dim`
-    and with `epsilon`, so only values with the same options can be compared.
+    pseudo-inverse. φ is the mean over `draws` of them, the bars are its standard error, which is 0 in the full space
+    and missing where one subspace was drawn or all rise alike. φ grows with `subspace_dim` and with `epsilon`, so only
+    values with the same options can be compared.
 
     Once the training set is known the loss is far below 1 and φ falls with it; the rise as a multiple of the loss shows
     what remains of it beyond that.
@@ -88,11 +90,8 @@ def keskar_sharpness(
 
 
 def _standard_error(by_draw: Float[np.ndarray, " draw"], subspace_dim: int) -> Float[np.ndarray, ""]:
-    """The standard error of the mean over the draws; 0 where nothing was drawn, NaN where one subspace was."""
-    if not subspace_dim:
-        return np.array(0.0)
-    draws = len(by_draw)
-    return np.array(by_draw.std(ddof=1) / draws**0.5 if draws > 1 else np.nan)
+    """The standard error of the mean over the draws; 0 where nothing was drawn, as there is but one full space."""
+    return np.array(standard_error(by_draw, counted=0 if subspace_dim else 1))
 
 
 def _boxes(x: Float[Tensor, " weight"], subspace_dim: int, epsilon: float, draws: int, seed: int) -> Iterator[Box]:

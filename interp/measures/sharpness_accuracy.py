@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from pydantic import PositiveFloat, PositiveInt
 
 from interp.checkpoints import Run
 from interp.errors import NothingToSay
 from interp.figures import Scatter, Table
-from interp.maths.rank_correlation import spearman, spearman_interval
+from interp.maths.rank_correlation import Advantage, advantage, spearman, spearman_interval
 from interp.measures.keskar_sharpness import SubspaceDim
 from interp.measures.shared.seed import Seed
 from interp.measures.shared.trained_with import in_units
@@ -32,11 +32,11 @@ class SharpnessPoint:
     sharpness: Float[np.ndarray, ""]
     """Keskar's φ, the mean over the subspaces drawn [%]"""
     sharpness_se: Float[np.ndarray, ""]
-    """Standard error of φ's mean [%]"""
+    """Standard error of φ's mean; 0 in the full space, NaN where the draws do not differ [%]"""
     relative_rise: Float[np.ndarray, ""]
     """Rise in the box as a multiple of the train loss"""
     relative_rise_se: Float[np.ndarray, ""]
-    """Standard error of the rise as a multiple of the train loss"""
+    """Standard error of the rise as a multiple of the train loss; 0 and NaN as that of φ"""
     train_loss: Float[np.ndarray, ""]
     """Loss on the training examples"""
     weight_norm: Float[np.ndarray, ""]
@@ -65,18 +65,25 @@ def sharpness_accuracy(
     Each run is a point: Keskar's φ, with the options of `keskar_sharpness`, and the test accuracy, both at its
     last checkpoint. Power et al. found Spearman's ρ = -0.795 on S5.
 
-    The confidence intervals are Bonett and Wright's, of 95 %: they speak of other seeds of the same recipe. Beside it
-    stands the same correlation with the train loss or the weight norm in the place of φ, and with the rise as a
-    multiple of the train loss: where these order the runs as well, and the multiple does not, φ tells how well the
+    Beside it stands the same correlation with the train loss or the weight norm in the place of φ, and with the rise as
+    a multiple of the train loss: where these order the runs as well, and the multiple does not, φ tells how well the
     training examples are fitted, and with how large weights, and little more. The train loss is the one that a run was
     trained with.
+
+    The confidence intervals of 95% speak of other seeds of the same recipe. That of ρ assumes independent runs and a
+    Gaussian copula, and holds the r under which a ρ as far out as the one found has a chance of 2.5% or more on either
+    side, by samples drawn with a fixed seed (Bonett and Wright's closed form for more than 200 runs). It holds the true
+    correlation in 94% of all samples at least. By how much the |ρ| of another predictor exceeds that of φ has the
+    interval of a paired bootstrap: 10,000 times as many runs are drawn from the runs with replacement, with a fixed
+    seed. Resamples in which one quantity is the same for all runs are left out. Ties have their mean rank.
 
     Runs whose split is unknown, or that were trained on all examples, are no points.
 
     Formula: \rho = \mathrm{corr}(\mathrm{rank}\, \varphi, \mathrm{rank}\, \mathrm{acc}), \quad
-        \tanh\left(\mathrm{artanh}\, \rho \pm 1.96 \sqrt{\frac{1 + \rho^2 / 2}{n - 3}}\right)
+        P_{r_\mathrm{low}}(\hat\rho \ge \rho) = P_{r_\mathrm{high}}(\hat\rho \le \rho) = 0.025, \quad
+        \rho(r) = \tfrac{6}{\pi} \arcsin \tfrac{r}{2}
 
-    Paper: Power et al. 2022, arXiv 2201.02177; Keskar et al. 2017, arXiv 1609.04836; Bonett & Wright 2000
+    Paper: Power et al. 2022, arXiv 2201.02177; Keskar et al. 2017, arXiv 1609.04836
     """
     final = run.final
     losses = final.measure("loss")
@@ -106,15 +113,33 @@ class RankCorrelations:
     spearman: Float[np.ndarray, " predictor"]
     """Spearman's ρ of the predictor and test accuracy"""
     spearman_low: Float[np.ndarray, " predictor"]
-    """Lower end of its 95 % confidence interval"""
+    """Lower end of its 95% confidence interval"""
     spearman_high: Float[np.ndarray, " predictor"]
-    """Upper end of its 95 % confidence interval"""
+    """Upper end of its 95% confidence interval"""
+    advantage: Float[np.ndarray, " predictor"]
+    """By how much |ρ| of the predictor exceeds |ρ| of Keskar's φ, over the runs that have both; NaN for φ itself"""
+    advantage_low: Float[np.ndarray, " predictor"]
+    """Lower end of the 95% bootstrap interval of that difference; NaN where the resamples do not differ"""
+    advantage_high: Float[np.ndarray, " predictor"]
+    """Upper end of the 95% bootstrap interval of that difference; NaN where the resamples do not differ"""
+    advantage_resamples: Int[np.ndarray, " predictor"]
+    """Resamples, of 10,000, in which both have a correlation"""
 
 
 def over_runs(result: xr.Dataset) -> RankCorrelations:
     points = _points(result)
-    rho, low, high = zip(*(_order(points[name].values, points.test_accuracy.values) for name in WORDS), strict=True)
-    return RankCorrelations(tuple(WORDS), np.array(rho), np.array(low), np.array(high))
+    rho, low, high = zip(*(_order(points, name) for name in WORDS), strict=True)
+    gained = [_over_sharpness(points, name) for name in WORDS]
+    return RankCorrelations(
+        predictor=tuple(WORDS),
+        spearman=np.array(rho),
+        spearman_low=np.array(low),
+        spearman_high=np.array(high),
+        advantage=np.array([one.value for one in gained]),
+        advantage_low=np.array([one.low for one in gained]),
+        advantage_high=np.array([one.high for one in gained]),
+        advantage_resamples=np.array([one.resamples for one in gained]),
+    )
 
 
 def _points(result: xr.Dataset) -> xr.Dataset:
@@ -122,11 +147,23 @@ def _points(result: xr.Dataset) -> xr.Dataset:
     return result.isel(run=np.isfinite(result.sharpness.values) & np.isfinite(result.test_accuracy.values))
 
 
-def _order(values: Float[np.ndarray, " run"], accuracy: Float[np.ndarray, " run"]) -> tuple[float, float, float]:
+def _order(points: xr.Dataset, name: str) -> tuple[float, float, float]:
     """Spearman's ρ and the ends of its interval, over the runs where the predictor is a finite number."""
-    known = np.isfinite(values)
-    rho = spearman(values[known], accuracy[known])
-    return rho, *spearman_interval(rho, int(known.sum()))
+    known = _where_finite(points, name)
+    rho = spearman(known[name].values, known.test_accuracy.values)
+    return rho, *spearman_interval(rho, known.sizes["run"])
+
+
+def _over_sharpness(points: xr.Dataset, name: str) -> Advantage:
+    """By how much the predictor orders the runs better than φ does; φ itself has no advantage."""
+    if name == "sharpness":
+        return Advantage.unknown()
+    known = _where_finite(points, name)
+    return advantage(known[name].values, known.sharpness.values, known.test_accuracy.values)
+
+
+def _where_finite(points: xr.Dataset, name: str) -> xr.Dataset:
+    return points.isel(run=np.isfinite(points[name].values))
 
 
 def figure(result: xr.Dataset) -> list[Scatter | Table]:

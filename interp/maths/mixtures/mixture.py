@@ -57,7 +57,8 @@ class Fit:
     weight_se: Float[np.ndarray, " component"]
     mean_se: Float[np.ndarray, " component"]
     variance_se: Float[np.ndarray, " component"]
-    """Standard errors; NaN where the likelihood does not curve downwards, or a variance is the least allowed"""
+    """Standard errors; NaN where the likelihood does not curve downwards, a variance is the least allowed, or a number
+    is no estimate, as the weight of an only component"""
     parameters: int
     """How many numbers were fitted freely"""
 

@@ -15,7 +15,8 @@ def standard_errors(
 ) -> Float[np.ndarray, "problem 3 component"]:
     """Return the standard errors of weights, means and variances, times √n.
 
-    They are NaN for the numbers in which a direction without curvature has a part.
+    They are NaN for the numbers in which a direction without curvature has a part, and for those that are no estimates:
+    the weight of an only component.
     """
     problems, _, count = theta.shape
     _, hessian = derivatives(theta, bins, density(theta, bins), projector)
@@ -37,4 +38,4 @@ def standard_errors(
     squares[:, 2] *= np.exp(2 * theta[:, 2])
     hidden[:, 0] /= np.maximum(weight**2, 1e-300)
     certain = (hidden < 1e-6) & np.all(curvature > -1e-7, axis=1, keepdims=True)[:, None]
-    return np.where(certain, np.sqrt(np.maximum(squares, 0)), np.nan)
+    return np.where(certain & (squares > 0), np.sqrt(np.maximum(squares, 0)), np.nan)

@@ -53,7 +53,7 @@ class Sharpness:
     trace: Float[Tensor, ""]
     """Trace of the Hessian"""
     trace_se: Float[Tensor, ""]
-    """Standard error of the trace"""
+    """Standard error of the trace; NaN for one probe, and where the Hessian is 0"""
     gauss_newton_largest: Float[Tensor, " eigenvalue"]
     """Largest eigenvalues of the Gauss–Newton matrix"""
     gauss_newton_residual: Float[Tensor, " eigenvalue"]
@@ -61,7 +61,7 @@ class Sharpness:
     gauss_newton_trace: Float[Tensor, ""]
     """Trace of the Gauss–Newton matrix"""
     gauss_newton_trace_se: Float[Tensor, ""]
-    """Standard error of that trace"""
+    """Standard error of that trace; NaN for one probe, and where the matrix is 0"""
     gradient_norm: Float[Tensor, ""]
     """L2 norm of the train loss's gradient"""
     gradient_overlap: Float[Tensor, ""]

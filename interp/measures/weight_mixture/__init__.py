@@ -54,7 +54,7 @@ class WeightMixture:
     weight: Float[Tensor, "parameter component"]
     """Weight of each component"""
     weight_se: Float[Tensor, "parameter component"]
-    """Standard error of the weight of each component"""
+    """Standard error of the weight of each component; NaN for an only component"""
     component_mean: Float[Tensor, "parameter component"]
     """Mean of each component"""
     component_mean_se: Float[Tensor, "parameter component"]
@@ -66,11 +66,11 @@ class WeightMixture:
     margin: Float[Tensor, " parameter"]
     """BIC of one Gaussian less that of the mixture [nats]"""
     margin_se: Float[Tensor, " parameter"]
-    """Standard error of the margin [nats]"""
+    """Standard error of the margin; NaN where BIC chooses one Gaussian, whose margin over itself is 0 [nats]"""
     margin_per_weight: Float[Tensor, " parameter"]
     """BIC of one Gaussian less that of the mixture, per weight [nats]"""
     margin_per_weight_se: Float[Tensor, " parameter"]
-    """Standard error of the margin per weight [nats]"""
+    """Standard error of the margin per weight; NaN where BIC chooses one Gaussian [nats]"""
     mixture: Bool[Tensor, " parameter"]
     """In the mixture phase: the margin per weight is at least the least margin; else in the Gaussian phase"""
     clear: Bool[Tensor, " parameter"]
@@ -149,7 +149,8 @@ def weight_mixture(
 
     Standard errors, from the observed information, and the p-value are right for independent draws. Weights are not
     independent, nor is a mixture ever quite right: take both for a guide. An error is missing where the likelihood does
-    not determine a number, for example that of a component without weight or of the least width. With many values the
+    not determine a number, for example that of a component without weight or of the least width, and where nothing is
+    estimated: the weight of an only Gaussian is 1, and its margin over itself is 0. With many values the
     p-value is 0 for a fit that is hardly off; the distance tells how far it is off. The search begins from many starts,
     and from the answer at the checkpoint before, which wins where it leads to more likelihood. Nothing is drawn at
     random.
@@ -192,7 +193,8 @@ def weight_mixture(
         margin_per_weight_se=per_weight_se,
         # one Gaussian is none, also where the least margin is 0, as its own is
         mixture=torch.tensor([bool(one and one.mixture.components > 1) for one in best]) & (per_weight >= least_margin),
-        clear=(per_weight - least_margin).abs() >= 2 * per_weight_se,
+        # one Gaussian's margin over itself is 0 without an error
+        clear=(per_weight - least_margin).abs() >= 2 * per_weight_se.nan_to_num(nan=0),
         excess_kurtosis=_column(fits, lambda one: one.kurtosis[0]),
         excess_kurtosis_se=_column(fits, lambda one: one.kurtosis[1]),
         fit_distance=_column(fits, lambda one: one.goodness.distance),

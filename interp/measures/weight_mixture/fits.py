@@ -19,6 +19,7 @@ from interp.maths import fourier
 from interp.maths.goodness_of_fit import GoodnessOfFit, goodness_of_fit
 from interp.maths.mixtures import MAX_COMPONENTS, Fit, Mixture, fit_mixtures, fit_symmetric
 from interp.maths.moments import excess_kurtosis
+from interp.maths.standard_error import alike
 from interp.measures.shared.cyclic import residues
 
 FEWEST = 64
@@ -82,10 +83,14 @@ class Fits:
         return excess_kurtosis(self.values)
 
     def margin(self, mixture: Fit) -> Margin:
-        """Return the margin over one Gaussian, with Vuong's error of twice the difference of the log-likelihoods."""
+        """Return the margin over one Gaussian, with Vuong's error of twice the difference of the log-likelihoods.
+
+        There is no error where no value is likelier in one than in the other, as of one Gaussian's margin over itself.
+        """
         single = self.plain[0]
         gains = mixture.log_density - single.log_density
-        return Margin(single.bic - mixture.bic, 2 * math.sqrt(len(gains) * float(np.var(gains))), len(gains))
+        error = math.nan if alike(gains) else 2 * math.sqrt(len(gains) * float(np.var(gains)))
+        return Margin(single.bic - mixture.bic, error, len(gains))
 
     def stored(self) -> Stored:
         found = nothing_stored()

@@ -62,7 +62,8 @@ def _phases(result: xr.Dataset, short: Mapping[str, str]) -> Table:
 
     def margin(one: xr.Dataset) -> str:
         found, error = float(one.margin_per_weight), float(one.margin_per_weight_se)
-        return f"{number(found)} ± {number(error, 1)}" if np.isfinite(found) else ""
+        bar = f" ± {number(error, 1)}" if np.isfinite(error) else ""
+        return f"{number(found)}{bar}" if np.isfinite(found) else ""
 
     def plain(value: xr.DataArray) -> str:
         return number(float(value)) if np.isfinite(value) else ""
