@@ -99,8 +99,8 @@ class Claim:
         """The value in words.
 
         `form` is "" or a number of digits ("3"); "%" or ".1%" for a share; "°" for radians; "bytes"; a noun, which
-        makes "5 neurons" of a count, "frequencies 2 and 5" of labels and "step 1,200" of a step; a verb with a "." after
-        it, as in "is.", which takes the form that the value asks for.
+        makes "5 neurons" of a count, "frequencies 2 and 5" of labels and "step 1,200" of a step; a verb with a "."
+        after it, as in "is.", which takes the form that the value asks for.
         """
         value = self.value
         if form == "°":
@@ -117,6 +117,5 @@ class Claim:
         if form.endswith("."):
             one = len(value) == 1 if isinstance(value, tuple) else value == 1
             return form[:-1] if one else plural(form[:-1])
-        if self.gives == "step" or self.reduction in ("label", "labels", "lowest label") or form == "step":
-            return named(form, labels)
-        return counted(int(value), form)
+        is_label = self.gives == "step" or self.reduction in ("label", "labels", "lowest label") or form == "step"
+        return named(form, labels) if is_label else counted(int(labels[0]), form)

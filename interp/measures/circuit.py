@@ -23,6 +23,7 @@ from interp.contracts.architecture import has_attention
 from interp.errors import NothingToSay
 from interp.figures import Curves
 from interp.findings import Bar, Claims, Finding, UndefinedError
+from interp.findings.claim import Reduction
 from interp.maths import fourier
 from interp.maths.cross_entropy import cross_entropy
 from interp.measures.shared import ablation
@@ -244,6 +245,13 @@ def figure(result: xr.Dataset) -> list[Curves]:
     ]
 
 
+EXTREMES: tuple[tuple[str, str, Reduction, Reduction], ...] = (
+    ("kept", "only key", "min", "lowest label"),
+    ("left", "without key", "max", "label"),
+)
+"""Record, ablation, and how the stage is chosen that tells most."""
+
+
 def summary(result: xr.Dataset) -> Finding:
     name = "test_accuracy" if result.test_accuracy.notnull().any() else "all_accuracy"
     pairs = "test pairs" if name == "test_accuracy" else "pairs"
@@ -252,10 +260,7 @@ def summary(result: xr.Dataset) -> Finding:
         raise UndefinedError("there is no stage")
     stages = [str(stage) for stage in there["stage"].values]
     claims, records = Claims(result), {}
-    for record, taken_out, extreme, label in (
-        ("kept", "only key", "min", "lowest label"),
-        ("left", "without key", "max", "label"),
-    ):
+    for record, taken_out, extreme, label in EXTREMES:
         claims.panel = f"Accuracy, {taken_out} frequencies"
         bar = Bar("guessing", array="guessing")
         records[record] = claims.end(name, extreme, bar, stage=stages, ablation=taken_out)

@@ -74,7 +74,7 @@ def _direction(row: int) -> str:
 @dataclass(frozen=True)
 class Winners:
     stands_out: Bool[np.ndarray, " freq"]
-    """The frequency holds more than three times an even share of the non-constant power at the last step"""
+    """The frequency holds three times an even share or more of the non-constant power at the last step"""
     given_up: Bool[np.ndarray, " freq"]
     """The frequency held that much at some step, and does not at the last"""
     highest_power: Float[np.ndarray, " freq"]
@@ -88,7 +88,7 @@ class Winners:
 def over_run(result: xr.Dataset) -> Winners:
     power = result.power.values  # [step, freq]
     varying = power[:, 1:].sum(axis=1, keepdims=True)
-    above = power > MULTIPLE * varying / (power.shape[1] - 1)
+    above = power > MULTIPLE * varying / (power.shape[1] - 1) * (1 - 1e-9)  # not by the last bit
     above[:, 0] = False
     return Winners(
         stands_out=above[-1],

@@ -19,10 +19,10 @@ from interp.contracts.architecture import ReadsTwoOperands, Weights, reads_two_o
 from interp.contracts.task import TwoOperands, two_operands
 from interp.errors import NothingToSay
 from interp.figures import Curves
+from interp.findings import Claims, Finding, course
 from interp.machine import devices
 from interp.maths.standard_error import standard_error
 from interp.measures.shared.seed import Seed
-from interp.summaries import Summary
 
 AT_ONCE = 256
 """Triples in one backward pass."""
@@ -137,7 +137,15 @@ def figure(result: xr.Dataset) -> list[Curves]:
     return [Curves("Gradient symmetricity", {"all": result.gradient_symmetricity})]
 
 
-def summary(result: xr.Dataset) -> Summary:
-    found = result.gradient_symmetricity
-    values = {"first": float(found[0]), "final": float(found[-1])}
-    return Summary(f"The gradient symmetricity ends at **{values['final']:.3f}**.", values)
+def summary(result: xr.Dataset) -> Finding:
+    claims = Claims(result, "Gradient symmetricity")
+    told, records = course(claims, "gradient_symmetricity", "2")
+    records |= {name: claims.end(name) for name in ("triples_counted", "triples_in_all")}
+    sentence = f"The gradient symmetricity {told}"
+    error = claims.maybe("gradient_symmetricity_se")
+    if records["triples_counted"].value == records["triples_in_all"].value:
+        sentence += " (all {triples_in_all:triple} counted)"
+    elif error and error.step == records["end"].step:
+        records["error"] = error
+        sentence += " (± {error:1}, of {triples_counted} of {triples_in_all:triple})"
+    return Finding(f"{sentence}.", records, chapter="what", rank=75)

@@ -156,8 +156,8 @@ def _learnt(claims: Claims) -> Finding:
     else:
         lost = general and ends["test"] and ends["test"].value <= GENERALISED
         sentence = f"{_when(records, claims)}; {'it lost that again: ' if lost else ''}at the end {now}"
-    luck = claims.end("test_luck")
-    if general and luck.value > LUCKY:
+    luck = claims.maybe("test_luck")
+    if general and luck and luck.value > LUCKY:
         records["luck"] = luck
         sentence += " (with so few test examples guessing would do as well with a chance of {luck:%})"
     if not ends["test"]:

@@ -158,6 +158,8 @@ def summary(result: xr.Dataset) -> Finding:
     chance = Bar("what neurons of random waves give", array="clear_chance")
     records = {"committed_share": claims.end("committed_share", bar=chance), "switched": claims.end("switched")}
     sentence = "At the end {committed_share:%} of the neurons are committed to a frequency"
+    if not records["committed_share"].value:
+        sentence = "At the end no neuron is committed to a frequency"
     if claims.end("clear_chance").value >= 0.01:
         sentence += ", {committed_share.bar:%} were their waves random"
     if claims.known("half_settled_step"):

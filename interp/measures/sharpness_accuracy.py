@@ -12,11 +12,12 @@ from pydantic import PositiveFloat, PositiveInt
 from interp.checkpoints import Run
 from interp.errors import NothingToSay
 from interp.figures import Scatter, Table
+from interp.findings import Claim, Claims, Finding
 from interp.maths.rank_correlation import Advantage, advantage, spearman, spearman_interval
 from interp.measures.keskar_sharpness import SubspaceDim
 from interp.measures.shared.seed import Seed
 from interp.measures.shared.trained_with import in_units
-from interp.summaries import Summary
+from interp.summaries import listed
 
 WORDS = {
     "sharpness": "Keskar sharpness φ",
@@ -116,6 +117,10 @@ class RankCorrelations:
     """Lower end of its 95% confidence interval"""
     spearman_high: Float[np.ndarray, " predictor"]
     """Upper end of its 95% confidence interval"""
+    runs: int
+    """Runs"""
+    points: int
+    """How many of them have both a sharpness and a test accuracy"""
     advantage: Float[np.ndarray, " predictor"]
     """By how much |ρ| of the predictor exceeds |ρ| of Keskar's φ, over the runs that have both; NaN for φ itself"""
     advantage_low: Float[np.ndarray, " predictor"]
@@ -132,6 +137,8 @@ def over_runs(result: xr.Dataset) -> RankCorrelations:
     gained = [_over_sharpness(points, name) for name in WORDS]
     return RankCorrelations(
         predictor=tuple(WORDS),
+        runs=result.sizes["run"],
+        points=points.sizes["run"],
         spearman=np.array(rho),
         spearman_low=np.array(low),
         spearman_high=np.array(high),
@@ -177,7 +184,7 @@ def figure(result: xr.Dataset) -> list[Scatter | Table]:
         against("train loss", in_units(result.train_loss, result)),
         against("weight norm", result.weight_norm, log=False),
         Table(
-            "Spearman's ρ with test accuracy, and its 95 % interval",
+            "Spearman's ρ with test accuracy, and its 95% interval",
             {
                 "ρ": _two_digits(result.spearman),
                 "from": _two_digits(result.spearman_low),
@@ -193,32 +200,49 @@ def _two_digits(array: xr.DataArray) -> xr.DataArray:
     return xr.DataArray(texts, {"predictor": [WORDS[name] for name in array.predictor.values]})
 
 
-def summary(result: xr.Dataset) -> Summary:
-    points = _points(result)
-    known = points.sizes["run"]
-    rho, low, high = (
-        dict(zip(result.predictor.values.tolist(), result[name].values.tolist(), strict=True))
-        for name in ("spearman", "spearman_low", "spearman_high")
-    )
-    values = {"runs": known, "spearman": rho, "spearman_low": low, "spearman_high": high}
-    if np.isnan(rho["sharpness"]):
-        return Summary(
-            f"There is no order to compare: **{known}** of {result.sizes['run']} runs have both a sharpness and a test "
-            "accuracy, and these must be four at least, not all alike.",
-            values,
+def summary(result: xr.Dataset) -> list[Finding]:
+    claims = Claims(result, "Spearman's ρ with test accuracy, and its 95% interval")
+    records = {"points": claims.end("points"), "runs": claims.end("runs")}
+    if not claims.maybe("spearman", predictor="sharpness"):
+        few = (
+            "There is no order to compare: {points} of {runs:run} {points:has.} both a sharpness and a test accuracy, "
+            "and these must be four at least, not all alike."
         )
-    verdict = "no order that these runs could show"
-    if low["sharpness"] > 0 or high["sharpness"] < 0:
-        verdict = f"the sharper, the {'worse' if rho['sharpness'] < 0 else 'better'} on the test examples"
-    steps = points.last_step.values
-    when = f"step {steps[0]:,}" if len(set(steps)) == 1 else f"steps {steps.min():,} to {steps.max():,}"
+        return [Finding(few, records, chapter="answer", rank=10)]
+    for name in WORDS:
+        if claims.maybe("spearman", predictor=name):
+            records |= {f"{name}{end}": claims.end(f"spearman{end}", predictor=name) for end in ("", "_low", "_high")}
 
     def told(name: str) -> str:
-        return f"**{rho[name]:.2f}** (95 % interval {low[name]:.2f} to {high[name]:.2f})"
+        return f"{{{name}:2}} (95% interval {{{name}_low:2}} to {{{name}_high:2}})"
 
-    return Summary(
-        f"Over **{known}** runs at {when} Spearman's ρ of Keskar's φ and test accuracy is {told('sharpness')}: "
-        f"{verdict}. With the train loss in the place of φ it is {told('train_loss')}, with the weight norm "
-        f"{told('weight_norm')}, with the rise as a multiple of the loss {told('relative_rise')}.",
-        values,
+    verdict = "no order that these runs could show"
+    if records["sharpness_low"].value > 0 or records["sharpness_high"].value < 0:
+        verdict = f"the sharper, the {'worse' if records['sharpness'].value < 0 else 'better'} on the test examples"
+    records |= {"first_step": claims.end("last_step", "min"), "last_step": claims.end("last_step", "max")}
+    one = records["first_step"].value == records["last_step"].value
+    when = "{last_step:step}" if one else "{first_step:step} to {last_step}"
+    others = [f"with the {WORDS[name]} {told(name)}" for name in WORDS if name != "sharpness" and name in records]
+    beside = f" In the place of φ it is {listed(others)}." if others else ""
+    sentence = (
+        f"Over {{points:run}} at {when} Spearman's ρ of Keskar's φ and test accuracy is {told('sharpness')}: {verdict}."
+        f"{beside}"
     )
+    return [*_better(claims), Finding(sentence, records, chapter="what", rank=10)]
+
+
+def _better(claims: Claims) -> list[Finding]:
+    """Which predictors order the runs better or worse than φ, where the interval of the difference says so."""
+    told: list[str] = []
+    records: dict[str, Claim] = {}
+    for name in WORDS:
+        low, high = (claims.maybe(f"advantage_{end}", predictor=name) for end in ("low", "high"))
+        if not low or not high or low.value <= 0 <= high.value:
+            continue
+        records |= {name: claims.end("advantage", predictor=name), f"{name}_low": low, f"{name}_high": high}
+        by = f"by {{{name}:2}} (95% interval {{{name}_low:2}} to {{{name}_high:2}})"
+        told.append(f"the {WORDS[name]} tells {'more' if low.value > 0 else 'less'} than sharpness, {by}")
+    if not told:
+        return []
+    sentence = f"Of the test accuracy {'; '.join(told)}, as differences of |ρ|."
+    return [Finding(sentence, records, chapter="answer", rank=10)]
