@@ -12,7 +12,13 @@ from torch import Tensor
 
 from interp.checkpoints import Checkpoint
 from interp.figures import Bars, Curves, Heatmap
+from interp.measures.shared.cyclic import cyclic
 from interp.summaries import Summary
+
+USED = 0.01
+"""The share of the logits' varying power from which they use a frequency."""
+BY_CHANCE = 3
+"""How many times the share that a frequency has in random logits it has to hold."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +33,12 @@ class KeyFreqs:
     """Neurons of this frequency that it explains to more than 85 %"""
     clear_share: Float[Tensor, ""]
     """Share of all neurons that one frequency explains to more than 85 %"""
+    logit_power: Float[Tensor, " freq"]
+    """Share of the logits' varying power in cos w_k(a+b) and sin w_k(a+b), the waves of the answer"""
+    logit_key: Bool[Tensor, " freq"]
+    """The logits use the frequency: its waves of the answer hold `logit_bar` of their varying power, or more"""
+    logit_bar: Float[Tensor, ""]
+    """Share of the logits' varying power from which they use a frequency: 1%, or three times chance if that is more"""
 
 
 def key_freqs(checkpoint: Checkpoint) -> KeyFreqs:
@@ -36,7 +48,14 @@ def key_freqs(checkpoint: Checkpoint) -> KeyFreqs:
     whose eight waves carry most of its variance. Before grokking the neurons mix many frequencies, and almost every
     frequency is some neuron's largest: read the counts, not the set.
 
-    Neurons that never vary have no frequency. Frequency p//2 is one of the frequencies.
+    Neurons that never vary have no frequency, nor have those that two frequencies explain as much (`neuron_spectrum`).
+    Frequency p//2 is one of the frequencies.
+
+    What the logits use need not be what most of a neuron's variance is: a rectified wave has overtones, which can be
+    read, and in a network of several layers neurons can be passed by. So the logits are asked too (`logit_spectrum`).
+    They use a frequency whose waves of the answer, cos w_k(a+b) and sin w_k(a+b), hold at least 1% of their varying
+    power. By chance, in random logits, each frequency holds 2/(n²-1) of it; on few residues, where that is much, three
+    times as much is asked for. Neurons and logits of one network can so have different frequencies.
 
     Formula: \mathrm{FVE}_k = \frac{1}{\lVert N \rVert^2} \sum_{(f,g) \neq (1,1)} \langle N, f \otimes g \rangle^2,
         \quad f, g \in \{1, \cos w_k, \sin w_k\}
@@ -46,7 +65,23 @@ def key_freqs(checkpoint: Checkpoint) -> KeyFreqs:
     spectrum = checkpoint.measure("neuron_spectrum")
     own = spectrum.own_freq[spectrum.own_freq > 0]
     neurons = torch.bincount(own, minlength=len(spectrum.freq)).double()
-    return KeyFreqs(spectrum.freq, neurons > 0, neurons, spectrum.cluster_size, spectrum.clear_share)
+    logits = checkpoint.measure("logit_spectrum")
+    bar = _used_from(cyclic(checkpoint).n)
+    return KeyFreqs(
+        freq=spectrum.freq,
+        key=neurons > 0,
+        neurons=neurons,
+        clear_neurons=spectrum.cluster_size,
+        clear_share=spectrum.clear_share,
+        logit_power=logits.answer_power,
+        logit_key=logits.answer_power >= bar,
+        logit_bar=torch.tensor(bar, dtype=torch.float64),
+    )
+
+
+def _used_from(n: int) -> float:
+    """The share of the power of logits on n residues from which they use a frequency."""
+    return max(USED, BY_CHANCE * 2 / (n**2 - 1))
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 import xarray as xr
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
 from interp.checkpoints import Checkpoint
@@ -14,6 +14,7 @@ from interp.contracts.task import Task, TwoOperands
 from interp.errors import NothingToSay
 from interp.figures import Curves
 from interp.measures.shared.generalised import GENERALISED
+from interp.measures.shared.novel import novel_examples
 from interp.measures.shared.trained_with import in_units, titled
 from interp.summaries import Phase, Summary, number
 
@@ -63,7 +64,7 @@ def loss(checkpoint: Checkpoint) -> Loss:
     right = _right(task, outputs)
     nothing = torch.zeros(len(task), dtype=torch.bool)
     train, test = (nothing, nothing) if task.train is None else (task.train, ~task.train)
-    novel = test & ~_mirrored(task) if isinstance(task, TwoOperands) else None
+    novel = novel_examples(task) if isinstance(task, TwoOperands) else None
     return Loss(
         train_loss=losses[train].mean(),
         test_loss=losses[test].mean(),
@@ -84,16 +85,6 @@ def _right(task: Task, outputs: Float[Tensor, "example output"]) -> Float[Tensor
         return task.correct(outputs).double()
     except NothingToSay:
         return None
-
-
-def _mirrored(task: TwoOperands) -> Bool[Tensor, " pair"]:
-    """True where (b, a) is a training pair with the same answer as (a, b)."""
-    if task.train is None:
-        return torch.zeros(len(task), dtype=torch.bool)
-    trained_answer = torch.full((task.p, task.p), -1)  # [a, b]
-    trained = task.pairs[task.train]
-    trained_answer[trained[:, 0], trained[:, 1]] = task.targets[task.train]
-    return trained_answer[task.pairs[:, 1], task.pairs[:, 0]] == task.targets
 
 
 def figure(result: xr.Dataset) -> list[Curves]:

@@ -33,7 +33,7 @@ class LoneCircles:
 
 def lone_circles(checkpoint: Checkpoint, found: Cyclic, whole: closed_forms.Fit, count: int) -> LoneCircles:
     """Leave alone each of the `count` circles that carry most of the logits, to all of which `whole` was fitted."""
-    strongest = (whole.explained.topk(min(count, len(whole.explained))).indices + 1).tolist()
+    strongest = [place + 1 for place in fourier.strongest(whole.explained, count)]
     by_freq = torch.full((4, found.n_freqs), torch.nan, dtype=torch.float64)  # [form, freq]
     clock_share, mask = by_freq[0].clone(), torch.zeros(found.n_freqs, dtype=torch.bool)
     explained, power, variance = (torch.zeros(size, dtype=torch.float64) for size in (4, 2, 1))

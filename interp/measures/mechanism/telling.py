@@ -14,6 +14,9 @@ NAMES = {"clock": "Clock", "pizza": "Pizza", "mixture": "mixture of Clock and Pi
 
 
 def figure(result: xr.Dataset) -> list[Curves | Bars]:
+    if result.sizes["freq"] == 1:  # no cyclic order, so no closed forms
+        lines = {name: result[f"{name}_accuracy"] for name in ("train", "novel")}
+        return [Curves("Accuracy", lines, percent=True)]
     forms = [str(form) for form in result.form.values]
     stages = [str(stage) for stage in result.stage.values if result.share.sel(stage=stage).notnull().any()]
     shares = {
@@ -61,13 +64,14 @@ def _ends_as(last: xr.Dataset, verdict: str) -> str:
     margin = f"margin **{float(last.margin):.2f}**"
     explained = f"**{float(last.explained.sel(form='both')):.0%}**"
     if verdict == "memorisation":
-        return f"It ends **memorising**: the closed forms explain {explained} of its logits ({margin})."
+        novel = "" if np.isnan(last.novel_accuracy) else f" and **{float(last.novel_accuracy):.1%}** of the novel ones"
+        right = float(last.train_accuracy if last.train_accuracy.notnull() else last.all_accuracy)
+        return f"It ends **memorising**: it answers **{right:.1%}** of the training examples{novel} ({margin})."
     if verdict == "unclear":
         right = float(last.all_accuracy)
-        return (
-            f"Which algorithm it ends with is **unclear**: it answers **{right:.1%}** of all pairs, the closed forms "
-            f"explain {explained} of its logits ({margin})."
-        )
+        forms = f", the closed forms explain {explained} of its logits" if last.explained.notnull().any() else ""
+        answers = f"it answers **{right:.1%}** of all examples{forms} ({margin})"
+        return f"Which algorithm it ends with is **unclear**: {answers}."
     circles = " and ".join(
         f"{name} **{float(last.circle_explained.sel(form=name.lower())):.0%}**" for name in ("Clock", "Pizza")
     )
