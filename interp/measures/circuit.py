@@ -58,7 +58,7 @@ class Circuit:
 
 
 def circuit(
-    checkpoint: Checkpoint, keys: Literal["final", "checkpoint", "ever", "traced"] | list[int] = "final"
+    checkpoint: Checkpoint, keys: Literal["final", "checkpoint", "ever", "logits", "traced"] | list[int] = "final"
 ) -> Circuit:
     r"""What the network computes passes through the key frequencies at every stage, and through nothing else.
 
@@ -215,7 +215,7 @@ def _share(x: Float[Tensor, "row m"], coefficients: Float[Tensor, "..."]) -> Flo
 def _scores(checkpoint: Checkpoint, waves: _KeyWaves, logits: Float[Tensor, "pair logit"]) -> Float[Tensor, " score"]:
     """Return the losses on train, test and all pairs, then the accuracies; NaN on no pairs."""
     answers, train = checkpoint.task.targets[waves.pairs], waves.found.train
-    losses, right = cross_entropy(logits, answers), (logits.argmax(1) == answers).double()
+    losses, right = cross_entropy(logits, answers), ablation.right(logits, answers, checkpoint.logits.cpu())
     everything = torch.ones(len(answers), dtype=torch.bool)
     sets = [~everything, ~everything] if train is None else [train.flatten(), ~train.flatten()]
     return torch.stack([values[chosen].mean() for values in (losses, right) for chosen in (*sets, everything)])

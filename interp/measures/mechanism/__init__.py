@@ -233,7 +233,7 @@ def _closed_forms(checkpoint: Checkpoint, circles: int) -> tuple[OfForms, dict[s
     )
     return evidence, {
         "freq": torch.arange(found.n_freqs),
-        "clock_share": lone.clock_share if lone.explained.both > HALF else fits.both.clock_share,
+        "clock_share": lone.clock_share if lone.explained.both > HALF else fits.clock_share(network.answers),
         "accuracy": by_form(lambda one: one.accuracy),
         "loss_recovered": by_form(lambda one: one.loss_recovered),
         "divergence": by_form(lambda one: one.divergence),

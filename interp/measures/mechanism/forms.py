@@ -10,8 +10,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from interp.checkpoints import Checkpoint
-from interp.maths import closed_forms
+from interp.maths import closed_forms, fourier
 from interp.maths.cross_entropy import cross_entropy
+from interp.measures.shared import ablation
 from interp.measures.shared.cyclic import Cyclic
 from interp.measures.shared.novel import novel_examples
 
@@ -47,6 +48,11 @@ class Fits:
         """Return what each of the four forms takes off the squared norm of the logits, at each frequency from 1."""
         return torch.stack([fit.explained for fit in (self.clock, self.pizza, self.halves, self.both)])
 
+    def clock_share(self, logits: Float[Tensor, "a b c"]) -> Float[Tensor, ""]:
+        """The power of the Clock over that of Clock and Pizza; NaN where they explain no more than rounding."""
+        explains = self.both.explained.sum() > fourier.TIE * logits.square().sum()
+        return self.both.clock_share.where(explains, torch.nan)
+
     def explained(self, logits: Float[Tensor, "a b c"]) -> Explained:
         whole = logits.square().sum()
         return Explained(*(share(fit.sum(), whole) for fit in self.explained_by_freq()))
@@ -67,10 +73,9 @@ class Logits:
 
     def accuracy(self, answers: Float[Tensor, "a b c"]) -> float:
         """The share of the pairs answered right, by the largest of all logits, with these for the answers."""
-        right = answers.argmax(-1) == self.found.answer
-        if self.others.numel():
-            right &= answers.amax(-1) >= self.others.amax(-1)
-        return float(right.double().mean())
+        together = [self.others.amax(-1, keepdim=True)] if self.others.numel() else []
+        logits = torch.cat([answers, *together], dim=-1).flatten(0, 1)
+        return float(ablation.right(logits, self.found.answer.flatten(), self.answers).mean())
 
     def with_others(self, answers: Float[Tensor, "a b c"]) -> Float[Tensor, "pair c_and_others"]:
         """These for the answers, and in one column the others, which weigh in a softmax as much as all of them do."""
