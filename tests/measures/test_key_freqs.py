@@ -181,6 +181,17 @@ def test_the_logits_are_asked_too_and_need_not_use_what_the_neurons_follow(make_
     assert float(found.logit_bar) == pytest.approx(6 / (23**2 - 1))
 
 
+def test_what_passes_the_last_neurons_by_is_in_the_logits_alone(make_run):
+    """The residual stream holds a wave of 3, on which no neuron of the second layer fires."""
+    p = 11
+    weights, model = network(torch.stack([1 + wave(p, 1), wave(p, 3) - 2], dim=-1))
+    second = 3 * p + 3 + 1
+    weights["unembed.W_U"][second, :p] = torch.cos(2 * math.pi * 3 * torch.arange(p).double() / p)
+    found = make_run({0: weights}, {"modular_arithmetic": {"p": p}}, model)[0].measure("key_freqs")
+    assert found.key.nonzero().flatten().tolist() == [1]
+    assert found.logit_key.nonzero().flatten().tolist() == [3]
+
+
 @pytest.mark.parametrize("p", [3, 4, 5, 7, 13, 31])
 def test_random_logits_use_no_frequency_and_a_clock_s_use_its_own(checkpoint_of, p):
     """By chance each frequency holds 2/(p²-1) of their power, which on few residues is more than 1%."""

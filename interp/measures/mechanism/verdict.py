@@ -184,7 +184,7 @@ def _bounded(away: float) -> float:
 
 
 def _explains_most(explained: Explained, form: Form) -> Condition:
-    """Of what the next best form leaves unexplained, the share that this form explains, or misses."""
+    """The share that this form explains, or misses, of what the next best form leaves unexplained."""
     shares: dict[Form, float] = {
         "clock": explained.clock,
         "pizza": explained.pizza,
