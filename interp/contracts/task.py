@@ -54,6 +54,8 @@ class TwoOperands(Task):
 
     For sums modulo p the residues as they are, for products the powers of a primitive root.
     """
+    random_labels: bool = False
+    """Whether the answers were drawn at random, so that nothing but memory can know them."""
 
     @property
     def pairs(self) -> Int[Tensor, "pair 2"]:

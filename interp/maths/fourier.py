@@ -9,6 +9,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+TIE = 1e-6
+"""Shares that differ by no more than this are alike: rounding reaches it where a constant is 1e10 times what varies."""
+
 
 @functools.cache
 def basis(n: int) -> Float[Tensor, "n n"]:
@@ -77,6 +80,28 @@ def row_variance_explained(
     power = by_freq((basis(len(rows)).to(rows) @ centred).square())
     power[0] = 0
     return power / (len(rows) * variance).where(variance > 0, torch.nan), variance
+
+
+def leading(share: Float[Tensor, "freq neuron"]) -> tuple[Float[Tensor, " neuron"], Int[Tensor, " neuron"]]:
+    """The largest share that one frequency has of each neuron, NaN where there are none, and that frequency.
+
+    It is 0 where another frequency has as much, up to `TIE`: which of the two is first would be decided by rounding.
+    A neuron that is active on one pair alone has every frequency alike. It is -1 where there are no shares.
+    """
+    there = share.isfinite().any(dim=0)
+    largest, freq = share.nan_to_num(-1).max(dim=0)
+    tied = (share > largest - TIE).sum(dim=0) > 1
+    return largest.where(there, torch.nan), freq.masked_fill(tied, 0).masked_fill(~there, -1)
+
+
+def strongest(power: Float[Tensor, " freq"], count: int) -> list[int]:
+    """The places of the `count` largest, the largest first; of those alike up to `TIE` of all power, the first."""
+    left, chosen = power.clone(), []
+    for _ in range(min(count, len(power))):
+        place = int((left >= left.max() - TIE * power.sum()).int().argmax())
+        chosen.append(place)
+        left[place] = -torch.inf
+    return chosen
 
 
 def _centred(values: Float[Tensor, "place neuron"]) -> tuple[Float[Tensor, "place neuron"], Float[Tensor, " neuron"]]:

@@ -28,7 +28,7 @@ from interp.maths import fourier
 from interp.maths.cross_entropy import cross_entropy
 from interp.measures.shared import ablation
 from interp.measures.shared.around_grokking import around_grokking
-from interp.measures.shared.cyclic import Cyclic, cyclic
+from interp.measures.shared.cyclic import Cyclic, centred, cyclic
 from interp.measures.shared.key_frequencies import key_mask
 
 STAGES = ("embedding", "attention", "neurons", "logits")
@@ -61,7 +61,7 @@ class Circuit:
 
 
 def circuit(
-    checkpoint: Checkpoint, keys: Literal["final", "checkpoint", "ever", "traced"] | list[int] = "final"
+    checkpoint: Checkpoint, keys: Literal["final", "checkpoint", "ever", "logits", "traced"] | list[int] = "final"
 ) -> Circuit:
     r"""What the network computes passes through the key frequencies at every stage, and through nothing else.
 
@@ -71,8 +71,9 @@ def circuit(
     One stage at a time is replaced in the forward pass, and what follows it is computed anew. What counts as belonging
     to a frequency k depends on the stage. In the *embedding* it is the waves of k over the residues; in the output of
     the last *attention* and in the last *neurons*, where the answer is read, the eight waves of k over the operands; in
-    the *logits*, cos and sin w_k of the answer. Means are always kept. The key frequencies are chosen by `keys`, as for
-    `restricted_loss`. Losses are cross-entropies. Perceptrons have no attention, so that stage has no numbers there.
+    the *logits*, less each pair's mean over all of them, cos and sin w_k of the answer. Means are always kept. The key
+    frequencies are chosen by `keys`, as for `restricted_loss`. Losses are cross-entropies. Perceptrons have no
+    attention, so that stage has no numbers there.
 
     For products the pairs with a zero, which have no frequency, are left out.
 
@@ -185,12 +186,12 @@ def _neurons(checkpoint: Checkpoint, waves: _KeyWaves) -> _Ablated:
 
 
 def _logits(checkpoint: Checkpoint, waves: _KeyWaves) -> _Ablated:
-    """Ablate the logits of the n answers; another one, that of "=", is left as it is."""
+    """Ablate the logits of the n answers, centred over all; another one, that of "=", is left as it is."""
     found, basis = waves.found, waves.rows
-    logits = found.logits(checkpoint)  # [a, b, answer]
+    logits = found.centred_logits(checkpoint)  # [a, b, answer]
     of_answers = basis @ found.by_answer(logits).mean(1)  # [row, answer]
     at_key, flat = (basis.T @ of_answers)[found.answer.flatten()], logits.flatten(0, 1)  # each [pair, answer]
-    everything = checkpoint.logits[waves.pairs].cpu()
+    everything = centred(checkpoint.logits[waves.pairs].cpu())
     without, only = (
         everything.index_copy(1, found.axis, changed) for changed in (_without(flat, at_key), _only(flat, at_key))
     )
@@ -217,7 +218,7 @@ def _share(x: Float[Tensor, "row m"], coefficients: Float[Tensor, "..."]) -> Flo
 def _scores(checkpoint: Checkpoint, waves: _KeyWaves, logits: Float[Tensor, "pair logit"]) -> Float[Tensor, " score"]:
     """Return the losses on train, test and all pairs, then the accuracies; NaN on no pairs."""
     answers, train = checkpoint.task.targets[waves.pairs], waves.found.train
-    losses, right = cross_entropy(logits, answers), (logits.argmax(1) == answers).double()
+    losses, right = cross_entropy(logits, answers), ablation.right(logits, answers, checkpoint.logits.cpu())
     everything = torch.ones(len(answers), dtype=torch.bool)
     sets = [~everything, ~everything] if train is None else [train.flatten(), ~train.flatten()]
     return torch.stack([values[chosen].mean() for values in (losses, right) for chosen in (*sets, everything)])

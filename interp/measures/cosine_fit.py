@@ -13,7 +13,7 @@ from torch import Tensor
 from interp.checkpoints import Checkpoint
 from interp.figures import Bars, Curves, Heatmap
 from interp.findings import Bar, Claims, Finding
-from interp.maths import projections
+from interp.maths import fourier, projections
 from interp.measures.shared.cyclic import cyclic
 
 
@@ -121,7 +121,8 @@ def _sorted_along_c(result: xr.Dataset) -> Bars:
     So sorted, the logits of a circuit of one frequency are one period of its cosine.
     """
     n = result.sizes["distance"]
-    freq = int(np.abs(result.coefficient[-1].values[1:]).argmax()) + 1
+    size = torch.from_numpy(np.abs(result.coefficient[-1].values[1:]))
+    freq = fourier.strongest(size, 1)[0] + 1
     turns = (freq * result.distance.values + n // 2) % n - n // 2
     order = np.argsort(turns, kind="stable")
     sorted_by = f"{freq}(c - a - b) mod {n}"

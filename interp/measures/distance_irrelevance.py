@@ -32,7 +32,8 @@ def distance_irrelevance(checkpoint: Checkpoint) -> DistanceIrrelevance:
     explains the logit, and near 1 where it does not matter. Zhong et al. find 0 to 0.4 for pizzas, 0.4 to 1 for clocks.
 
     The paper defines it by the correct logit; the values that its release recorded for a sweep are of the largest
-    wrong logit. They differ by up to 0.1.
+    wrong logit. They differ by up to 0.1. Both are of the logit as the network gives it, as published: what a pair adds
+    to all its logits alike changes no answer, but it counts here.
 
     Formula: q = \frac{\frac{1}{p} \sum_d \mathrm{std}_i\left(L_{i,\,i-d}\right)}{\mathrm{std}(L)}
 

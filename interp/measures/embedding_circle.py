@@ -12,6 +12,7 @@ from torch import Tensor
 from interp.checkpoints import Checkpoint
 from interp.errors import InterpError
 from interp.figures import Curves, Points
+from interp.maths import fourier
 from interp.measures.shared.cyclic import residues
 
 
@@ -37,7 +38,7 @@ def embedding_circle(checkpoint: Checkpoint, count: int = 4, freqs: list[int] | 
     that it has not gives a cloud.
 
     The frequencies shown are `freqs`, or else the `count` that hold most of the embedding at the last checkpoint, the
-    strongest first.
+    strongest first, and of those that hold as much the lowest.
 
     Formula: (x_t, y_t) = W_E[t] \cdot Q_k, \quad Q_k = \mathrm{orth}(W_E^\top \cos w_k,\; W_E^\top \sin w_k)
 
@@ -50,7 +51,7 @@ def embedding_circle(checkpoint: Checkpoint, count: int = 4, freqs: list[int] | 
         raise InterpError(f"embedding_circle: count is {count}; at least 1 circle can be shown")
     if wrong := [freq for freq in freqs or [] if not 1 <= freq <= top]:
         raise InterpError(f"embedding_circle: freqs has {wrong[0]}; the frequencies here are 1 to {top}")
-    shown = freqs or (last.power[1:].topk(min(count, top)).indices + 1).tolist()
+    shown = freqs or [place + 1 for place in fourier.strongest(last.power[1:], count)]
     spectrum = checkpoint.measure("embedding_dft").coefficient.double()
     rows = checkpoint.embedding[axis]
     planes = []

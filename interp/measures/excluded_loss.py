@@ -28,8 +28,8 @@ def excluded_loss(checkpoint: Checkpoint, keys: Keys = "final") -> FreqLosses:
     as the circuit forms, and to end above what guessing costs.
 
     `keys` says which frequencies count, by the rules that `restricted_loss` explains: *final*, *checkpoint*, *ever*,
-    *traced*, or a list. The choice matters. With a checkpoint's own keys, which before grokking are almost all
-    frequencies, nearly everything is taken away, and the early loss is an artefact; with the final ones a frequency
+    *logits*, *traced*, or a list. The choice matters. With a checkpoint's own keys, which before grokking are almost
+    all frequencies, nearly everything is taken away, and the early loss is an artefact; with the final ones a frequency
     that the network used and gave up stays in.
 
     The loss is the cross-entropy of the first p logits, whichever loss the run was trained with; for products the pairs

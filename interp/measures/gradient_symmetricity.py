@@ -59,7 +59,9 @@ def gradient_symmetricity(
     as in the release (its p is 59). Beyond p = 200 they are a sample without replacement drawn by the same generator.
     Where b has tokens of its own, `shift_b: false` feeds it the tokens of a, as the release did. Triples on which
     either gradient is 0 have no cosine and are left out. No triple is drawn twice, so the standard error is that of a
-    finite population: it falls with the share of all triples that were counted, and is 0 where all were.
+    finite population: it falls with the share of all triples that were counted, and is 0 where all were. The gradient
+    is of the logit as the network gives it, as published: what a pair adds to all its logits alike changes no answer,
+    but it counts here.
 
     Formula: s_g = \frac{1}{|S|} \sum_{(a,b,c) \in S}
         \cos\left(\frac{\partial z_c(a,b)}{\partial E_a}, \frac{\partial z_c(a,b)}{\partial E_b}\right), \quad

@@ -44,8 +44,9 @@ def inverse_participation(checkpoint: Checkpoint, r: Annotated[float, Field(gt=1
 
     A neuron's weights from a, from b and to the answers are taken as functions of the residue in cyclic order. For an
     MLP they are the embeddings times its half of W_in, and W_U; for a transformer W_E·W_in, and W_out·W_U. cos and sin
-    of a frequency are one amplitude, and so is the constant. Where another layer lies between the residues and the
-    neurons there are no numbers of a and b.
+    of a frequency are one amplitude, and so is the constant, as published: of the weights to c it is what a neuron
+    gives all answers alike, which changes none of them. Where another layer lies between the residues and the neurons
+    there are no numbers of a and b.
 
     Formula: \mathrm{IPR}_r = \sum_k \left( \lvert \tilde w_k \rvert^2 \,/\,
         \textstyle\sum_l \lvert \tilde w_l \rvert^2 \right)^r

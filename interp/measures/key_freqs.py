@@ -11,9 +11,16 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from interp.checkpoints import Checkpoint
+from interp.errors import NothingToSay
 from interp.figures import Bars, Curves, Heatmap
-from interp.findings import Bar, Claims, Finding
+from interp.findings import Bar, Claim, Claims, Finding
+from interp.measures.shared.cyclic import cyclic
 from interp.summaries import listed
+
+USED = 0.01
+"""The share of the logits' varying power from which they use a frequency."""
+BY_CHANCE = 3
+"""How many times the share that a frequency has in random logits it has to hold."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +37,12 @@ class KeyFreqs:
     """Share of all neurons that one frequency explains to more than 85 %"""
     clear_chance: float
     """The same share of neurons whose waves of a and of b are random"""
+    logit_power: Float[Tensor, " freq"]
+    """Share of the logits' varying power in cos w_k(a+b) and sin w_k(a+b), the waves of the answer"""
+    logit_key: Bool[Tensor, " freq"]
+    """The logits use the frequency: its waves of the answer hold `logit_bar` of their varying power, or more"""
+    logit_bar: Float[Tensor, ""]
+    """Share of the logits' varying power from which they use a frequency: 1%, or three times chance if that is more"""
 
 
 def key_freqs(checkpoint: Checkpoint) -> KeyFreqs:
@@ -39,7 +52,14 @@ def key_freqs(checkpoint: Checkpoint) -> KeyFreqs:
     whose eight waves carry most of its variance. Before grokking the neurons mix many frequencies, and almost every
     frequency is some neuron's largest: read the counts, not the set.
 
-    Neurons that never vary have no frequency. Frequency p//2 is one of the frequencies.
+    Neurons that never vary have no frequency, nor have those that two frequencies explain as much (`neuron_spectrum`).
+    Frequency p//2 is one of the frequencies.
+
+    What the logits use need not be what most of a neuron's variance is: a rectified wave has overtones, which can be
+    read, and in a network of several layers neurons can be passed by. So the logits are asked too (`logit_spectrum`).
+    They use a frequency whose waves of the answer, cos w_k(a+b) and sin w_k(a+b), hold at least 1% of their varying
+    power. By chance, in random logits, each frequency holds 2/(n²-1) of it; on few residues, where that is much, three
+    times as much is asked for. Neurons and logits of one network can so have different frequencies.
 
     Formula: \mathrm{FVE}_k = \frac{1}{\lVert N \rVert^2} \sum_{(f,g) \neq (1,1)} \langle N, f \otimes g \rangle^2,
         \quad f, g \in \{1, \cos w_k, \sin w_k\}
@@ -49,9 +69,32 @@ def key_freqs(checkpoint: Checkpoint) -> KeyFreqs:
     spectrum = checkpoint.measure("neuron_spectrum")
     own = spectrum.own_freq[spectrum.own_freq > 0]
     neurons = torch.bincount(own, minlength=len(spectrum.freq)).double()
+    logit_power = _logit_power(checkpoint)
+    bar = _used_from(cyclic(checkpoint).n)
     return KeyFreqs(
-        spectrum.freq, neurons > 0, neurons, spectrum.cluster_size, spectrum.clear_share, spectrum.clear_chance
+        freq=spectrum.freq,
+        key=neurons > 0,
+        neurons=neurons,
+        clear_neurons=spectrum.cluster_size,
+        clear_share=spectrum.clear_share,
+        clear_chance=spectrum.clear_chance,
+        logit_power=logit_power,
+        logit_key=logit_power >= bar,
+        logit_bar=torch.tensor(bar, dtype=torch.float64),
     )
+
+
+def _logit_power(checkpoint: Checkpoint) -> Float[Tensor, " freq"]:
+    """The power of the answer's waves at each frequency; NaN where the logits are the same on all pairs."""
+    try:
+        return checkpoint.measure("logit_spectrum").answer_power
+    except NothingToSay:
+        return torch.full((cyclic(checkpoint).n_freqs,), torch.nan, dtype=torch.float64)
+
+
+def _used_from(n: int) -> float:
+    """The share of the power of logits on n residues from which they use a frequency."""
+    return max(USED, BY_CHANCE * 2 / (n**2 - 1))
 
 
 @dataclass(frozen=True)
@@ -111,6 +154,8 @@ def summary(result: xr.Dataset) -> Finding:
         sentence += ", {clear_count:frequency} in all"
     if clear.value and claims.end("clear_chance").value >= 0.01:
         sentence += "; were their waves random, {clear_share.bar:%} would"
+    told, found = _of_logits(claims, clear.value)
+    sentence, records = sentence + told, records | found
     claims.panel = "Neurons of each frequency over training"
     gone = claims.end("given_up", "labels")
     records["given_up"] = gone
@@ -121,3 +166,20 @@ def summary(result: xr.Dataset) -> Finding:
             f"; frequency {freq} had {{most_{freq}:neuron}} at {{most_step_{freq}:step}} and has none at the end"
         )
     return Finding(f"{sentence}.", records, chapter="what", rank=10)
+
+
+def _of_logits(claims: Claims, clear: tuple[int, ...]) -> tuple[str, dict[str, Claim]]:
+    """Tell which frequencies the logits use, in the same words where neurons follow these clearly and no others."""
+    if not claims.known("logit_power"):
+        return "", {}
+    bar = Bar("what the logits use", array="logit_bar")
+    records = {"logit_freqs": claims.end("logit_key", "labels"), "logit_count": claims.end("logit_key", "count")}
+    records["logit_power"] = claims.end("logit_power", "max", bar)
+    used = records["logit_freqs"].value
+    if not used:
+        return "; the logits use none", records
+    if used == clear:
+        return "; the logits use the same", records
+    which = "{logit_freqs:frequency}" if len(used) <= MOST_NAMED else "{logit_count:frequency}"
+    each = ", each of" if len(used) > 1 else ", with"
+    return f"; the logits use {which}{each} {{logit_power.bar:%}} of their varying power or more", records

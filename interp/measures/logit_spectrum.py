@@ -40,7 +40,8 @@ class LogitSpectrum:
 def logit_spectrum(checkpoint: Checkpoint) -> LogitSpectrum:
     r"""As functions of a and b the logits end as waves of a+b: of each frequency's block two directions in four.
 
-    Each of the first p logits is written as waves of both operands; its mean over the pairs is left out. The block of
+    Each of the first p logits is written as waves of both operands; its mean over the pairs is left out. What a pair
+    adds to all logits alike changes no answer, so each pair's mean over all logits is taken away first. The block of
     frequency k is spanned by four products of a wave of a and a wave of b, or as well by cos and sin of w_k(a+b) and of
     w_k(a-b). A network that adds needs the first two of these alone; expect the others, the waves of single operands
     and the products of two frequencies to fade in cleanup.
@@ -54,11 +55,11 @@ def logit_spectrum(checkpoint: Checkpoint) -> LogitSpectrum:
     Paper: Nanda et al. 2023, arXiv 2301.05217
     """
     order = cyclic(checkpoint)
-    logits = order.logits(checkpoint)  # [a, b, c]
+    logits = order.centred_logits(checkpoint)  # [a, b, c]
     place = torch.arange(order.n)
     pairs_of_difference = logits[place, order.sign * (place - place[:, None]) % order.n]  # [difference, a, c]
     total = (logits - logits.mean((0, 1))).square().sum()
-    if not total > 0:
+    if not total > 1e-20 * logits.square().sum():  # no more than rounding
         raise NothingToSay("the logits are the same on all pairs")
     answer, difference, of_a, of_b = (
         projections.power_of_waves(mean) / total

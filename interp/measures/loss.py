@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 import xarray as xr
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from scipy.stats import binom
 from torch import Tensor
 
@@ -17,6 +17,7 @@ from interp.errors import NothingToSay
 from interp.figures import Curves
 from interp.findings import Bar, Claim, Claims, Finding
 from interp.measures.shared.generalised import GENERALISED
+from interp.measures.shared.novel import novel_examples
 from interp.measures.shared.trained_with import in_units, titled, units
 from interp.summaries import Phase, listed, number
 
@@ -68,7 +69,7 @@ def loss(checkpoint: Checkpoint) -> Loss:
     right = _right(task, outputs)
     nothing = torch.zeros(len(task), dtype=torch.bool)
     train, test = (nothing, nothing) if task.train is None else (task.train, ~task.train)
-    novel = test & ~_mirrored(task) if isinstance(task, TwoOperands) else None
+    novel = novel_examples(task) if isinstance(task, TwoOperands) else None
     return Loss(
         train_loss=losses[train].mean(),
         test_loss=losses[test].mean(),
@@ -98,16 +99,6 @@ def _luck(task: Task, n_test: int) -> float:
         return math.nan
     share = float(torch.unique(task.targets, return_counts=True)[1].max()) / len(task)
     return float(binom.sf(math.floor(GENERALISED * n_test), n_test, share))
-
-
-def _mirrored(task: TwoOperands) -> Bool[Tensor, " pair"]:
-    """True where (b, a) is a training pair with the same answer as (a, b)."""
-    if task.train is None:
-        return torch.zeros(len(task), dtype=torch.bool)
-    trained_answer = torch.full((task.p, task.p), -1)  # [a, b]
-    trained = task.pairs[task.train]
-    trained_answer[trained[:, 0], trained[:, 1]] = task.targets[task.train]
-    return trained_answer[task.pairs[:, 1], task.pairs[:, 0]] == task.targets
 
 
 def figure(result: xr.Dataset) -> list[Curves]:

@@ -14,6 +14,7 @@ from torch import Tensor
 from interp.checkpoints import Checkpoint
 from interp.errors import InterpError, NothingToSay
 from interp.figures import Heatmap
+from interp.maths import fourier
 from interp.measures.neuron_spectrum import NeuronSpectrum
 from interp.measures.shared.cyclic import cyclic
 
@@ -23,9 +24,9 @@ class NeuronActivation:
     example: Int[Tensor, " example"]
     """Neuron"""
     example_freq: Int[Tensor, " example"]
-    """The neuron's own frequency at this step; -1 where it never varies"""
+    """The neuron's own frequency at this step; 0 where two explain it as much, -1 where it never varies"""
     example_share: Float[Tensor, " example"]
-    """Share of the neuron's variance that its own frequency explains"""
+    """Largest share of the neuron's variance that one frequency explains"""
     activation: Float[Tensor, "example a b"]
     """Activation of the neuron on each pair"""
 
@@ -62,7 +63,8 @@ def _clearest(spectrum: NeuronSpectrum, count: int) -> list[int]:
     own, share = spectrum.own_freq, spectrum.own_share.nan_to_num(-1)
     freqs = own[own > 0].unique().tolist()
     strongest = sorted(freqs, key=lambda freq: (-float(spectrum.cluster_size[freq]), -int((own == freq).sum()), freq))
-    return [int(share.where(own == freq, -1.0).argmax()) for freq in strongest[:count]]
+    of_freq = [share.where(own == freq, -1.0) for freq in strongest[:count]]
+    return [int((one > one.max() - fourier.TIE).int().argmax()) for one in of_freq]  # of those alike, the first
 
 
 def figure(result: xr.Dataset) -> list[Heatmap]:
@@ -75,4 +77,4 @@ def figure(result: xr.Dataset) -> list[Heatmap]:
 
 
 def _title(neuron: int, freq: int) -> str:
-    return f"Neuron {neuron}: frequency {freq}" if freq > 0 else f"Neuron {neuron}: never varies"
+    return f"Neuron {neuron}: " + (f"frequency {freq}" if freq > 0 else "never varies" if freq else "no frequency")

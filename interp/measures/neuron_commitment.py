@@ -48,7 +48,7 @@ def neuron_commitment(checkpoint: Checkpoint) -> NeuronCommitment:
     return NeuronCommitment(
         freq=spectrum.freq,
         committed_to=spectrum.own_freq.where(spectrum.own_share > CLEAR, -1),
-        active=spectrum.own_freq > 0,
+        active=spectrum.own_freq >= 0,
         neurons=spectrum.cluster_size,
         committed_share=spectrum.clear_share,
         clear_chance=spectrum.clear_chance,

@@ -10,11 +10,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from interp.checkpoints import Checkpoint
-from interp.contracts.architecture import reads_two_operands
 from interp.errors import InterpError
 from interp.figures import Bars, Curves, Heatmap
 from interp.findings import Claims, Finding, UndefinedError
-from interp.machine import devices
 from interp.maths import fourier
 from interp.measures.shared.cyclic import cyclic
 
@@ -26,15 +24,15 @@ class NeuronLogitSpectrum:
     key: Bool[Tensor, " freq"]
     """The frequency counts as a key frequency, and is left out of the residual"""
     power: Float[Tensor, " freq"]
-    """Share of ‖W_L‖² at each frequency; that at 0 is of the mean over the answers"""
+    """Share of ‖W_L‖² at each frequency; that at 0 is of the mean over the answers, less that over all logits"""
     residual: Float[Tensor, ""]
     """Share of ‖W_L‖² outside the key frequencies"""
     variance_explained: Float[Tensor, "neuron freq"]
     """Share of the variance, over the answers, of what a neuron gives the logits that one frequency explains"""
     own_freq: Int[Tensor, " neuron"]
-    """Frequency that explains most of what the neuron gives the logits; -1 where it gives all the same"""
+    """Frequency that explains most of what the neuron gives the logits; 0 where two do, -1 where it gives all alike"""
     own_share: Float[Tensor, " neuron"]
-    """Share of the variance of what the neuron gives the logits that its own frequency explains"""
+    """Largest share of the variance of what the neuron gives the logits that one frequency explains"""
     neurons: Float[Tensor, " freq"]
     """Neurons whose own frequency this is"""
 
@@ -44,25 +42,25 @@ def neuron_logit_spectrum(checkpoint: Checkpoint, freqs: list[int] | None = None
 
     Expect the residual, what the key frequencies leave of W_L, to fall from nearly 1 to below a hundredth.
 
-    The map W_L is W_out·W_U, or the W_U of an MLP; its columns are those of the first p logits, in the order in which
-    the task is cyclic. The key frequencies are `freqs`, or else those of the last checkpoint (`key_freqs`).
+    The map W_L is W_out·W_U, or the W_U of an MLP. What a neuron gives all logits alike changes no answer, so its mean
+    over all of them is taken away; then the columns are those of the first p logits, in the order in which the task is
+    cyclic. Where two frequencies explain a neuron as much, up to a millionth, it has none of its own. The key
+    frequencies are `freqs`, or else those of the last checkpoint (`key_freqs`).
 
     Formula: \mathrm{residual} = 1 - \sum_{k \in K} \lVert P_k W_L \rVert_F^2 \,/\, \lVert W_L \rVert_F^2
 
     Paper: Nanda et al. 2023, arXiv 2301.05217
     """
-    order, architecture = cyclic(checkpoint), reads_two_operands(checkpoint.run.architecture)
+    order = cyclic(checkpoint)
     n_freqs = order.n_freqs
     if wrong := [freq for freq in freqs or [] if not 1 <= freq < n_freqs]:
         raise InterpError(f"neuron_logit_spectrum: freqs has {wrong[0]}; the frequencies here are 1 to {n_freqs - 1}")
     freq = torch.arange(n_freqs)
     key = torch.isin(freq, torch.tensor(freqs)) if freqs else checkpoint.run.final.measure("key_freqs").key
-    weights = {name: devices.float64(weight) for name, weight in checkpoint.weights.items()}
-    rows = architecture.neuron_logits(weights).cpu()[:, order.axis].T  # [c, neuron]
+    rows = order.readout(checkpoint).T  # [c, neuron]
     power = fourier.by_freq((fourier.basis(order.n) @ rows).square())  # [freq, neuron]
-    explained, variance = fourier.row_variance_explained(rows)
-    share, own = explained.nan_to_num(-1).max(dim=0)
-    own = own.where(variance > 0, -1)
+    explained, _ = fourier.row_variance_explained(rows)
+    share, own = fourier.leading(explained)
     total = power.sum()
     return NeuronLogitSpectrum(
         freq=freq,
@@ -71,8 +69,8 @@ def neuron_logit_spectrum(checkpoint: Checkpoint, freqs: list[int] | None = None
         residual=1 - power[key].sum() / total,
         variance_explained=explained.T.float(),
         own_freq=own,
-        own_share=share.where(variance > 0, torch.nan),
-        neurons=torch.bincount(own[own >= 0], minlength=n_freqs).double(),
+        own_share=share,
+        neurons=torch.bincount(own[own > 0], minlength=n_freqs).double(),
     )
 
 

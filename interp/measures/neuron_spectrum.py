@@ -30,9 +30,9 @@ class NeuronSpectrum:
     variance_explained: Float[Tensor, "neuron freq"]
     """Share of each neuron's variance that one frequency explains"""
     own_freq: Int[Tensor, " neuron"]
-    """Frequency that explains most of the neuron's variance; -1 where it never varies"""
+    """Frequency that explains most of the neuron's variance; 0 where two explain as much, -1 where it never varies"""
     own_share: Float[Tensor, " neuron"]
-    """Share of the neuron's variance that its own frequency explains"""
+    """Largest share of the neuron's variance that one frequency explains"""
     cluster_size: Float[Tensor, " freq"]
     """Neurons that this frequency explains to more than 85 %, its cluster"""
     clear_share: Float[Tensor, ""]
@@ -42,7 +42,7 @@ class NeuronSpectrum:
     clear_variance: Float[Tensor, ""]
     """Share of all activations' variance that the neurons hold which one frequency explains to more than 85 %"""
     own_variance: Float[Tensor, ""]
-    """Share of all activations' variance that the neurons' own frequencies explain"""
+    """Share of all activations' variance that one frequency of each neuron explains, the one that explains most"""
 
 
 def neuron_spectrum(checkpoint: Checkpoint) -> NeuronSpectrum:
@@ -51,9 +51,10 @@ def neuron_spectrum(checkpoint: Checkpoint) -> NeuronSpectrum:
     Expect neurons that mix many frequencies at initialisation, and in a trained network most of them, holding
     nearly all of the activations' variance, explained by one frequency each.
 
-    A neuron's activations on all pairs are centred and written as waves in both operands; a frequency explains
-    the part that its eight waves carry. Operands are taken in the order in which the task is cyclic: for products by
-    discrete logarithm, and without 0.
+    A neuron's activations on all pairs are centred and written as waves in both operands; a frequency explains the part
+    that its eight waves carry. Where two frequencies explain as much, up to a millionth of the variance, the neuron has
+    no frequency of its own: one that fires on a single pair has all alike. Operands are taken in the order in which the
+    task is cyclic: for products by discrete logarithm, and without 0.
 
     Formula: \mathrm{FVE}_k = \frac{1}{\lVert N \rVert^2} \sum_{(f,g) \neq (1,1)} \langle N, f \otimes g \rangle^2,
         \quad f, g \in \{1, \cos w_k, \sin w_k\}
@@ -62,9 +63,7 @@ def neuron_spectrum(checkpoint: Checkpoint) -> NeuronSpectrum:
     """
     order = cyclic(checkpoint)
     explained, variance = fourier.variance_explained(order.table(checkpoint.neurons))  # [freq, neuron], [neuron]
-    share, own = explained.nan_to_num(-1).max(dim=0)
-    own = own.where(variance > 0, -1)
-    share = share.where(variance > 0, torch.nan)
+    share, own = fourier.leading(explained)
     clear = share > CLEAR
     everything = variance.sum()
     if not everything > 0:

@@ -58,11 +58,12 @@ def phase_alignment(checkpoint: Checkpoint, bins: PositiveInt = 36) -> PhaseAlig
     Expect no order at first, and a peak at 0 in a network that multiplies waves: there the neurons' random phases
     cancel, and what is left votes for the right answer.
 
-    The phases of each neuron that varies are taken at its own frequency (`neuron_spectrum`). φ_c is the phase of what
-    it gives the logits, W_out·W_U or an MLP's W_U. φ_a and φ_b are read twice: from the "weights", an MLP's embeddings
-    times its half of W_in or a transformer's W_E·W_in; and from the "pre-activation", averaged over the other operand.
-    For an MLP of one layer the two are the same; in a transformer an operand reaches the neurons through attention,
-    which W_E·W_in leaves out, and only the second shows the peak. For differences φ_b counts negative.
+    The phases of each neuron are taken at its own frequency (`neuron_spectrum`); where it has none, it has no phases.
+    φ_c is the phase of what it gives the logits, W_out·W_U or an MLP's W_U. φ_a and φ_b are read twice: from the
+    "weights", an MLP's embeddings times its half of W_in or a transformer's W_E·W_in; and from the "pre-activation",
+    averaged over the other operand. For an MLP of one layer the two are the same; in a transformer an operand reaches
+    the neurons through attention, which W_E·W_in leaves out, and only the second shows the peak. For differences φ_b
+    counts negative.
 
     Formula: N_a(x) \sim \cos(w_k x + \varphi_a), \quad N_b(x) \sim \cos(w_k x + \varphi_b),
         \quad W_L(c) \sim \cos(w_k c + \varphi_c)
@@ -73,7 +74,7 @@ def phase_alignment(checkpoint: Checkpoint, bins: PositiveInt = 36) -> PhaseAlig
     spectrum = checkpoint.measure("neuron_spectrum")
     own, clear = spectrum.own_freq, spectrum.own_share > CLEAR
     weights = {name: devices.float64(weight) for name, weight in checkpoint.weights.items()}
-    phi_c = _phases(architecture.neuron_logits(weights).T.cpu()[order.axis], own)
+    phi_c = _phases(order.readout(checkpoint).T, own)
     inputs = architecture.neuron_inputs(weights)
     by_path = [None if inputs is None else inputs.cpu()[:, order.axis], _mean_inputs(checkpoint, order)]
     angles = torch.full((2, len(own)), torch.nan, dtype=torch.float64)  # [path, neuron]

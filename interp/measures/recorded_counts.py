@@ -113,8 +113,8 @@ def summary(result: xr.Dataset) -> Finding:
         sentence += "; {all_as_defined} {all_as_defined:is.} what the definition gives"
         if records["all_recorded_otherwise"].value:
             sentence += (
-                ", of which {all_recorded_otherwise} {all_recorded_otherwise:was.} recorded otherwise (wrongly, of older "
-                "weights, or of an unknown split)"
+                ", of which {all_recorded_otherwise} {all_recorded_otherwise:was.} recorded otherwise (wrongly, of "
+                "older weights, or of an unknown split)"
             )
     if records["all_differing"].value:
         records["differ"] = claims.end("differs", "labels")

@@ -29,8 +29,9 @@ def restricted_loss(checkpoint: Checkpoint, keys: Keys = "final") -> FreqLosses:
 
     `keys` says which frequencies count: *final*, those that some neuron has for its own at the last checkpoint
     (`key_freqs`); *checkpoint*, those that some neuron has at the checkpoint that is measured; *ever*, those that were
-    clear in more than 2 % of the neurons at some checkpoint the analysis visits; *traced*, those of trace similarity
-    above 0.005 at the last checkpoint (`cosine_fit`); or a list of them. The choice matters. Before grokking almost
+    clear in more than 2% of the neurons at some checkpoint the analysis visits; *logits*, those that the logits use at
+    the last checkpoint, whichever the neurons have (`key_freqs`); *traced*, those of trace similarity above 0.005 at
+    the last checkpoint (`cosine_fit`); or a list of them. The choice matters. Before grokking almost
     every frequency is some neuron's own, so with a checkpoint's own keys nearly nothing is left out, and the early loss
     is an artefact; with the final ones a frequency that the network used and gave up is missed.
 

@@ -76,6 +76,7 @@ def modular_arithmetic(
         p=p,
         structure=None if elements is None else CyclicGroup(len(elements)),
         elements=elements,
+        random_labels=operation == "random",
     )
 
 

@@ -111,3 +111,23 @@ def test_what_never_varies_has_no_shares(constant):
     ):
         assert explained.isnan().all()
         assert variance.item() == 0
+
+
+def test_the_leading_frequency_is_the_one_with_the_largest_share_unless_another_has_as_much():
+    """Permuting the pairs, or noise of 1e-15, changes the last bit of a share and no answer."""
+    nothing = [np.nan] * 4
+    columns = [[0, 0.2, 0.5, 0.3], [0, 0.5, 0.5, 0], [0, 0.5, 0.5 - 1e-7, 0], [0, 0.5, 0.49, 0], [0, 1, 0, 0], nothing]
+    shares = torch.tensor(columns, dtype=torch.float64).T
+    for moved in (0, 1e-15, -1e-15):
+        largest, freq = fourier.leading(shares + moved * torch.arange(4)[:, None])
+        assert freq.tolist() == [2, 0, 0, 1, 1, -1]
+        assert np.allclose(largest[:5], [0.5, 0.5, 0.5, 0.5, 1], atol=1e-12)
+        assert largest[5].isnan()
+
+
+def test_of_the_strongest_those_that_are_alike_come_in_their_order():
+    power = torch.tensor([0.1, 0.3, 0.2, 0.3, 0.1], dtype=torch.float64)
+    for moved in (0, 1e-15, -1e-15):
+        assert fourier.strongest(power + moved * torch.arange(5), 4) == [1, 3, 2, 0]
+    assert fourier.strongest(power, 9) == [1, 3, 2, 0, 4]
+    assert fourier.strongest(torch.zeros(3, dtype=torch.float64), 2) == [0, 1]

@@ -57,6 +57,14 @@ def test_the_frequencies_shown_are_the_strongest_at_the_last_checkpoint_at_every
     assert result.x.dims == ("step", "freq", "token")
 
 
+def test_of_frequencies_that_hold_as_much_the_lowest_are_shown(embedded):
+    """A one-hot embedding holds all alike."""
+    noise = 1e-15 * torch.randn(11, 12, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    one_hot = torch.eye(11, 12, dtype=torch.float64)
+    for name, rows in (("plain", one_hot), ("turned", one_hot.roll(3, 0)), ("noise", one_hot + noise)):
+        assert embedded({0: rows}, name, p=11)[0].measure("embedding_circle", count=3).freq.tolist() == [1, 2, 3]
+
+
 def test_a_rotation_of_the_residual_stream_moves_no_point(embedded):
     generator = torch.Generator().manual_seed(0)
     rows = torch.randn(11, 12, dtype=torch.float64, generator=generator)

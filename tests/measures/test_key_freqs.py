@@ -8,6 +8,9 @@ import pytest
 import torch
 
 from interp.results.account import summary
+from tests.planted import clock_logits
+from tests.planted import of_neurons as of_neurons_and_readout
+from tests.tables import noise
 
 
 def network(tables):
@@ -145,6 +148,60 @@ def test_a_neuron_that_never_varies_has_no_frequency(of_neurons, constant):
     assert not found.key.any()
     assert found.neurons.sum() == 0
     assert float(found.clear_share) == 0
+
+
+def test_a_neuron_that_fires_on_one_pair_has_no_frequency_whatever_rounding_says(of_neurons):
+    """So has one that fires where a is 3, or where a is b: every frequency has as much of it."""
+    a, b = grid(7)
+    one, generator = ((a == 2) & (b == 5)).double(), torch.Generator().manual_seed(0)
+    noise = 1e-15 * torch.rand(7, 7, generator=generator, dtype=torch.float64)
+    alike = [one, 3 * one, one.roll(2, 0), one + noise, (a == 3).double(), (a == b).double()]
+    found = of_neurons([*alike, 1 + wave(7, 2)])
+    assert found.neurons.tolist() == [0, 0, 1, 0]
+    assert found.key.tolist() == [False, False, True, False]
+
+
+def of_tables_and_readout(make_run, tables, readout):
+    """key_freqs of a network whose last neurons are ReLU of these tables, read out so."""
+    planted = of_neurons_and_readout(torch.stack(tables, dim=-1), readout)
+    return make_run({0: planted.weights}, planted.task, planted.model)[0].measure("key_freqs")
+
+
+def test_the_logits_are_asked_too_and_need_not_use_what_the_neurons_follow(make_run):
+    """Rectified waves of 5 have an overtone at 10, which is read beside 5; the neurons of 6 are not read at all."""
+    p, ring = 23, 25
+    phase = 2 * math.pi * torch.arange(ring).double()[:, None] / ring
+    c = 2 * math.pi * torch.arange(p).double() / p
+    readout = torch.cos(5 * c - phase) + 3 * torch.cos(10 * c - 2 * phase)
+    tables = [wave(p, 5, -float(one)) for one in phase] + [1 + wave(p, 6)] * 3
+    found = of_tables_and_readout(make_run, tables, torch.cat([readout, torch.zeros(3, p).double()]))
+    assert found.key.nonzero().flatten().tolist() == [5, 6]
+    assert found.logit_key.nonzero().flatten().tolist() == [5, 10]
+    assert float(found.logit_power.sum()) == pytest.approx(1, abs=0.05)
+    assert float(found.logit_bar) == pytest.approx(6 / (23**2 - 1))
+
+
+def test_what_passes_the_last_neurons_by_is_in_the_logits_alone(make_run):
+    """The residual stream holds a wave of 3, on which no neuron of the second layer fires."""
+    p = 11
+    weights, model = network(torch.stack([1 + wave(p, 1), wave(p, 3) - 2], dim=-1))
+    second = 3 * p + 3 + 1
+    weights["unembed.W_U"][second, :p] = torch.cos(2 * math.pi * 3 * torch.arange(p).double() / p)
+    found = make_run({0: weights}, {"modular_arithmetic": {"p": p}}, model)[0].measure("key_freqs")
+    assert found.key.nonzero().flatten().tolist() == [1]
+    assert found.logit_key.nonzero().flatten().tolist() == [3]
+
+
+@pytest.mark.parametrize("p", [3, 4, 5, 7, 13, 31])
+def test_random_logits_use_no_frequency_and_a_clock_s_use_its_own(checkpoint_of, p):
+    """By chance each frequency holds 2/(p²-1) of their power, which on few residues is more than 1%."""
+    for seed in range(5):
+        found = checkpoint_of(noise(p, seed), f"noise {seed}").measure("key_freqs")
+        assert not found.logit_key.any()
+        assert float(found.logit_power[1]) < 3 * 2 / (p**2 - 1)
+    clock = checkpoint_of(clock_logits(p, {1: 3.0}), "clock").measure("key_freqs")
+    assert clock.logit_key.nonzero().flatten().tolist() == [1]
+    assert not clock.key.any() or p < 5  # the planted network's neurons fire on one pair each, which has all alike
 
 
 def test_for_products_the_waves_run_over_discrete_logarithms(of_neurons):

@@ -1,17 +1,24 @@
 from __future__ import annotations
 
+import dataclasses
 import math
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from interp.checkpoints import open_run
 from interp.errors import InterpError, NothingToSay
+from interp.measures.mechanism.forms import Explained, StandIn
+from interp.measures.mechanism.verdict import OfForms, OfMemory, verdict_of
 from interp.results.account import summary
 from interp.tasks.modular_arithmetic import modular_arithmetic
+from interp.tasks.sparse_parity import sparse_parity
 from tests import planted
+from tests.tables import noise
 
 
 @pytest.fixture
@@ -130,11 +137,98 @@ def test_naming_the_residues_anew_by_a_unit_moves_the_circles_and_nothing_else(o
     assert set(after.circle.nonzero().flatten().tolist()) == moved
 
 
-@pytest.mark.parametrize("operation", ["x^2+y^2", "random"])
-def test_without_a_cyclic_order_there_is_no_verdict(of, operation):
-    network = planted.lookup_table(7, 0.4, operation=operation)
-    with pytest.raises(NothingToSay, match="no cyclic order"):
-        of(network)
+def knowing(known, p=13, **task):
+    """Has logits 20 for the answer of the `known` pairs, [pair], and 0 for all else."""
+    options = {"p": p, **task}
+    everything = modular_arithmetic(**options)
+    right = torch.zeros(len(everything), p).double()
+    right[torch.arange(len(everything)), everything.targets] = 20.0
+    return planted.of_logits(everything.table(right * known[:, None]).nan_to_num(), **task)
+
+
+def trained_and_mirrors(**task):
+    found = modular_arithmetic(**task)
+    table = found.table(found.train.double()) == 1
+    return (table | table.T).flatten()
+
+
+@pytest.mark.parametrize("operation", ["x+y", "x^2+y^2", "x^2+x*y+y^2"])
+def test_a_table_of_the_training_pairs_and_their_mirrors_is_memory(of, operation):
+    """It knows three quarters of all pairs, and of the novel ones those whose answer is the first."""
+    options = {"p": 13, "operation": operation, "frac_train": 0.5}
+    found = of(knowing(trained_and_mirrors(**options), **options))
+    assert float(found.test_accuracy) > 0.4
+    task = modular_arithmetic(**options)
+    novel = ~trained_and_mirrors(**options)
+    assert float(found.novel_accuracy) == pytest.approx(float((task.targets[novel] == 0).double().mean()))
+    assert found.novel_examples == int(novel.sum())
+    assert found.verdict == "memorisation"
+    assert 0.3 < float(found.margin) <= 1
+
+
+@pytest.mark.parametrize("operation", ["x^2+y^2", "x^3+x*y", "random"])
+def test_without_a_cyclic_order_a_lookup_table_is_memory_by_what_it_does_not_know(of, operation):
+    found = of(planted.lookup_table(11, 0.4, operation=operation))
+    assert found.verdict == "memorisation"
+    assert found.decided_by == ("train accuracy" if operation == "random" else "novel accuracy")
+    assert found.explained is found.circle is found.clock_share is None
+    task = modular_arithmetic(11, operation, 0.4)
+    chance = int(task.targets.bincount().max()) / 121
+    assert float(found.chance) == pytest.approx(chance)
+    assert float(found.novel_bar) == pytest.approx(chance + (1 - chance) / 4)
+    assert float(found.margin) == 1
+
+
+def test_a_network_that_answers_novel_pairs_has_not_memorised(of):
+    everything = torch.ones(121, dtype=torch.bool)
+    found = of(knowing(everything, 11, operation="x^2+y^2", frac_train=0.4))
+    assert (found.verdict, found.decided_by, found.next_verdict) == ("unclear", "novel accuracy", "memorisation")
+    assert float(found.decided_value) == float(found.novel_accuracy) == 1
+    assert float(found.decided_bar) == float(found.novel_bar)
+    assert float(found.margin) == 1
+
+
+def test_random_labels_that_are_known_are_memory_with_or_without_novel_pairs(of):
+    """There is no rule to find, whichever pairs it was trained on."""
+    for frac_train, split in ((0.5, "power"), (1.0, "power"), (0.5, "unknown")):
+        everything = torch.ones(121, dtype=torch.bool)
+        network = knowing(everything, 11, operation="random", frac_train=frac_train, split=split)
+        found = of(network, f"{frac_train} {split}")
+        assert (found.verdict, found.random_labels) == ("memorisation", True)
+    half = of(knowing(torch.arange(121) < 60, 11, operation="random", frac_train=1.0), "half of it")
+    assert (half.verdict, half.decided_by) == ("unclear", "train accuracy")
+
+
+@pytest.mark.parametrize(
+    ("task", "reason"),
+    [({"split": "unknown"}, "nobody knows which examples"), ({"frac_train": 1.0}, "no example is novel")],
+)
+def test_where_nothing_tells_memory_from_a_rule_it_says_so(of, task, reason):
+    with pytest.raises(NothingToSay, match=f"no cyclic order of its operands; and {reason}"):
+        of(knowing(torch.arange(49) < 20, 7, operation="x^2+y^2", **task))
+
+
+@pytest.mark.parametrize("n_outputs", [1, 2])
+def test_a_perceptron_that_knows_its_training_strings_alone_has_memorised(make_run, n_outputs):
+    """A neuron for each training string of bits -1 and 1, which no other string makes fire."""
+    task = {"n": 10, "k": 2, "n_train": 60, "n_test": 60, "inputs": "-1/1", "outputs": n_outputs}
+    known = sparse_parity(**task)
+    strings, sign = known.inputs[known.train].double(), 2.0 * known.targets[known.train] - 1
+    weights = {
+        "mlp.0.W_in": strings.T,
+        "mlp.0.b_in": torch.full((60,), -9.0, dtype=torch.float64),
+        "unembed.W_U": 10 * (sign[:, None] if n_outputs == 1 else torch.stack([-sign, sign], dim=1)).double(),
+    }
+    run = make_run({0: weights}, {"sparse_parity": task}, {"perceptron": {"widths": [60]}})
+    found = run[0].measure("mechanism")
+    assert float(found.train_accuracy) == 1
+    zeros = float((known.targets[~known.train] == 0).double().mean())
+    assert float(found.novel_accuracy) == pytest.approx(zeros)
+    assert found.verdict == "memorisation"
+    assert found.share is found.gradient_symmetricity is None
+    result = run.measure("mechanism")
+    assert str(result.verdict[0].values) == "memorisation"
+    assert np.isnan(result.half_right_step)
 
 
 def test_no_circle_at_all_is_refused(of):
@@ -215,8 +309,8 @@ def test_the_published_cyclic_networks_are_clocks(reference: Path, model):
     assert run.final.measure("mechanism").verdict == "clock"
 
 
-def test_a_training_set_known_only_through_the_circuit_is_not_in_memory(make_run):
-    """A circuit that answers the training pairs, and others wrongly: what it knows goes with the key frequencies."""
+def test_a_circuit_that_answers_the_training_pairs_alone_knows_them_by_heart(make_run):
+    """It answers them by a Clock, and the others by one that is turned: it has to tell them apart."""
     p = 13
     clock = planted.clock_logits(p, {1: 20.0, 3: 15.0})
     task = modular_arithmetic(p=p, frac_train=0.6)
@@ -227,4 +321,156 @@ def test_a_training_set_known_only_through_the_circuit_is_not_in_memory(make_run
     found = make_run({0: network.weights}, network.task, network.model)[0].measure("mechanism")
     assert float(found.train_accuracy) == 1
     assert float(found.test_accuracy) == 0
+    assert found.verdict == "memorisation"
+
+
+# What decided, and by how much.
+
+
+def noisy_clock(share, p=13):
+    clock = planted.clock_logits(p, {1: 20.0, 3: 15.0})
+    return planted.of_logits(clock + share * clock.std() * noise(p))
+
+
+def test_the_margin_is_the_distance_to_the_nearest_bar(of):
+    found = of(noisy_clock(0.21))
+    assert (found.verdict, found.decided_by, found.next_verdict) == ("clock", "agreement", "unclear")
+    agreement = float(found.agreement[0])
+    assert 0.95 < agreement < 0.968  # nearer its bar than how few frequencies there are is to its own
+    assert (float(found.decided_value), float(found.decided_bar)) == (agreement, 0.95)
+    assert float(found.margin) == pytest.approx((agreement - 0.95) / 0.05)
+    beyond = of(noisy_clock(0.23), "beyond")
+    assert (beyond.verdict, beyond.decided_by, beyond.next_verdict) == ("unclear", "agreement", "clock")
+    assert float(beyond.margin) == pytest.approx(1 - float(beyond.agreement[0]) / 0.95)
+
+
+def test_the_margin_to_the_next_form_is_the_share_of_what_that_leaves_unexplained(of):
+    p, sizes = 11, {2: 30.0, 3: 20.0}
+    found = of(planted.of_logits(0.2 * planted.clock_logits(p, sizes) + 0.8 * planted.pizza_logits(p, sizes)))
+    assert (found.verdict, found.decided_by, found.next_verdict) == ("mixture", "explained", "pizza")
+    own, best = float(found.decided_value), float(found.decided_bar)
+    assert own > best == float(found.explained[1])
+    assert 0.105 < float(found.clock_share) < 0.895  # what a mixture is
+    assert float(found.margin) == pytest.approx((own - best) / (1 - best))
+
+
+def crossing(found):
+    """The verdicts of a path from network to network, and the margin, which is negative from the second verdict on."""
+    verdicts = [one.verdict for one in found]
+    margins = np.array([float(one.margin) for one in found])
+    return verdicts, np.where([verdict == verdicts[0] for verdict in verdicts], margins, -margins)
+
+
+def test_across_each_bar_the_margin_goes_through_0(of):
+    """From a Clock by noise to unclear, and from a lookup table by ever more novel pairs to unclear."""
+    p = 13
+    unknown = (~trained_and_mirrors(p=p, frac_train=0.4)).nonzero().flatten()
+    everything, known = torch.ones(p * p, dtype=torch.bool), []
+    for left in range(0, len(unknown), 4):
+        known.append(everything.index_fill(0, unknown[left:], value=False))
+    paths = {
+        "noise": [noisy_clock(share) for share in np.linspace(0.2, 0.34, 12)],
+        "table": [knowing(one, p, frac_train=0.4) for one in known],
+    }
+    for name, path in paths.items():
+        verdicts, margins = crossing([of(network, f"{name} {place}") for place, network in enumerate(path)])
+        assert set(verdicts) == {"clock", "unclear"} if name == "noise" else {"memorisation", "unclear"}
+        assert verdicts == sorted(verdicts, key=["clock", "memorisation", "unclear"].index)
+        change = np.abs(np.diff(margins))
+        place = verdicts.index("unclear")
+        assert change[place - 1] < 0.25  # a step of the path, not of the margin
+        assert np.abs(margins[place - 1 : place + 1]).min() < 0.15
+
+
+SHARE = st.floats(0, 0.95)
+
+
+def explained_of(clock, pizza, halves, both):
+    return Explained(clock, pizza, halves, max(clock, pizza, halves, both))
+
+
+RIGHT = st.floats(0.97, 1)
+STAND_IN = st.builds(StandIn, RIGHT, SHARE, SHARE, st.floats(0.9, 1), st.floats(0, 0.6))
+FORMS = st.builds(
+    OfForms,
+    circles=st.builds(explained_of, SHARE, SHARE, SHARE, SHARE),
+    whole=st.builds(explained_of, SHARE, SHARE, SHARE, SHARE),
+    stand_ins=st.fixed_dictionaries(dict.fromkeys(("clock", "pizza", "both"), STAND_IN)),
+    accuracy=RIGHT,
+    sparsity=SHARE,
+)
+MEMORY = st.builds(OfMemory, RIGHT, SHARE, st.just(0.1), st.booleans())
+
+
+def between(one, other, share):
+    """All numbers of two records of evidence, at this share of the way from one to the other."""
+    if dataclasses.is_dataclass(one):
+        fields = [field.name for field in dataclasses.fields(one)]
+        return type(one)(*(between(getattr(one, name), getattr(other, name), share) for name in fields))
+    if isinstance(one, dict):
+        return {name: between(value, other[name], share) for name, value in one.items()}
+    return one if isinstance(one, bool) else one + share * (other - one)
+
+
+@settings(max_examples=25, deadline=None)
+@given(FORMS, FORMS, MEMORY, MEMORY)
+def test_no_small_change_of_what_was_found_changes_a_margin_much(forms, other_forms, memory, other_memory):
+    """On a straight path of 300 steps, each changes a distance by .07 at most; both margins of a new verdict are small.
+
+    The steepest are that of a form to the next, 1/.05, and of an accuracy, .03/.01 over the path.
+    """
+    before = None
+    for share in np.linspace(0, 1, 301):
+        found = verdict_of(between(memory, other_memory, share), between(forms, other_forms, share))
+        assert 0 <= found.margin <= 1
+        if before is not None and found.verdict == before.verdict:
+            assert abs(found.margin - before.margin) < 0.07
+        elif before is not None:
+            assert found.margin + before.margin < 0.07
+        before = found
+
+
+# Every logit counts.
+
+
+def with_other_logits(network, others, seed=0):
+    """The planted transformer with this many more logits, drawn at random from the residual stream, `size` times."""
+    W_U = network.weights["unembed.W_U"]
+    drawn = torch.randn(len(W_U), others, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    model = {"transformer": network.model["transformer"] | {"d_vocab_out": W_U.shape[1] + others}}
+    return planted.Planted(network.weights | {"unembed.W_U": torch.cat([W_U, drawn], dim=1)}, network.task, model)
+
+
+def test_a_clock_drowned_by_other_logits_is_none(of):
+    """Its answers are hardly ever the largest of all logits that it was trained with, though always of the first p."""
+    clock = planted.clock_transformer()
+    found = of(with_other_logits(clock, 3000))
+    assert float(found.all_accuracy) < 0.05
     assert found.verdict == "unclear"
+    assert float(found.accuracy[0]) < 0.05
+    assert found.decided_by in ("accuracy", "form accuracy")
+    assert float(found.decided_value) < 0.05
+
+
+def test_a_stand_in_leaves_the_logits_that_are_no_answers_as_they_are(of, make_run):
+    """Against the softmax over all logits, written out."""
+    p, network = 13, planted.clock_transformer(sizes={1: 6.0, 3: 5.0})
+    network = with_other_logits(network, 7)
+    checkpoint = make_run({0: network.weights}, network.task, network.model, "again")[0]
+    found = of(network)
+    logits = checkpoint.logits
+    answers, others = logits[:, :p], logits[:, p:]
+    mean = answers.mean(1, keepdim=True)
+    basis = torch.stack([torch.cos(2 * math.pi * k * (torch.arange(p).double() - checkpoint.task.targets[:, None]) / p)
+                         for k in range(1, 7)]).flatten(1).T  # fmt: skip
+    fitted = (basis @ torch.linalg.lstsq(basis, (answers - mean).flatten()[:, None]).solution.clamp(min=0)).view(-1, p)
+    form, alike = (torch.cat([mean + z, others], dim=1).log_softmax(1) for z in (fitted, torch.zeros_like(fitted)))
+    log_p = logits.log_softmax(1)
+    divergence, from_alike = (float((log_p.exp() * (log_p - z)).sum(1).mean()) for z in (form, alike))
+    assert float(found.divergence[0]) == pytest.approx(divergence, rel=1e-6)
+    assert float(found.agreement[0]) == pytest.approx(1 - divergence / from_alike, rel=1e-6)
+    targets = checkpoint.task.targets
+    losses = [float(-z.gather(1, targets[:, None]).mean()) for z in (alike, form, log_p)]
+    recovered = (losses[0] - losses[1]) / (losses[0] - losses[2])
+    assert float(found.loss_recovered[0]) == pytest.approx(recovered, rel=1e-6)
+    assert float(found.accuracy[0]) == pytest.approx(float((form.argmax(1) == targets).double().mean()))

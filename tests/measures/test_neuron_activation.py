@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from interp.errors import InterpError
+from interp.results.account import panels
 
 
 def wave(n, freq, share=1.0):
@@ -37,6 +38,15 @@ def test_shown_at_every_step_are_the_clearest_neurons_of_the_last_step_s_stronge
     result = run.measure("neuron_activation")
     assert result.activation.dims == ("step", "example", "a", "b")
     assert result.activation.dtype == "float32"
+
+
+def test_a_neuron_without_a_frequency_of_its_own_is_called_so(network):
+    """Whatever is active on one pair alone, here on the last b with an a of 2, holds every frequency alike."""
+    p = 7
+    one = 8.1 * torch.nn.functional.one_hot(torch.tensor(2), p).double() - 9
+    run = network({0: [one, torch.full((p,), -9.0).double(), 3 + wave(p, 1)]})
+    titles = [panel.title for panel in panels("neuron_activation", run.measure("neuron_activation", neurons=[0, 1, 2]))]
+    assert titles == ["Neuron 0: no frequency", "Neuron 1: never varies", "Neuron 2: frequency 1"]
 
 
 def test_the_maps_are_the_activations_of_the_pairs(network):

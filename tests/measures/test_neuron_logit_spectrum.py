@@ -30,9 +30,9 @@ def voting(planted_mlp):
 
 def test_power_own_frequency_and_residual_are_those_of_the_planted_waves(voting):
     p = 11
-    found = voting([2 * wave(p, 3, 0.4), wave(p, 5, 1.0), torch.full((p,), 1.0), torch.zeros(p)], freqs=[3])
-    total = 4 / 2 + 1 / 2 + 1
-    torch.testing.assert_close(found.power, torch.tensor([1, 0, 0, 2, 0, 0.5]).double() / total, rtol=0, atol=1e-12)
+    found = voting([2 * wave(p, 3, 0.4), 7 + wave(p, 5, 1.0), torch.full((p,), 1.0), torch.zeros(p)], freqs=[3])
+    total = 4 / 2 + 1 / 2  # what a neuron gives all answers alike is of no account
+    torch.testing.assert_close(found.power, torch.tensor([0, 0, 0, 2, 0, 0.5]).double() / total, rtol=0, atol=1e-12)
     assert float(found.residual) == pytest.approx(1 - 2 / total)
     assert found.key.tolist() == [False, False, False, True, False, False]
     assert found.own_freq.tolist() == [3, 5, -1, -1]
@@ -53,13 +53,14 @@ def test_a_mixture_is_explained_in_proportion(voting):
     torch.testing.assert_close(found.variance_explained, expected, rtol=0, atol=1e-6)
 
 
-def test_of_a_transformer_it_is_w_out_w_u_without_the_logit_of_equals(make_run):
+def test_of_a_transformer_it_is_w_out_w_u_less_its_mean_over_all_logits_then_without_that_of_equals(make_run):
     p = 7
     model = {"transformer": {"d_model": 6, "n_heads": 2, "d_mlp": 5}}
     task = {"modular_arithmetic": {"p": p}}
     weights = make_run({}, task, model, "empty").architecture.initial(0)
     found = make_run({0: weights}, task, model)[0].measure("neuron_logit_spectrum", freqs=[1, 3])
-    W_L = weights["blocks.0.mlp.W_out"].double().numpy() @ weights["unembed.W_U"].double().numpy()[:, :p]
+    W_L = weights["blocks.0.mlp.W_out"].double().numpy() @ weights["unembed.W_U"].double().numpy()
+    W_L = (W_L - W_L.mean(axis=1, keepdims=True))[:, :p]
     power = np.abs(np.fft.fft(W_L, axis=1)) ** 2
     kept = power[:, [1, 3, 4, 6]].sum() / power.sum()
     assert float(found.residual) == pytest.approx(1 - kept, rel=1e-9)
@@ -68,11 +69,22 @@ def test_of_a_transformer_it_is_w_out_w_u_without_the_logit_of_equals(make_run):
 
 def test_of_products_the_answers_go_round_by_their_discrete_logarithms_without_zero(voting):
     p = 11
-    row = torch.full((p,), 9.0, dtype=torch.float64)
+    row = torch.zeros(p, dtype=torch.float64)
     row[torch.tensor([pow(2, i, p) for i in range(p - 1)])] = wave(p - 1, 3)
     found = voting([row], operation="x*y", freqs=[3])
     assert float(found.residual) == pytest.approx(0, abs=1e-12)
     assert found.own_freq.tolist() == [3]
+
+
+def test_a_neuron_that_gives_two_frequencies_as_much_has_none_of_its_own(voting):
+    """What it gives one answer alone has all frequencies alike, whatever the last bit of rounding says."""
+    one_answer = torch.zeros(11, dtype=torch.float64)
+    one_answer[4] = 2.0
+    noise = 1e-15 * torch.randn(11, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    found = voting([one_answer, one_answer + noise, one_answer.roll(3), wave(11, 2) + 1e-3 * one_answer])
+    assert found.own_freq.tolist() == [0, 0, 0, 2]
+    assert found.own_share[:3].tolist() == pytest.approx([1 / 5] * 3)
+    assert found.neurons.tolist() == [0, 0, 1, 0, 0, 0]
 
 
 def test_a_frequency_out_of_range_is_refused(voting):

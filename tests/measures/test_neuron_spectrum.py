@@ -70,6 +70,26 @@ def test_the_shares_are_those_of_the_two_dimensional_fourier_transform(of_inputs
             assert float(found.variance_explained[neuron, k]) == pytest.approx(sum(own) / total, rel=1e-5)
 
 
+def test_where_two_frequencies_explain_as_much_neither_is_the_neuron_s_own(of_inputs):
+    """A neuron of one pair, one of a single a, one of two waves alike; noise of 1e-15 on them changes nothing."""
+    p = 11
+    hot = torch.nn.functional.one_hot(torch.arange(p), p).double()
+    from_a = torch.stack(
+        [2 * hot[3] - 1, hot[5], 3 + waves(p, (2, 0.3), (4, 1.0)).sum(1), 3 + waves(p, (2, 0.3))[:, 0]], 1
+    )
+    from_b = torch.stack([2 * hot[7] - 2, 0 * hot[0], 0 * hot[0], 0 * hot[0]], 1)
+    noise = 1e-15 * torch.randn(p, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    for place, found in enumerate((of_inputs(from_a, from_b), of_inputs(from_a + noise, from_b, "noise"))):
+        measured = spectrum(found)
+        assert measured.own_freq.tolist() == [0, 0, 0, 2], place
+        share = 8 / (p * p - 1)
+        assert measured.own_share.tolist() == pytest.approx([share, 1 / 5, 0.5, 1], abs=1e-9)
+        assert measured.cluster_size.tolist() == [0, 0, 1, 0, 0, 0]
+        commitment = found.final.measure("neuron_commitment")
+        assert commitment.committed_to.tolist() == [-1, -1, -1, 2]
+        assert commitment.active.all()
+
+
 def test_the_order_of_the_neurons_is_that_of_the_network(of_inputs):
     from_a = 2 + waves(11, (1, 0.2), (4, 1.0), (2, 0.5))
     assert spectrum(of_inputs(from_a, torch.zeros(11, 3))).own_freq.tolist() == [1, 4, 2]

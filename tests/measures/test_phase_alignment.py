@@ -40,6 +40,22 @@ def planted(planted_mlp):
     return make
 
 
+def test_a_neuron_without_a_frequency_of_its_own_has_no_phases(planted):
+    """One that fires on a single pair has all frequencies alike, and rounding must not choose one."""
+    p = 11
+    one_hot = 2 * torch.nn.functional.one_hot(torch.tensor(4), p).double()[:, None] - 1
+    phi = angles(5, 0)
+    from_a, from_b, to_c = gromov(p, phi, angles(5, 1), phi)
+    found = planted(
+        (torch.cat([one_hot, from_a], 1), torch.cat([one_hot - 1, from_b], 1), torch.cat([one_hot.T, to_c]))
+    )
+    assert found.alignment[:, 0].isnan().all()
+    assert found.alignment[:, 1:].isfinite().all()
+    assert found.vote[0].isnan()
+    assert int(found.cluster[0]) == 0
+    assert found.neurons.sum(dim=1).tolist() == [5, 5]
+
+
 def test_gromov_s_analytic_weights_are_aligned_exactly(planted):
     phi_a, phi_b = angles(50, 0), angles(50, 1)
     found = planted(gromov(11, phi_a, phi_b, phi_a + phi_b))

@@ -33,7 +33,7 @@ class LoneCircles:
 
 def lone_circles(checkpoint: Checkpoint, found: Cyclic, whole: closed_forms.Fit, count: int) -> LoneCircles:
     """Leave alone each of the `count` circles that carry most of the logits, to all of which `whole` was fitted."""
-    strongest = (whole.explained.topk(min(count, len(whole.explained))).indices + 1).tolist()
+    strongest = [place + 1 for place in fourier.strongest(whole.explained, count)]
     by_freq = torch.full((4, found.n_freqs), torch.nan, dtype=torch.float64)  # [form, freq]
     clock_share, mask = by_freq[0].clone(), torch.zeros(found.n_freqs, dtype=torch.bool)
     explained, power, variance = (torch.zeros(size, dtype=torch.float64) for size in (4, 2, 1))
@@ -43,11 +43,13 @@ def lone_circles(checkpoint: Checkpoint, found: Cyclic, whole: closed_forms.Fit,
         logits = _logits_of_lone_circle(checkpoint, found, freq)
         fits, own_variance = fit_forms(logits, found), logits.square().sum()
         own = fits.explained_by_freq()[:, freq - 1]  # [form]
-        own_power = torch.stack([fits.both.clock_power[freq - 1], fits.both.pizza_power[freq - 1]])
-        mask[freq], clock_share[freq] = True, own_power[0] / own_power.sum()
+        mask[freq] = True
         if own_variance > 0:
             by_freq[:, freq] = own / own_variance
-        explained, power, variance = explained + own, power + own_power, variance + own_variance
+        if own[-1] > fourier.TIE * own_variance:  # else it is rounding that the Clock has a share of
+            own_power = torch.stack([fits.both.clock_power[freq - 1], fits.both.pizza_power[freq - 1]])
+            clock_share[freq], power = own_power[0] / own_power.sum(), power + own_power
+        explained, variance = explained + own, variance + own_variance
     shares = (explained / variance).tolist() if variance > 0 else [0.0] * 4
     return LoneCircles(mask, Explained(*shares), power[0] / power.sum(), by_freq[0], by_freq[1], clock_share)
 

@@ -1,26 +1,41 @@
-"""What `mechanism` shows and says of a run: curves, each circle's share of the Clock, sentences."""
+"""What `mechanism` shows and says of a run: curves, the balance of the closed forms in each circle, findings."""
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
 import xarray as xr
 
 from interp.figures import Bars, Curves
-from interp.summaries import Summary
+from interp.findings import Bar, Claims, Finding
+from interp.measures.mechanism.verdict import HALF, LEARNT
+from interp.summaries import listed
 
 NAMES = {"clock": "Clock", "pizza": "Pizza", "mixture": "mixture of Clock and Pizza"}
+NUMBERS = {
+    "accuracy": "the share of all pairs that it answers right",
+    "form accuracy": "the share of all pairs that its closed form answers right",
+    "agreement": "the share of its divergence from answers all alike that its closed form accounts for",
+    "left accuracy": "the share of all pairs that it answers right without its closed form",
+    "explained": "the share of the deciding logits that its form explains",
+    "sparsity": "one less the share of the frequencies that carry its logits",
+    "circle explained": "the share of its circles' logits that the closed forms explain",
+    "train accuracy": "the share of the training examples that it answers right",
+    "novel accuracy": "the share that it answers right of the examples that a lookup table cannot know",
+}
+WORDS = {"embedding": "the embedding", "attention": "the attention", "neurons": "the neurons", "logits": "the logits"}
+EXPLAINED, STAGES_PANEL = "Explained of each circle alone", "Variance at the key frequencies, by stage"
 
 
 def figure(result: xr.Dataset) -> list[Curves | Bars]:
+    if result.sizes["freq"] == 1:  # no cyclic order, so no closed forms
+        lines = {name: result[f"{name}_accuracy"] for name in ("train", "novel")}
+        return [Curves("Accuracy", lines, percent=True)]
     forms = [str(form) for form in result.form.values]
     stages = [str(stage) for stage in result.stage.values if result.share.sel(stage=stage).notnull().any()]
     shares = {
-        "Explained of each circle alone": {form: result.circle_explained.sel(form=form) for form in forms},
+        EXPLAINED: {form: result.circle_explained.sel(form=form) for form in forms},
         "Explained of the whole logits": {form: result.explained.sel(form=form) for form in forms},
-        "The circuit's stages": {stage: result.share.sel(stage=stage) for stage in stages},
-        "Share of the Clock": {"all": result.clock_share},
+        STAGES_PANEL: {stage: result.share.sel(stage=stage) for stage in stages},
+        "Balance of the closed forms": {"all": result.clock_share},
     }
     return [
         *(Curves(title, curves, percent=True, width="half") for title, curves in shares.items()),
@@ -29,75 +44,93 @@ def figure(result: xr.Dataset) -> list[Curves | Bars]:
             {"symmetricity": result.gradient_symmetricity, "irrelevance": result.distance_irrelevance},
             width="half",
         ),
-        Bars("Clock's share in each circle at this step", result.clock_share_by_freq.fillna(0), percent=True),
+        Bars(
+            "Balance of the closed forms in each circle at this step",
+            result.clock_share_by_freq.fillna(0),
+            percent=True,
+        ),
     ]
 
 
-def summary(result: xr.Dataset) -> Summary:
-    last = result.isel(step=-1)
-    verdict = str(last.verdict.values)
-    form = "both" if verdict in ("mixture", "memorisation", "unclear") else verdict
-    own = last.sel(form=form)
-    values = {
-        "verdict": verdict,
-        "margin": float(last.margin),
-        "clock_share": float(last.clock_share),
-        "verdicts": [str(one) for one in result.verdict.values],
-        "loss_recovered": float(own.loss_recovered),
-        "explained": float(last.explained.sel(form="both")),
-        "circle_explained": float(own.circle_explained),
-        **{name: _step(result[name]) for name in ("explained_step", "half_right_step", "right_step")},
-        "stage_step": {str(stage): _step(result.stage_step.sel(stage=stage)) for stage in result.stage.values},
-    }
-    return Summary(" ".join([_ends_as(last, verdict), *_before(result), *_times(values)]), values)
+def summary(result: xr.Dataset) -> list[Finding]:
+    claims = Claims(result, _verdict_panel(result))
+    return [_ends_as(claims), *_before(claims), *_times(claims)]
 
 
-def _step(found: xr.DataArray) -> int | None:
-    return None if np.isnan(float(found)) else int(found)
+def _verdict_panel(result: xr.Dataset) -> str:
+    """The title of the panel that shows best what a verdict rests on."""
+    return EXPLAINED if result.explained.notnull().any() else "Accuracy"
 
 
-def _ends_as(last: xr.Dataset, verdict: str) -> str:
-    """Tell the verdict at the last step, and what it rests on."""
-    margin = f"margin **{float(last.margin):.2f}**"
-    explained = f"**{float(last.explained.sel(form='both')):.0%}**"
-    if verdict == "memorisation":
-        return f"It ends **memorising**: the closed forms explain {explained} of its logits ({margin})."
+def _ends_as(claims: Claims) -> Finding:
+    """Tell the verdict at the last step, and what decided it."""
+    names = ("verdict", "margin", "decided_by", "decided_value", "decided_bar", "all_accuracy", "chance")
+    records = {name: claims.end(name) for name in names}
+    for name in ("train_accuracy", "novel_accuracy", "clock_share"):
+        if (record := claims.maybe(name)) and record.step == records["verdict"].step:
+            records[name] = record
+    verdict, number = records["verdict"].value, records["decided_by"].value
+    decided = f"{NUMBERS[number]} is {{decided_value:.1%}}, where the bar is at {{decided_bar:.1%}}"
+    if number == "explained":
+        decided = f"{NUMBERS[number]} is {{decided_value:.1%}}, and the next best form explains {{decided_bar:.1%}}"
+    margin = "(margin {margin:2})"
     if verdict == "unclear":
-        right = float(last.all_accuracy)
-        return (
-            f"Which algorithm it ends with is **unclear**: it answers **{right:.1%}** of all pairs, the closed forms "
-            f"explain {explained} of its logits ({margin})."
+        said = (
+            f"Which algorithm it runs at the end is unclear: none meets its conditions. {_sentence(decided)} {margin}."
         )
-    circles = " and ".join(
-        f"{name} **{float(last.circle_explained.sel(form=name.lower())):.0%}**" for name in ("Clock", "Pizza")
-    )
-    form = "both" if verdict == "mixture" else verdict
-    recovered = f"**{float(last.loss_recovered.sel(form=form)):.1%}**"
-    return (
-        f"It ends as a **{NAMES[verdict]}** (its closed form recovers {recovered} of the loss; "
-        f"of its circles alone {circles} explain; {margin})."
-    )
+    elif verdict == "memorisation":
+        rest = f"What decides: {decided} {margin}."
+        known = "At the end it is memorising"
+        if "train_accuracy" in records:
+            known += ": it answers {train_accuracy:.1%} of the training examples right"
+        if "novel_accuracy" in records:
+            known += ", and of those that a lookup table cannot know {novel_accuracy:.1%}, where the commonest answer"
+            known += " alone gets {chance:.1%}"
+        said = f"{known}. {rest}"
+    else:
+        share = ", with {clock_share:%} of the power in the Clock" if verdict == "mixture" else ""
+        said = f"At the end its algorithm is a {NAMES[verdict]}{share}. What decides: {decided} {margin}."
+    return Finding(said, records, chapter="answer", rank=20)
 
 
-def _before(result: xr.Dataset) -> list[str]:
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _before(claims: Claims) -> list[Finding]:
     """Tell the other algorithms it ran on the way, each with its first step."""
-    verdicts = [str(verdict) for verdict in result.verdict.values]
-    others = [verdict for verdict in dict.fromkeys(verdicts) if verdict in NAMES and verdict != verdicts[-1]]
-    told = [f"a {NAMES[verdict]} at step **{int(result.step[verdicts.index(verdict)]):,}**" for verdict in others]
-    return [f"It was {_listed(told)} before."] if told else []
+    verdicts = [str(verdict) for verdict in claims.result.verdict.values]
+    told, records = [], {}
+    for verdict in dict.fromkeys(verdicts):
+        if verdict not in NAMES or verdict == verdicts[-1]:
+            continue
+        step = int(claims.result.step[verdicts.index(verdict)])
+        records[verdict] = claims.at(step, "verdict")
+        records[f"{verdict}_step"] = claims.step_of(records[verdict])
+        told.append(f"a {NAMES[verdict]} at {{{verdict}_step:step}}")
+    return [Finding(f"Before, it was {listed(told)}.", records, chapter="when", rank=10)] if told else []
 
 
-def _times(values: dict[str, Any]) -> list[str]:
-    """Tell when the circuit was there and when the test accuracy rose; nothing where neither is known."""
-    there = [f"{stage} at step **{step:,}**" for stage, step in values["stage_step"].items() if step is not None]
-    right = [
-        f"{share} at step **{values[name]:,}**"
-        for share, name in (("50 %", "half_right_step"), ("99 %", "right_step"))
-        if values[name] is not None
-    ]
-    sentences = [f"The key frequencies came to hold half of {_listed(there)}."] if there and right else []
-    return sentences + ([f"The test accuracy passed {_listed(right)}."] if right else [])
+def _times(claims: Claims) -> list[Finding]:
+    """Tell since when the key frequencies hold most of each stage, and the test examples are right, for good.
 
-
-def _listed(parts: list[str]) -> str:
-    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+    What was so from the first checkpoint on came about by no training that was seen, and may be chance.
+    """
+    first, half = int(claims.result.step[0]), Bar("half", HALF)
+    records, stages, shares = {}, [], []
+    claims.panel = STAGES_PANEL
+    for stage in claims.result.stage.values.tolist():
+        record = claims.when("above for good", "share", half, stage=stage)
+        if record and record.value != first:
+            records[stage] = record
+            stages.append(f"{WORDS[stage]} from {{{stage}:step}} on")
+    claims.panel = _verdict_panel(claims.result)
+    for name, bar in (("half", half), ("nearly_all", Bar("all but 1%", LEARNT))):
+        record = claims.when("above for good", "test_accuracy", bar)
+        if record and record.value != first:
+            records[name] = record
+            shares.append(f"above {{{name}.bar:%}} from {{{name}:step}} on")
+    if not stages or not shares:
+        return []
+    sentence = f"The key frequencies hold most of {listed(stages)}; the test accuracy is {listed(shares)}."
+    return [Finding(sentence, records, chapter="when", rank=20)]

@@ -15,6 +15,9 @@ from interp.checkpoints import Checkpoint
 from interp.contracts.architecture import HasAttention, has_neurons, reads_two_operands
 from interp.machine import devices
 
+ROUNDING = 1e-12
+"""Logits are alike that differ by no more than this share of the network's largest."""
+
 
 def after_embedding(
     checkpoint: Checkpoint, change: Callable[[Float[Tensor, "p d_model"]], Float[Tensor, "p d_model"]]
@@ -55,6 +58,18 @@ def readout(checkpoint: Checkpoint) -> Float[Tensor, "neuron logit"]:
 def attn_out(checkpoint: Checkpoint, architecture: HasAttention) -> Float[Tensor, "pair d_model"]:
     """The last attention's output at the last position."""
     return architecture.attn_out(_weights(checkpoint), checkpoint.activations)
+
+
+def right(
+    logits: Float[Tensor, "pair logit"], answers: Int[Tensor, " pair"], network: Float[Tensor, "... logit"]
+) -> Float[Tensor, " pair"]:
+    """1 where the answer has the largest logit, 1/m where it is one of m alike up to rounding, 0 elsewhere.
+
+    What is left of the logits of a `network` that nothing is left of is alike, and rounding would choose one of them.
+    """
+    rounding = ROUNDING * network.abs().max()
+    largest = logits >= logits.amax(1, keepdim=True) - rounding  # [pair, logit]
+    return largest.gather(1, answers[:, None])[:, 0].double() / largest.sum(1)
 
 
 class _Rows(Mapping[str, Tensor]):

@@ -1,6 +1,10 @@
 """A checkpoint in the order in which its task is cyclic: sums as they are, products by discrete logarithm.
 
 In that order operands, answers and logits are numbered 0…n-1, and the answer of (i, j) is i + j or i - j modulo n.
+Logits are known up to what is added to all of one pair alike, which changes no answer and no loss. `centred` takes
+that away, over every logit that the network was trained with, before the n answers are picked out: so what is said of
+their power does not depend on it.
+
 A task without such an order has no frequencies; `cyclic` then raises NothingToSay, and so does every measure that
 asks it.
 """
@@ -16,9 +20,11 @@ from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from interp.checkpoints import Checkpoint
+from interp.contracts.architecture import has_neurons
 from interp.contracts.group import Group
 from interp.contracts.task import Task, TwoOperands, two_operands
 from interp.errors import NothingToSay
+from interp.machine import devices
 
 NO_ORDER = "the task has no cyclic order of its operands"
 
@@ -64,8 +70,26 @@ class Cyclic:
         return self.task.table(values.cpu())[self.axis][:, self.axis]
 
     def logits(self, checkpoint: Checkpoint) -> Float[Tensor, "a b c"]:
-        """The logits of the n answers, on the pairs of these residues, float64."""
+        """The logits of the n answers, on the pairs of these residues, as the network gives them, float64.
+
+        For what does not see what a pair gives all of them alike: a softmax over them, or their waves over c.
+        """
         return self.table(checkpoint.logits[:, self.axis.to(checkpoint.logits.device)])
+
+    def centred_logits(self, checkpoint: Checkpoint) -> Float[Tensor, "a b c"]:
+        """The same, less each pair's mean over all logits that the network was trained with.
+
+        Where it has others than those of the answers, that of "=" or, on products, of 0, their own mean need not be 0.
+        """
+        return self.table(centred(checkpoint.logits.cpu())[:, self.axis])
+
+    def readout(self, checkpoint: Checkpoint) -> Float[Tensor, "neuron c"]:
+        """What the last hidden layer's neurons give the logits of the n answers, less each neuron's mean over all.
+
+        Raises NothingToSay where the network has no such layer.
+        """
+        weights = {name: devices.float64(weight) for name, weight in checkpoint.weights.items()}
+        return centred(has_neurons(checkpoint.run.architecture).readout(weights).cpu())[:, self.axis]
 
     def by_answer(self, table: Shaped[Tensor, "a b ..."]) -> Shaped[Tensor, "answer a ..."]:
         """The n pairs of each answer beside one another: [s, i] is the pair (i, j) whose answer is s."""
@@ -76,6 +100,13 @@ class Cyclic:
         """cos w_k x and sin w_k x for x = 0…n-1, with w_k = 2πk/n."""
         angle = 2 * math.pi * ((freqs[:, None] * torch.arange(self.n)) % self.n).double() / self.n
         return angle.cos(), angle.sin()
+
+
+def centred(rows: Float[Tensor, "row logit"]) -> Float[Tensor, "row logit"]:
+    """`rows` less the mean of each over all logits: 0 where a row differs from its mean by no more than rounding."""
+    left = rows - rows.mean(dim=1, keepdim=True)
+    varies = left.square().sum(dim=1, keepdim=True) > 1e-20 * rows.square().sum(dim=1, keepdim=True)
+    return left.where(varies, 0.0)
 
 
 def cyclic(checkpoint: Checkpoint) -> Cyclic:

@@ -14,12 +14,13 @@ from interp.checkpoints.checkpoint import RunOfCheckpoint
 from interp.errors import InterpError
 from interp.measures.shared.cyclic import Cyclic
 
-Keys = Literal["final", "checkpoint", "ever", "traced"] | list[int]
+Keys = Literal["final", "checkpoint", "ever", "logits", "traced"] | list[int]
 """The frequencies that count as the circuit's, by a rule or as they are listed:
 
 - final: those that some neuron has for its own at the last checkpoint (Nanda et al. 2023);
 - checkpoint: those that some neuron has for its own at the checkpoint that is measured;
 - ever: those that were clear in more than 2 % of the neurons at some checkpoint the analysis visits;
+- logits: those that the logits use at the last checkpoint, whichever the neurons have (`key_freqs`);
 - traced: those of trace similarity above 0.005 at the last checkpoint (Chughtai et al. 2023).
 """
 
@@ -38,6 +39,8 @@ def key_mask(checkpoint: Checkpoint, order: Cyclic, keys: Keys) -> Bool[Tensor, 
         return checkpoint.run.final.measure("key_freqs").key
     if keys == "checkpoint":
         return checkpoint.measure("key_freqs").key
+    if keys == "logits":
+        return checkpoint.run.final.measure("key_freqs").logit_key
     if keys == "ever":
         return _ever_used(checkpoint.run)
     if keys == "traced":

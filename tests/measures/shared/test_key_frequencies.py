@@ -53,6 +53,19 @@ def test_listed_ones_are_taken_as_they_are(run):
     assert keys(run.measure("restricted_loss", keys=[3, 1]), 0) == [1, 3]
 
 
+def test_logits_are_those_that_the_last_logits_use_whichever_the_neurons_have(make_run):
+    """Of neurons of 2 and 3 the second is read."""
+    c = 2 * math.pi * torch.arange(P).double() / P
+    a, b, _ = (axis[:, :, 0] for axis in grid(P))
+    tables = torch.stack(
+        [1 + torch.cos(2 * math.pi * k * (a + b) / P + phase) for k, phase in ((2, 0.0), (3, 1.0))], -1
+    )
+    network = of_neurons(tables, torch.stack([torch.zeros(P).double(), torch.cos(3 * c)]))
+    run = make_run({0: network.weights}, network.task, network.model)
+    assert run.final.measure("key_freqs").key.nonzero().flatten().tolist() == [2, 3]
+    assert keys(run.measure("restricted_loss", keys="logits"), 0) == [3]
+
+
 def test_traced_are_those_in_the_last_logits(run):
     similarity = run.final.measure("cosine_fit").trace_similarity
     expected = (similarity > 0.005).nonzero().flatten().tolist()
