@@ -148,7 +148,7 @@ def test_what_is_the_better_predictor_by_far_is_clearly_so_and_the_other_way_rou
 
 
 def test_resamples_of_one_value_are_left_out():
-    """Of three pairs of y = 0 and one of y = 1, a share of (3/4)⁴ + (1/4)⁴ of the resamples has one value of y alone."""
+    """Of three pairs of y = 0 and one of y = 1, (3/4)⁴ + (1/4)⁴ of the resamples have one value of y alone."""
     found = advantage(np.array([3.0, 1.0, 2.0, 4.0]), np.arange(4.0), np.array([0.0, 0.0, 1.0, 0.0]))
     assert found.resamples == pytest.approx(10_000 * (1 - 82 / 256), abs=4 * math.sqrt(10_000 * 0.68 * 0.32))
 
