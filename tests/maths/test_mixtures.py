@@ -59,6 +59,7 @@ def test_one_component_is_the_mean_and_the_variance():
     x = np.random.default_rng(0).normal(3, 2, 500)
     one = fit_mixtures([x])[0][0]
     assert one.mixture.weight == [1]
+    assert np.isnan(one.weight_se).all()  # it is no estimate
     assert one.mixture.mean == pytest.approx([x.mean()])
     assert one.mixture.variance == pytest.approx([x.var()])
     assert one.log_likelihood == pytest.approx(-250 * (math.log(2 * math.pi * x.var()) + 1))

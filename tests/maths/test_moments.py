@@ -6,6 +6,12 @@ import pytest
 from interp.maths.moments import excess_kurtosis
 
 
+def test_values_equally_far_from_their_mean_have_the_least_kurtosis_and_no_error():
+    found, error = excess_kurtosis(np.repeat([-3.0, 5.0], 50))
+    assert found == pytest.approx(-2)
+    assert np.isnan(error)
+
+
 @pytest.mark.parametrize(
     ("draw", "expected"),
     [("normal", 0.0), ("uniform", -1.2), ("laplace", 3.0)],

@@ -81,7 +81,9 @@ def test_it_is_the_gradient_at_hook_embed_of_the_hooked_path(with_weights, optio
     cosines = torch.cosine_similarity(gradient[:, 0], gradient[:, 1], dim=1, eps=0)
     found = checkpoint.measure("gradient_symmetricity", shift_b=shift_b)
     assert float(found.gradient_symmetricity) == pytest.approx(float(cosines.mean()), rel=1e-9)
-    assert float(found.gradient_symmetricity_se) == pytest.approx(float(cosines.std()) / 10, rel=1e-9)
+    finite = (1 - 100 / 343) ** 0.5
+    assert float(found.gradient_symmetricity_se) == pytest.approx(finite * float(cosines.std()) / 10, rel=1e-9)
+    assert (found.triples_counted, found.triples_without_cosine, found.triples_in_all) == (100, 0, 343)
 
 
 def test_the_order_of_neurons_and_a_rotation_of_the_residual_stream_change_nothing(with_weights):
@@ -108,6 +110,39 @@ def test_more_triples_than_there_are_are_all_of_them_and_many_are_taken_a_part_a
     everything = [symmetricity(checkpoint, n_triples=1000, seed=seed) for seed in (0, 1)]
     assert everything[0] == pytest.approx(everything[1], abs=1e-12)
     assert symmetricity(checkpoint, seed=0) != symmetricity(checkpoint, seed=1)
+
+
+@pytest.mark.parametrize(("n_triples", "counted"), [(342, 342), (343, 343), (1000, 343)])
+def test_where_all_triples_were_counted_the_error_is_0(with_weights, n_triples, counted):
+    checkpoint = with_weights({"mlp": {"d_model": 5, "d_mlp": 20, "shared_embedding": True}})
+    found = checkpoint.measure("gradient_symmetricity", n_triples=n_triples)
+    assert (found.triples_counted, found.triples_in_all) == (counted, 343)
+    assert (float(found.gradient_symmetricity_se) == 0) == (counted == 343)
+
+
+def test_triples_that_do_not_differ_tell_nothing_of_the_error_unless_they_are_all(with_weights):
+    checkpoint = with_weights({"mlp": {"d_model": 5, "d_mlp": 20, "shared_embedding": True, "combine": "added"}})
+    some, one, every = (checkpoint.measure("gradient_symmetricity", n_triples=n) for n in (100, 1, 343))
+    assert some.gradient_symmetricity_se.isnan()
+    assert one.gradient_symmetricity_se.isnan()
+    assert float(every.gradient_symmetricity_se) == 0
+
+
+def test_with_triples_without_a_cosine_the_error_is_that_of_the_others(with_weights):
+    """Few neurons, all off on some pairs: over many draws the squared error is on average the variance of the mean."""
+
+    def change(weights):
+        return weights | {"mlp.b_in": torch.full((3,), -2.0, dtype=torch.float64)}
+
+    model = {"mlp": {"d_model": 5, "d_mlp": 3, "biases": "hidden"}}
+    checkpoint = with_weights(model, change)
+    every = checkpoint.measure("gradient_symmetricity", n_triples=343)
+    assert 50 < every.triples_without_cosine < 250
+    found = [checkpoint.measure("gradient_symmetricity", n_triples=150, seed=seed) for seed in range(300)]
+    values = torch.stack([one.gradient_symmetricity for one in found])
+    squares = torch.stack([one.gradient_symmetricity_se**2 for one in found])
+    assert float(squares.mean()) == pytest.approx(float(values.var()), rel=4 * (2 / 300) ** 0.5)
+    assert abs(float(values.mean() - every.gradient_symmetricity)) < 4 * float(values.std()) / 300**0.5
 
 
 def test_without_b_0_no_triple_divides_by_it(with_weights):

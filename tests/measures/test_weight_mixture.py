@@ -102,6 +102,18 @@ def test_the_margin_is_that_of_the_two_likelihoods(measured, shapes):
     assert symmetric_se == pytest.approx(gained.std() / math.sqrt(len(x)), rel=1e-6)
 
 
+def test_one_gaussian_s_margin_over_itself_is_0_without_an_error(measured, shapes):
+    place, found = measured(gaussians(shapes))
+    one = place["mlp.W_in"]
+    assert int(found.components[one]) == 1
+    assert float(found.margin[one]) == 0
+    assert found.margin_se[one].isnan()
+    assert found.margin_per_weight_se[one].isnan()
+    assert found.weight_se[one].isnan().all()
+    assert bool(found.clear[one])
+    assert float(found.symmetric_margin_per_weight_se[one]) > 0
+
+
 def test_waves_are_a_mixture_of_fourier_coefficients(measured, shapes):
     """Two of the ten directions hold everything; the coefficients are those of the basis, without the constant."""
     weights = gaussians(shapes, **{"embed_a.W_E": waves(shapes["embed_a.W_E"], 3)})
