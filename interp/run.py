@@ -102,10 +102,6 @@ def _check_sources(sources: Sequence[Source]) -> None:
 
 def _compute(analysis: Analysis, machine: _Machine, report: Path) -> tuple[str, tuple[str, ...]]:
     """Write the report; what it says, as plain text, and the mistakes of measures in telling their results."""
-    import torch
-
-    torch.set_flush_denormal(True)  # before torch starts its threads, which inherit it
-
     from interp.checkpoints.opening import open_runs
     from interp.files.writing import ABANDONED, remove_abandoned
     from interp.machine import devices

@@ -20,7 +20,7 @@ from interp.contracts.loss import Loss
 from interp.contracts.task import Task
 from interp.errors import InterpError, NothingToSay
 from interp.files.arrays import Arrays
-from interp.machine import devices
+from interp.machine import devices, process
 from interp.results import schema
 from interp.results.account import show_panel
 from interp.results.series import Moment
@@ -154,7 +154,7 @@ class Checkpoint(Moment):
     @functools.cached_property
     def cache(self) -> ActivationCache:
         """Every activation on every input, [example, pos, …], by the hooked path."""
-        with torch.no_grad():
+        with torch.no_grad(), process.measuring():
             return self.model.run_with_cache(self.tokens)[1]
 
     @property
@@ -165,9 +165,9 @@ class Checkpoint(Moment):
 
     @functools.cached_property
     def _activations(self) -> Mapping[str, Float[Tensor, "example ..."]]:
-        weights = {name: devices.float64(value) for name, value in self._weights.items()}
-        inputs = self.task.inputs.to(next(iter(weights.values())).device)
-        with torch.no_grad():
+        with torch.no_grad(), process.measuring():
+            weights = {name: devices.float64(value) for name, value in self._weights.items()}
+            inputs = self.task.inputs.to(next(iter(weights.values())).device)
             return self.run.architecture.activations(weights, inputs)
 
     @property
@@ -189,7 +189,8 @@ class Checkpoint(Moment):
 
         Raises NothingToSay where the network has no embeddings of two operands.
         """
-        return devices.float64(reads_two_operands(self.run.architecture).embedding(self.weights))
+        with process.measuring():
+            return devices.float64(reads_two_operands(self.run.architecture).embedding(self.weights))
 
     def measure(self, name: str, **options: Any) -> Any:
         """Another measure's answer at this checkpoint, computed once and shared.
@@ -201,7 +202,7 @@ class Checkpoint(Moment):
             if schema.subject(name) != "checkpoint":
                 raise InterpError(f"{name} measures a whole run, not a checkpoint: run.measure({name!r})")
             checked = checked_options("measures", name, options)
-            with provenance.recording() as reads:
+            with provenance.recording() as reads, process.measuring():
                 function = find("measures", name)
                 record = silence = None
                 try:

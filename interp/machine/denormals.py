@@ -1,7 +1,8 @@
 """Numbers too small for full precision: after grokking they are many, and slow a processor fourfold.
 
-The setting belongs to a thread, and the threads torch starts inherit it: a command sets it before anything
-else with `torch.set_flush_denormal(True)`.
+Training takes them for 0; measuring does not, for a network may consist of them. The setting belongs to a thread, and
+the threads torch starts inherit it: a command that trains sets it before anything else with
+`torch.set_flush_denormal(True)`.
 """
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ import torch
 
 
 @contextlib.contextmanager
-def flushed() -> Iterator[None]:
-    """Within the block this thread takes denormal numbers for 0; after it, as it did before."""
+def flushed(yes: bool = True) -> Iterator[None]:
+    """Within the block this thread takes denormal numbers for 0, or does not; after it, as it did before."""
     before = _flushes()
-    torch.set_flush_denormal(True)
+    torch.set_flush_denormal(yes)
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""What the whole process must be set to, for training to be exact and quick."""
+"""What the whole process must be set to, for training to be exact and quick, and for measuring to be exact."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
+
+from interp.machine import denormals
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 WORTH_A_THREAD = 100_000_000
@@ -29,6 +31,22 @@ def deterministic() -> Iterator[None]:
     finally:
         torch.use_deterministic_algorithms(before)
         settings.fill_uninitialized_memory = fills
+
+
+@contextlib.contextmanager
+def measuring() -> Iterator[None]:
+    """Same numbers in a notebook, a command and its workers, whatever was computed in the process before.
+
+    One thread adds up in one order; others, which torch may have started during a training, would take denormal
+    numbers for 0.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with denormals.flushed(False):
+            yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 @contextlib.contextmanager

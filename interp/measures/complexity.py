@@ -14,10 +14,13 @@ from interp.checkpoints import Checkpoint
 from interp.errors import NothingToSay
 from interp.figures import Curves
 from interp.findings import Claims, Finding, course
-from interp.maths.description_length import Description, Weights, raw_size, shortest_description
+from interp.maths.description_length import Description, Weights, raw_size, shortest_description, zeros_like
 from interp.maths.landscape import flattened, unflattened
 from interp.measures.shared.train_loss import train_loss
 from interp.measures.shared.trained_with import in_units, titled
+
+SMALL = 1_000_000
+"""Weights times training examples below which one loss costs so little that it is asked for at hundreds of Δ."""
 
 
 @dataclass(frozen=True)
@@ -36,13 +39,15 @@ class Complexity:
     """Share of the matrices kept as two factors; each head's are counted on their own"""
     described_loss: Float[np.ndarray, ""] | None
     """Train loss of the network described"""
+    zeros_loss: Float[np.ndarray, ""] | None
+    """Train loss of a network of zeros, which guesses"""
     loss_name: str
     """Loss that the run was trained with"""
     loss_units: str
     """Units of that loss"""
 
 
-def complexity(checkpoint: Checkpoint, epsilon: PositiveFloat = 1.0) -> Complexity:
+def complexity(checkpoint: Checkpoint, epsilon: PositiveFloat = 1.0, exhaustive: bool = False) -> Complexity:
     r"""What a network memorised takes many bytes to write down; what it understood takes few.
 
     Each matrix is truncated to its largest singular values, everything is rounded to multiples of one step size and
@@ -53,12 +58,19 @@ def complexity(checkpoint: Checkpoint, epsilon: PositiveFloat = 1.0) -> Complexi
 
     The train loss is that which the run was trained with, cross-entropy unless its recipe says otherwise. `epsilon`
     is 1, for cross-entropy a nat, as in the paper's curves of the total description; a smaller one gives larger sizes
-    (at 0.01 the fresh weights, too, have to be described) that rise and fall alike.
+    (at 0.01 the fresh weights, too, have to be described) that rise and fall alike. It has to be small beside what
+    learning gains, the loss of a network of zeros (`zeros_loss`) less this one's: where it is more, the shortest
+    description is that of zeros, whatever was learned. With two answers guessing costs ln 2, less than a nat, and a
+    mean squared error is rarely as large as 1; there choose a smaller `epsilon`.
 
-    τ is one of 1, 0.99, 0.98, 0.95, 0.9, 0.85, 0.8, 0.7, 0.6 and 0.5; for each, a search finds the largest Δ of a grid
-    of factor 1.09, or nearly. A matrix is kept as two factors, U√σ and √σVᵀ, only where that saves numbers, k < mn/(m +
-    n); a head's weights are matrices of their own; biases are only rounded. The multiples are compressed by bzip2.
-    Where the split is unknown, or nothing was trained on, only the raw size is a number.
+    τ is one of 1, 0.99, 0.98, 0.95, 0.9, 0.85, 0.8, 0.7, 0.6 and 0.5; Δ is one of 177 in a grid of factor 1.09. For
+    each τ a search finds the largest Δ that keeps the loss, or nearly. Of small networks, whose weights times training
+    examples are below a million, and of those that lose no less than a network of zeros, a rougher Δ may keep it by
+    chance: there all Δ are looked at, until two octaves of finer ones need more bytes. `exhaustive` looks at the whole
+    grid whatever the network is, which takes about twenty times as long. A matrix is kept as two factors, U√σ and √σVᵀ,
+    only where that saves numbers, k < mn/(m + n); a head's weights are matrices of their own; biases are only rounded.
+    The multiples are compressed by bzip2. Where the split is unknown, or nothing was trained on, only the raw size is a
+    number.
 
     Formula: \min_{\tau, \Delta} \left|\mathrm{bzip2}(\hat\theta_{\tau,\Delta})\right| \quad \text{subject to} \quad
         \left|\mathcal{L}(\hat\theta_{\tau,\Delta}) - \mathcal{L}(\theta)\right| < \epsilon, \qquad
@@ -71,14 +83,16 @@ def complexity(checkpoint: Checkpoint, epsilon: PositiveFloat = 1.0) -> Complexi
     try:
         of_vector, x = train_loss(checkpoint)
     except NothingToSay:  # the raw size needs no split
-        return Complexity(None, None, np.array(float(raw)), None, None, None, None, *trained_with)
+        return Complexity(None, None, np.array(float(raw)), None, None, None, None, None, *trained_with)
 
     def loss(weights: Weights) -> float:
         with torch.no_grad():
             return float(of_vector(flattened(weights)))
 
     weights = unflattened(x, {name: value.shape for name, value in checkpoint.weights.items()})
-    shortest = shortest_description(weights, loss, epsilon)
+    n_train = 0 if checkpoint.task.train is None else int(checkpoint.task.train.sum())
+    looked_at = "whole" if exhaustive else "smaller" if len(x) * n_train < SMALL else "searched"
+    shortest = shortest_description(weights, loss, epsilon, looked_at)
     shortest = shortest or Description(raw, tau=1.0, delta=0.0, loss=loss(weights), factored_share=0.0)
     return Complexity(
         np.array(float(shortest.size)),
@@ -88,6 +102,7 @@ def complexity(checkpoint: Checkpoint, epsilon: PositiveFloat = 1.0) -> Complexi
         np.array(shortest.delta),
         np.array(shortest.factored_share),
         np.array(shortest.loss),
+        np.array(loss(zeros_like(weights))),
         *trained_with,
     )
 

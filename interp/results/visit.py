@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from interp import provenance
 from interp.catalogue.names import current_words, find
 from interp.contracts.executor import Tell
 from interp.errors import DamagedError, NothingToSay
-from interp.machine import denormals
+from interp.machine import process
 from interp.recipes.asks import Ask
 from interp.results import schema
 from interp.results.rows import Key, Row
@@ -74,7 +71,7 @@ def visit(piece: Piece, tell: Tell) -> Outcome:
             for label, work in ((work.ask.label, work) for work in piece.works)
             if stored[label].goes_on
         }
-        with _one_thread():
+        with process.measuring():
             for key in piece.keys:
                 subject = _subject(piece, key)
                 for work in piece.works:
@@ -83,8 +80,7 @@ def visit(piece: Piece, tell: Tell) -> Outcome:
                     label = work.ask.label
                     tell({"run": name, "measure": label})
                     begun = time.perf_counter()
-                    with denormals.flushed():
-                        row, answer = compute_row(piece.runs, subject, stored[label], starts.get(label))
+                    row, answer = compute_row(piece.runs, subject, stored[label], starts.get(label))
                     stored[label].write_part(key, row)
                     if stored[label].goes_on:
                         kept = stored[label].last_answer(block_of(key), computing=True)
@@ -137,14 +133,3 @@ def compute_row(runs: Sequence[Series], subject: Any, stored: Stored, start: Sta
 def scope_of(run: Series) -> str:
     """What stands before a question that was noted of one run of several."""
     return f"{run.name}: "
-
-
-@contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
-    """The same sums in the same order, however many jobs there are."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import bz2
+import functools
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -105,26 +107,73 @@ def test_zeros_are_described():
     assert found.loss == 0
 
 
-def test_it_is_the_best_of_a_full_search_over_tau_and_delta():
-    """By hand: every τ, every Δ of a finer grid, the singular values cut by NumPy's definition."""
-    W = low_rank(24, 16, 16) * torch.logspace(0, -2, 16).double() @ torch.eye(16).double() + low_rank(24, 16, 2, seed=7)
-    weights = {"W": W}
-    loss = rms_error(weights)
-    found = shortest_description(weights, loss, 1.0)
-    U, values, Vh = torch.linalg.svd(W, full_matrices=False)
+def full_search(W, loss, epsilon):
+    """Every τ, every Δ of the grid, by hand: the singular values cut by NumPy's definition."""
+    m, n = W.shape
+    U, values, Vh = np.linalg.svd(W, full_matrices=False)
     best = math.inf
     for tau in TAUS:
-        k = next(k for k in range(1, 17) if values[:k].sum() / values.sum() >= tau - 1e-12)
-        root = values[:k].sqrt()
-        factors = [U[:, :k] * root, root[:, None] * Vh[:k]] if tau < 1 and k < 24 * 16 / 40 else [W]
-        for delta in torch.logspace(1, -3, 400).tolist():
-            rounded = [(factor / delta).round() for factor in factors]
-            there = rounded[0] * delta if len(rounded) == 1 else (rounded[0] * delta) @ (rounded[1] * delta)
-            if loss({"W": there}) < 1.0:
-                codes = torch.cat([part.ravel() for part in rounded]).int().numpy()
-                best = min(best, len(bz2.compress((codes * 2 ^ (codes >> 31)).astype("u1").tobytes())))
-                break
-    assert found.size <= 1.06 * best
+        k = next(k for k in range(1, len(values) + 1) if values[:k].sum() / values.sum() >= tau - 1e-12)
+        root = np.sqrt(values[:k])
+        factors = [U[:, :k] * root, root[:, None] * Vh[:k]] if tau < 1 and k < m * n / (m + n) else [W]
+        largest = max(abs(factor).max() for factor in factors)
+        for place in range(22 * 8 + 1):
+            delta = 2 ** (np.ceil(np.log2(2 * largest)) - place / 8)
+            rounded = [np.round(factor / delta) for factor in factors]
+            if loss(functools.reduce(np.matmul, [part * delta for part in rounded])) < epsilon:
+                codes = np.concatenate([part.ravel() for part in rounded]).astype(int)
+                folded = [2 * code if code >= 0 else -2 * code - 1 for code in codes.tolist()]
+                used = -(-max(max(folded).bit_length(), 1) // 8)
+                columns = b"".join(bytes(code >> 8 * place & 255 for code in folded) for place in range(used))
+                best = min(best, len(bz2.compress(columns)))
+    return best
+
+
+@pytest.mark.parametrize("epsilon", [4.0, 1.0, 0.1])
+def test_it_is_the_best_of_a_full_search_over_tau_and_delta(epsilon):
+    W = low_rank(24, 16, 16) * torch.logspace(0, -2, 16).double() @ torch.eye(16).double() + low_rank(24, 16, 2, seed=7)
+    best = full_search(W.numpy(), lambda there: np.linalg.norm(there - W.numpy()), epsilon)
+    sizes = {
+        grid: shortest_description({"W": W}, rms_error({"W": W}), epsilon, grid).size
+        for grid in ("searched", "smaller", "whole")
+    }
+    assert sizes["smaller"] == sizes["whole"] == best
+    assert sizes["searched"] <= 1.03 * best
+
+
+def of_error(W, loss):
+    """A loss as a function of the relative distance from W."""
+    return lambda weights: loss(float((weights["W"] - W).norm() / W.norm()))
+
+
+def test_a_rough_step_that_suits_by_chance_is_found_by_a_scan():
+    W = random(12, 12)
+    loss = of_error(W, lambda error: 0.0 if error < 0.01 or 0.3 < error < 0.4 else 1.0)
+    searched, scanned, whole = (
+        shortest_description({"W": W}, loss, 0.5, grid) for grid in ("searched", "smaller", "whole")
+    )
+    assert scanned == whole
+    assert scanned.size < 0.8 * searched.size
+
+
+def test_weights_that_lose_no_less_than_zeros_are_scanned_always():
+    W = random(12, 12)
+    loss = of_error(W, lambda error: 1 - 0.3 * error * math.sin(40 * error))
+    assert loss({"W": torch.zeros_like(W)}) < 1
+    found, whole = (shortest_description({"W": W}, loss, 0.02, grid) for grid in ("searched", "whole"))
+    assert found == whole
+
+
+@pytest.mark.parametrize("scale", [1e-318, 1e-40, 1e200])
+def test_weights_of_any_size_are_described_in_as_many_bytes(scale):
+    W = torch.randint(-3, 4, (12, 12), generator=torch.Generator().manual_seed(0)).double()
+    loss = of_error(W, lambda error: error)
+    found = shortest_description({"W": W * scale}, lambda weights: loss({"W": weights["W"] / scale}), 0.1)
+    assert found.size == pytest.approx(shortest_description({"W": W}, loss, 0.1).size, rel=0.1)
+
+
+def test_a_loss_that_is_no_number_has_no_description():
+    assert shortest_description({"W": random(5, 5)}, lambda _: math.nan, 1.0) is None
 
 
 def test_the_raw_size_is_that_of_the_stored_numbers():

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import bz2
+import functools
 import math
 
 import numpy as np
@@ -8,10 +9,17 @@ import pytest
 import torch
 import xarray as xr
 
+import interp
 from interp.maths.description_length import TAUS
+from interp.models.perceptron import perceptron
 from interp.models.transformer import transformer
+from interp.recipes import run_recipe
+from interp.recipes.document import dump_yaml
 from interp.results.account import panels, summary
 from interp.tasks.modular_arithmetic import modular_arithmetic
+from interp.tasks.sparse_parity import sparse_parity
+from interp.training.loop import train
+from interp.training.plan import Plan
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -56,10 +64,125 @@ def test_what_it_reports_of_a_description_holds(make_run):
         assert 0 <= float(found.factored_share) <= 1
 
 
+def whole_grid(checkpoint, epsilons):
+    """The smallest size within each epsilon over the whole grid of τ and Δ, by hand, with PyTorch's cross-entropy."""
+    task, architecture = checkpoint.task, checkpoint.run.architecture
+    own = {name: value.double() for name, value in checkpoint.weights.items()}
+
+    def loss(weights):
+        outputs = architecture.outputs(weights, task.inputs[task.train])
+        return float(torch.nn.functional.cross_entropy(outputs, task.targets[task.train]))
+
+    target, best = loss(own), dict.fromkeys(epsilons, math.inf)
+    for tau in TAUS:
+        factors = {name: matrices_or_factors(name, value, tau) for name, value in own.items()}
+        flat = [factor for part in factors.values() for matrix in part for factor in matrix]
+        largest = max(float(factor.abs().max()) for factor in flat)
+        for place in range(22 * 8 + 1):
+            delta = 2 ** (math.ceil(math.log2(2 * largest)) - place / 8)
+            there = {
+                name: torch.stack([
+                    functools.reduce(torch.matmul, [torch.round(factor / delta) * delta for factor in matrix])
+                    for matrix in part
+                ]).view_as(own[name])
+                for name, part in factors.items()
+            }  # fmt: skip
+            codes = np.concatenate([np.rint((factor / delta).numpy()).ravel() for factor in flat]).astype(int)
+            codes = np.where(codes >= 0, 2 * codes, -2 * codes - 1)
+            used = max(1, -(-int(codes.max()).bit_length() // 8))
+            size = len(bz2.compress(b"".join((codes >> 8 * k & 255).astype("u1").tobytes() for k in range(used))))
+            lost = abs(loss(there) - target)
+            best = {epsilon: min(found, size) if lost < epsilon else found for epsilon, found in best.items()}
+    return best
+
+
+def matrices_or_factors(name, value, tau):
+    """A bias as it is; of a matrix, or of each head's, two factors where the share τ of its spectrum saves numbers."""
+    if name.rpartition(".")[2].startswith("b_"):
+        return [(value,)]
+    found = []
+    for matrix in value if value.ndim == 3 else [value]:
+        U, values, Vh = torch.linalg.svd(matrix, full_matrices=False)
+        k = int((values.cumsum(0) < tau * values.sum() * (1 - 1e-14)).sum()) + 1
+        m, n = matrix.shape
+        root = values[:k].sqrt()
+        found.append((U[:, :k] * root, root[:, None] * Vh[:k]) if tau < 1 and k * (m + n) < m * n else (matrix,))
+    return found
+
+
+TINY = [
+    {"mlp": {"d_model": 6, "d_mlp": 10}},
+    {"transformer": {"d_model": 8, "n_heads": 2, "d_mlp": 12}},
+    {"mlp": {"d_model": 16, "d_mlp": 48}},
+    {"transformer": {"d_model": 16, "n_heads": 2, "d_mlp": 32}},
+]
+
+
+def trained(folder, p, number):
+    recipe = {
+        "task": {"modular_arithmetic": {"p": p, "frac_train": 0.7, "seed": number}},
+        "model": TINY[number % 4],
+        "training": {
+            "steps": 200 + 100 * (number % 3),
+            "optimiser": {"adamw": {"lr": 1e-2, "weight_decay": 1.0}},
+            "seed": number,
+            "save": {"every": 1000},
+        },
+    }
+    folder.mkdir()
+    path = folder / "run.yaml"
+    path.write_text(dump_yaml(recipe))
+    train(folder, Plan.of(run_recipe.read_to_train(path)))
+    return interp.open_run(folder).final
+
+
+QUICK = [(3, 0), (5, 1)]
+"""p and number of two networks, of which the first is one that a search for the largest Δ alone misses."""
+
+
+@pytest.mark.parametrize(
+    ("p", "number"),
+    [
+        pytest.param(p, number, marks=[] if (p, number) in QUICK else pytest.mark.slow)
+        for number, p in enumerate([3, 5, 7, 6, 4] * 4)
+    ],
+)
+def test_of_a_small_network_it_is_the_smallest_size_on_the_whole_grid(tmp_path, p, number):
+    checkpoint = trained(tmp_path / "run", p, number)
+    for epsilon, smallest in whole_grid(checkpoint, (1.0, 0.01)).items():
+        found, whole = (
+            float(checkpoint.measure("complexity", epsilon=epsilon, exhaustive=exhaustive).complexity)
+            for exhaustive in (False, True)
+        )
+        assert found == whole == smallest
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("step", [0, 500, 9000])
+def test_of_a_larger_network_it_is_within_a_hundredth_of_that(step):
+    checkpoint = interp.open_run("checkpoints/modular_addition_small")[step]
+    for epsilon in (1.0, 0.01):
+        found, whole = (
+            float(checkpoint.measure("complexity", epsilon=epsilon, exhaustive=exhaustive).complexity)
+            for exhaustive in (False, True)
+        )
+        assert whole <= found <= 1.01 * whole
+
+
+def test_where_guessing_costs_less_than_epsilon_zeros_describe_any_network(make_run):
+    """Two answers: ln 2 is less than a nat."""
+    bits = {"n": 8, "k": 2, "n_train": 40, "n_test": 20}
+    weights = perceptron(sparse_parity(**bits), widths=(16,)).initial(0)
+    found = make_run({0: weights}, {"sparse_parity": bits}, {"perceptron": {"widths": [16]}})[0].measure("complexity")
+    assert float(found.zeros_loss) == pytest.approx(math.log(2))
+    assert float(found.described_loss) == pytest.approx(math.log(2))
+
+
 def test_a_fresh_network_is_as_good_as_zeros(make_run):
     found = make_run({0: fresh()}, task(), {"transformer": MODEL})[0].measure("complexity")
     assert float(found.complexity) < 100
     assert float(found.described_loss) == pytest.approx(math.log(P + 1), abs=1e-6)  # a logit for "=" as well
+    assert float(found.zeros_loss) == pytest.approx(math.log(P + 1), rel=1e-12)
 
 
 def test_what_must_be_known_must_be_written_down(make_run):

@@ -93,10 +93,6 @@ def _ends_as(claims: Claims) -> Finding:
     return Finding(said, records, chapter="answer", rank=20)
 
 
-def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:]
-
-
 def _before(claims: Claims) -> list[Finding]:
     """Tell the other algorithms it ran on the way, each with its first step."""
     verdicts = [str(verdict) for verdict in claims.result.verdict.values]
