@@ -18,7 +18,7 @@ import xarray as xr
 
 import interp
 from interp.recipes.document import parse_value
-from interp.results import account
+from tests.told import summary
 
 ROOT = Path(interp.__file__).parent.parent
 SLOW = ("sharpness",)
@@ -49,9 +49,8 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def found(folder: Path, entry: dict[str, Any], kept: Path) -> Any:
     if "array" in entry:
         return float(_at_named_steps(folder, entry["measure"], kept)[entry["array"]].sel(entry["at"]))
-    summary = account.summary(entry["measure"], _over_the_run(folder, kept)[entry["measure"]].to_dataset())
-    assert summary is not None
-    return summary.values[entry["finding"]]
+    told = summary(entry["measure"], _over_the_run(folder, kept)[entry["measure"]].to_dataset())
+    return told.values[entry["finding"]]
 
 
 def _expected(folder: Path) -> list[dict[str, Any]]:

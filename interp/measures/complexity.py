@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +14,7 @@ from pydantic import PositiveFloat
 from interp.checkpoints import Checkpoint
 from interp.errors import NothingToSay
 from interp.figures import Curves
-from interp.findings import Claims, Finding, course
+from interp.findings import Bar, Claims, Finding, course
 from interp.maths.description_length import Description, Weights, raw_size, shortest_description, zeros_like
 from interp.maths.landscape import flattened, unflattened
 from interp.measures.shared.train_loss import train_loss
@@ -148,4 +149,12 @@ def summary(result: xr.Dataset) -> Finding:
         records["fall"] = claims.compared(records["end"], "relative to", records["highest"])
         records["kept"] = claims.compared(records["end"], "over", records["highest"])
         sentence += ", {kept:%} of its largest"
+    records["zeros"] = zeros = claims.end("zeros_loss", bar=Bar("ε", _epsilon(result)))
+    if zeros.bar and zeros.value <= zeros.bar.value:
+        sentence += ", that of a network of zeros, whose loss of {zeros:2} is within ε = {zeros.bar:2}"
     return Finding(f"{sentence}. {beside}", records | raw, chapter="how", rank=50)
+
+
+def _epsilon(result: xr.Dataset) -> float:
+    """The option `epsilon` with which the result was made."""
+    return float(json.loads(result.attrs.get("options", "{}")).get("epsilon", 1.0))

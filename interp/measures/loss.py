@@ -136,11 +136,17 @@ def _learnt(claims: Claims) -> Finding:
     known = claims.when("first above", "train_accuracy", KNOWN)
     general = claims.when("first above", "test_accuracy", LEARNT)
     best = claims.highest("train_accuracy")
-    records = {"known": known, "general": general, "train_best": best, **ends, "train_best_step": claims.step_of(best)}
+    records = {
+        "memorised_step": known,
+        "generalised_step": general,
+        "train_best": best,
+        **{f"{name}_accuracy": end for name, end in ends.items()},
+        "train_best_step": claims.step_of(best),
+    }
     records = {name: record for name, record in records.items() if record}
     if ends["test"]:
         records["test_best"] = claims.highest("test_accuracy")
-    shares = [f"{{{name}:.1%}} of the {words}" for name, words in _SETS.items() if ends[name]]
+    shares = [f"{{{name}_accuracy:.1%}} of the {words}" for name, words in _SETS.items() if ends[name]]
     now = f"{listed(shares)} examples are right"
     if first == last:
         sentence = f"At its only checkpoint, step {number(first)}, {now}"
@@ -167,22 +173,22 @@ _SETS = {"train": "training", "test": "test"}
 
 def _when(records: dict[str, Claim], claims: Claims) -> str:
     """When it knew the training examples, and when the others."""
-    known, general = (records.get(name) for name in ("known", "general"))
+    known, general = (records.get(name) for name in ("memorised_step", "generalised_step"))
     if not known and not general:
         return "It never knew all training examples, at best {train_best:.1%} of them at {train_best_step:step}"
     if not known:
         return (
-            "It generalised at {general:step} without ever knowing all training examples, at best {train_best:.1%} of "
+            "It generalised at {generalised_step:step} without ever knowing all training examples, at best {train_best:.1%} of "
             "them at {train_best_step:step}"
         )
     if not general:
-        never = " and never generalised" if "test" in records else ""
-        return f"It knew all training examples by {{known:step}}{never}"
+        never = " and never generalised" if "test_accuracy" in records else ""
+        return f"It knew all training examples by {{memorised_step:step}}{never}"
     if general.value == known.value:
-        return "It knew all training examples and generalised by {known:step}"
+        return "It knew all training examples and generalised by {memorised_step:step}"
     if general.value < known.value:
-        return "It generalised at {general:step}, and knew all training examples by {known:step}"
-    told = "It knew all training examples by {known:step} and generalised at {general:step}"
+        return "It generalised at {generalised_step:step}, and knew all training examples by {memorised_step:step}"
+    told = "It knew all training examples by {memorised_step:step} and generalised at {generalised_step:step}"
     if known.value and general.value >= 2 * known.value:
         records["times"] = claims.compared(general, "over", known)
         told += ", {times:2} times as late"
@@ -193,13 +199,13 @@ def _losses(claims: Claims) -> Finding:
     """The losses at the end."""
     name = str(claims.result.loss_name.values[-1])
     in_units = f" {claims.unit}" if claims.unit else ""
-    records = {part: claims.maybe(f"{part}_loss") for part in ("train", "test")}
-    records = {part: record for part, record in records.items() if record} or {"all": claims.end("all_loss")}
-    told = [f"{{{part}:3}}{in_units} on {_ON[part]}" for part in records]
+    records = {name: claims.maybe(name) for name in ("train_loss", "test_loss")}
+    records = {name: record for name, record in records.items() if record} or {"all_loss": claims.end("all_loss")}
+    told = [f"{{{name}:3}}{in_units} on {_ON[name]}" for name in records]
     return Finding(f"The loss ({name}) ends at {listed(told)}.", records, chapter="when", rank=60)
 
 
-_ON = {"train": "the training examples", "test": "the test examples", "all": "all examples"}
+_ON = {"train_loss": "the training examples", "test_loss": "the test examples", "all_loss": "all examples"}
 
 
 def generalised_step(result: xr.Dataset) -> int | None:
@@ -216,6 +222,6 @@ def _phases(
         return ()
     if general is None or general <= known:
         return (Phase("fitting", first, known),)
-    kept = records["test"].value > GENERALISED
+    kept = records["test_accuracy"].value > GENERALISED
     generalised = (Phase("generalised", general, last),) if kept else ()
     return (Phase("fitting", first, known), Phase("plateau", known, general), *generalised)

@@ -163,8 +163,8 @@ def summary(result: xr.Dataset) -> Finding:
     if claims.end("clear_chance").value >= 0.01:
         sentence += ", {committed_share.bar:%} were their waves random"
     if claims.known("half_settled_step"):
-        records["half_settled"] = claims.step("half_settled_step")
-        sentence += "; half of these are so for good from {half_settled:step} on"
+        records["half_settled_step"] = claims.step("half_settled_step")
+        sentence += "; half of these are so for good from {half_settled_step:step} on"
     if records["switched"].value:
         sentence += "; {switched:neuron} switched frequency on the way"
     sentence += "."

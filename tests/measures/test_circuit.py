@@ -9,8 +9,8 @@ import torch
 from interp.checkpoints import open_run
 from interp.errors import InterpError, NothingToSay
 from interp.measures.shared.around_grokking import around_grokking
-from interp.results.account import summary
 from tests import planted
+from tests.told import summary
 
 P, KEYS = 7, [1, 3]
 SUM = {"modular_arithmetic": {"p": P}}
@@ -232,9 +232,10 @@ def test_the_summary_tells_the_weakest_stage_of_each_ablation(make_run):
     network = planted.clock_mlp()
     run = make_run({0: network.weights}, network.task, network.model)
     told = summary("circuit", run.measure("circuit"))
-    assert set(told.values["only_key_accuracy"]) == {"embedding", "neurons", "logits"}
-    assert min(told.values["only_key_accuracy"].values()) == 1
-    assert "at least **100.0%** of the test pairs stay right" in told.sentence
+    assert [told.values[f"kept_{stage}"] for stage in ("embedding", "neurons", "logits")] == [1, 1, 1]
+    assert "kept_attention" not in told.values
+    assert "at least 100% of the test pairs are right" in told.sentence
+    assert "guessing gets 7.7%" in told.sentence
 
 
 def test_the_visits_are_dense_where_the_accuracy_rises(make_run):

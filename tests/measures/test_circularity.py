@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from interp.checkpoints import open_run
-from interp.results.account import summary
+from tests.told import summary
 
 
 def waves(p, freq):
@@ -95,7 +95,7 @@ def test_the_summary_has_its_last_value(make_run):
         "unembed.W_U": torch.ones(1, 7).double(),
     }
     run = make_run({0: weights}, {"modular_arithmetic": {"p": 7}}, model)
-    assert summary("circularity", run.measure("circularity")).values["final"] == pytest.approx(1, abs=1e-12)
+    assert summary("circularity", run.measure("circularity")).values["end"] == pytest.approx(1, abs=1e-12)
 
 
 def test_the_published_values(reference: Path):

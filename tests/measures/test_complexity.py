@@ -15,11 +15,12 @@ from interp.models.perceptron import perceptron
 from interp.models.transformer import transformer
 from interp.recipes import run_recipe
 from interp.recipes.document import dump_yaml
-from interp.results.account import panels, summary
+from interp.results.account import panels
 from interp.tasks.modular_arithmetic import modular_arithmetic
 from interp.tasks.sparse_parity import sparse_parity
 from interp.training.loop import train
 from interp.training.plan import Plan
+from tests.told import summary
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -224,7 +225,7 @@ def test_where_the_split_is_unknown_only_the_raw_size_is_a_number(make_run):
     assert not result.complexity.notnull().any()
     assert result.raw_size.notnull().all()
     assert "unknown" in summary("complexity", result).sentence
-    assert [panel.title for panel in panels("complexity", result)] == ["Size of the compressed weights"]
+    assert [panel.title for panel in panels("complexity", result)] == ["Size, and that of the weights as they are"]
 
 
 def test_the_sentence_says_when_it_peaked_and_how_far_it_fell(make_run):
@@ -233,14 +234,15 @@ def test_the_sentence_says_when_it_peaked_and_how_far_it_fell(make_run):
     said = summary("complexity", result)
     sizes = result.complexity.values
     assert sizes[1] > sizes[2] > sizes[0]
-    assert said.values["peak_step"] == 10
-    assert said.values["fell_by"] == pytest.approx(1 - sizes[2] / sizes[1])
-    assert "at step **10**" in said.sentence
+    assert said.values["highest_step"] == 10
+    assert said.values["fall"] == pytest.approx(sizes[2] / sizes[1] - 1)
+    assert "at step 10 and ends at" in said.sentence
     growing = summary("complexity", result.isel(step=[0, 2]))
-    assert "did not fall" in growing.sentence
-    unchanged = xr.concat([result.isel(step=[place]).assign_coords(step=[place]) for place in (0, 0)], "step")
-    assert "throughout" in summary("complexity", unchanged).sentence.partition(".")[0]
-    assert "can be described in" in summary("complexity", result.isel(step=[1])).sentence
+    assert "goes from" in growing.sentence
+    assert "of its largest" not in growing.sentence
+    unchanged = xr.concat([result.isel(step=[0]).assign_coords(step=[step]) for step in (0, 1)], "step")
+    assert "description stays at" in summary("complexity", unchanged).sentence
+    assert "description is" in summary("complexity", result.isel(step=[1])).sentence
 
 
 def test_weights_that_are_no_numbers_are_left_out(make_run):
@@ -250,4 +252,4 @@ def test_weights_that_are_no_numbers_are_left_out(make_run):
     with pytest.warns(UserWarning, match="not finite"):
         result = run.measure("complexity")
     assert result.complexity.notnull().values.tolist() == [True, False]
-    assert summary("complexity", result).values["peak_step"] == 0
+    assert summary("complexity", result).values["highest_step"] == 0

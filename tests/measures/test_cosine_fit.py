@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from interp.results.account import panels, summary
+from interp.results.account import panels
 from tests.planted import clock_logits, of_logits, pizza_logits
 from tests.tables import noise
+from tests.told import summary
 
 
 @pytest.fixture
@@ -95,7 +96,7 @@ def test_its_summary_names_the_frequencies(make_run):
     result = make_run({0: network.weights}, network.task, network.model).measure("cosine_fit")
     told = summary("cosine_fit", result)
     assert told.values["frequencies"] == [2, 5]
-    assert "**100.0%** of the logits, most of it at **2, 5**" in told.sentence
+    assert "100% of the centred logits at the end, at frequencies 2 and 5 more than 1% each" in told.sentence
     for panel in panels("cosine_fit", result):
         panel.draw()
 

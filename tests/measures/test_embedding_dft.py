@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from interp.results.account import summary
+from tests.told import summary
 
 SMALL = {"transformer": {"d_model": 12, "n_heads": 1, "d_mlp": 3}}
 
@@ -147,7 +147,7 @@ def test_a_frequency_that_wins_early_and_is_given_up_is_told_from_one_that_stays
     assert told.values["stands_out"] == [5]
     assert told.values["given_up"] == [2]
     assert "98%" in told.sentence
-    assert "frequency 2 held **90%** at step 100" in told.sentence
+    assert "frequency 2 held 90% at step 100 and stands out no more" in told.sentence
 
 
 def test_a_frequency_stands_out_from_the_others_however_large_the_mean(embedded):

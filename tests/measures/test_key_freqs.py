@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from interp.results.account import summary
 from tests.planted import clock_logits
 from tests.planted import of_neurons as of_neurons_and_readout
 from tests.tables import noise
+from tests.told import summary
 
 
 def network(tables):
@@ -277,8 +277,10 @@ def test_a_circuit_that_was_given_up_is_told_with_the_step_at_which_it_was_large
     assert int(result.most_neurons.sel(freq=1)) == 4
     assert int(result.most_step.sel(freq=1)) == 100
     told = summary("key_freqs", result)
-    assert told.values == {"key_freqs": [2], "given_up": [1], "clear_share": 1.0}
-    assert "frequency 1 had **4 neurons** at step 100" in told.sentence
+    assert (told.values["key_freqs"], told.values["given_up"], told.values["clear_share"]) == ([2], [1], 1.0)
+    assert "100% of the neurons follow one frequency clearly" in told.sentence
+    assert "frequency 2 (49 neurons)" in told.sentence
+    assert "frequency 1 had 4 neurons at step 100 and has none at the end" in told.sentence
 
 
 def test_the_published_transformer_s_clear_neurons_are_at_its_published_key_frequencies(make_run, reference: Path):

@@ -5,9 +5,10 @@ import math
 import pytest
 import torch
 
-from interp.results.account import panels, summary
+from interp.results.account import panels
 from tests.planted import clock_logits, of_logits
 from tests.tables import grid, noise, onto_waves
+from tests.told import summary
 
 
 @pytest.fixture
@@ -83,7 +84,8 @@ def test_its_summary_names_the_frequencies(make_run):
     result = make_run(weights, networks[0].task, networks[0].model).measure("logit_spectrum")
     told = summary("logit_spectrum", result)
     assert told.values["frequencies"] == [2, 5]
-    assert told.values["answer_share_final"] == pytest.approx(1)
-    assert told.values["answer_share_first"] < 0.2
+    assert told.values["end"] == pytest.approx(1)
+    assert told.values["start"] < 0.2
+    assert "were it even, it would be 8%" in told.sentence
     for panel in panels("logit_spectrum", result):
         panel.draw()

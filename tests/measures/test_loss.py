@@ -9,6 +9,7 @@ import torch
 
 from interp.models.mlp import mlp
 from interp.tasks.modular_arithmetic import modular_arithmetic
+from tests.told import summary
 
 
 def table_network(logits):
@@ -171,23 +172,47 @@ def test_the_summary_names_the_steps_at_which_the_training_set_and_the_task_were
     run = make_run(
         {step: weights for step, (weights, _) in networks.items()}, {"modular_arithmetic": options}, networks[0][1]
     )
-    from interp.results.account import summary
-
     told = summary("loss", run.measure("loss"))
     assert (told.values["memorised_step"], told.values["generalised_step"]) == (10, 30)
     assert [(phase.name, phase.start, phase.end) for phase in told.phases] == [
-        ("memorisation", 0, 10),
-        ("circuit formation", 10, 30),
-        ("cleanup", 30, 40),
+        ("fitting", 0, 10),
+        ("plateau", 10, 30),
+        ("generalised", 30, 40),
     ]
-    assert "3 times" in told.sentence
+    assert "3 times as late" in told.sentence
+
+
+def test_what_was_lost_again_is_told(make_run):
+    options = {"p": 7, "frac_train": 0.5}
+    task = modular_arithmetic(**options)
+    nothing = torch.zeros(49, dtype=torch.bool)
+    stages = {0: nothing, 10: ~nothing, 20: task.train}
+    networks = {step: table_network(knows_only(task, known)) for step, known in stages.items()}
+    run = make_run(
+        {step: weights for step, (weights, _) in networks.items()}, {"modular_arithmetic": options}, networks[0][1]
+    )
+    told = summary("loss", run.measure("loss"))
+    accuracy = float(run.final.measure("loss").test_accuracy)
+    assert "it lost that again: at the end 100% of the training and" in told.sentence
+    assert told.values["test_accuracy"] == accuracy
+    assert "generalised" not in [phase.name for phase in told.phases]
+
+
+def test_what_guessing_may_do_is_told_with_its_chance(make_run):
+    """Two test examples of five answers, each guessed right with a chance of 1/5."""
+    options = {"p": 5, "frac_train": 0.92}
+    task = modular_arithmetic(**options)
+    assert int((~task.train).sum()) == 2
+    weights, model = table_network(clock_logits(5, (1,), 30.0))
+    run = make_run({0: weights}, {"modular_arithmetic": options}, model)
+    told = summary("loss", run.measure("loss"))
+    assert told.values["luck"] == pytest.approx(0.04)
+    assert "guessing would do as well with a chance of 4%" in told.sentence
 
 
 def test_a_run_trained_on_every_pair_is_not_said_to_have_failed_to_generalise(make_run):
     weights, model = table_network(clock_logits(5, (1,), 30.0))
     run = make_run({0: weights}, {"modular_arithmetic": {"p": 5, "frac_train": 1.0}}, model)
-    from interp.results.account import summary
-
     assert "nan" not in summary("loss", run.measure("loss")).sentence
 
 

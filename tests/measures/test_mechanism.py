@@ -14,11 +14,11 @@ from interp.checkpoints import open_run
 from interp.errors import InterpError, NothingToSay
 from interp.measures.mechanism.forms import Explained, StandIn
 from interp.measures.mechanism.verdict import OfForms, OfMemory, verdict_of
-from interp.results.account import summary
 from interp.tasks.modular_arithmetic import modular_arithmetic
 from interp.tasks.sparse_parity import sparse_parity
 from tests import planted
 from tests.tables import noise
+from tests.told import summary
 
 
 @pytest.fixture
@@ -254,11 +254,11 @@ def test_over_a_run_it_tells_when_the_circuit_was_there_and_when_the_accuracy_ro
     assert result.verdict.values.tolist() == ["unclear", "unclear", "clock", "clock"]
     told = summary("mechanism", result)
     assert told.values["verdict"] == "clock"
-    assert told.values["stage_step"]["embedding"] == 100
-    assert told.values["explained_step"] == 200
-    assert told.values["half_right_step"] == told.values["right_step"] == 200
-    assert told.sentence.startswith("It ends as a **Clock** (its closed form recovers **100.0%** of the loss")
-    assert "embedding at step **100**" in told.sentence
+    assert told.values["embedding"] == 100
+    assert told.values["half"] == told.values["nearly_all"] == 200
+    assert told.sentence.startswith("At the end its algorithm is a Clock. What decides: ")
+    assert "hold most of the embedding from step 100 on" in told.sentence
+    assert "above 50% from step 200 on and above 99% from step 200 on" in told.sentence
 
 
 def test_an_algorithm_it_gave_up_is_told_with_its_first_step(make_run):
@@ -266,9 +266,8 @@ def test_an_algorithm_it_gave_up_is_told_with_its_first_step(make_run):
     pizza, clock = (planted.of_logits(form(p, sizes)) for form in (planted.pizza_logits, planted.clock_logits))
     run = make_run({0: pizza.weights, 100: pizza.weights, 200: clock.weights}, clock.task, clock.model)
     told = summary("mechanism", run.measure("mechanism"))
-    assert told is not None
-    assert told.values["verdicts"] == ["pizza", "pizza", "clock"]
-    assert "It was a Pizza at step **0** before." in told.sentence
+    assert told.values["pizza_step"] == 0
+    assert "Before, it was a Pizza at step 0." in told.sentence
 
 
 VERDICTS = {

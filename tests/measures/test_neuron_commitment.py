@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from interp.results.account import summary
+from tests.told import summary
 
 P = 11
 NONE = "mixes frequencies"
@@ -71,7 +71,8 @@ def test_of_a_frequency_that_rose_and_fell_it_is_told_what_became_of_its_neurons
     assert int(result.sel(freq=3).peak_step) == 200
     told = summary("neuron_commitment", result)
     assert (
-        "Frequency 1 had **5 neurons** at step 100, and of these 1 are with it still, 2 joined another" in told.sentence
+        "Frequency 1 had 5 neurons at step 100, of which at the end 1 is with it still, 2 have joined another, 1 is "
+        "committed to none and 1 no longer varies." in told.sentence
     )
     assert told.values["switched"] == 2
 
@@ -79,7 +80,7 @@ def test_of_a_frequency_that_rose_and_fell_it_is_told_what_became_of_its_neurons
 def test_where_none_is_committed_any_more_the_summary_says_so(history):
     result = history({0: [NONE] * 4, 50: [1, 1, 2, 2], 60: [NONE, DEAD, 2, 2]})
     sentence = summary("neuron_commitment", result).sentence
-    assert "Frequency 1 had **2 neurons** at step 50, and none of them is committed at the end." in sentence
+    assert "Frequency 1 had 2 neurons at step 50, of which at the end 1 is committed to none" in sentence
 
 
 def test_the_neurons_of_each_frequency_are_counted_at_every_step(history):

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from interp.results import account
+from tests.told import summary
 
 MEASURES = [
     "neuron_spectrum",
@@ -47,6 +48,6 @@ def test_every_panel_is_drawn_from_finite_steps_and_broken_ones(make_run, measur
     assert len(set(titles)) == len(titles)
     for panel in panels:
         assert panel.draw().figure["data"]
-    told = account.summary(measure, result)
+    told = summary(measure, result)
     assert told is None or told.sentence.endswith(".")
     assert told is None or "nan" not in told.sentence

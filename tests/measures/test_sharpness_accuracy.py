@@ -21,6 +21,7 @@ from interp.recipes.asks import asks
 from interp.results import account
 from interp.results.computing import Request, compute
 from interp.tasks.modular_arithmetic import modular_arithmetic
+from tests.told import summary
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -108,7 +109,7 @@ def test_runs_without_a_finite_predictor_are_left_out_of_its_comparison():
 
 
 def said(result):
-    return account.summary("sharpness_accuracy", result)
+    return summary("sharpness_accuracy", result)
 
 
 def test_networks_that_are_the_surer_the_more_they_know_are_in_perfect_order(knowing):
@@ -148,13 +149,13 @@ def test_an_unknown_split_is_no_point(knowing):
     assert np.isnan(found.sharpness[-1])
     assert "nobody knows which examples were trained on" in found.attrs["nothing_to_say"]
     assert rho(found, "sharpness") == pytest.approx(-1)
-    assert "Over **5** runs" in said(found).sentence
+    assert "Over 5 runs" in said(found).sentence
 
 
 def test_too_few_runs_have_no_order(knowing):
     found = answer([knowing(f"run{n}", known=n / 3) for n in range(3)])
     assert math.isnan(rho(found, "sharpness"))
-    assert "**3** of 3 runs" in said(found).sentence
+    assert "3 of 3 runs" in said(found).sentence
 
 
 def test_runs_of_other_recipes_and_steps_are_told(knowing, make_run):
@@ -163,7 +164,7 @@ def test_runs_of_other_recipes_and_steps_are_told(knowing, make_run):
     another = make_run({9: other}, task, {"mlp": {"d_model": 4, "d_mlp": 6}}, name="another")
     found = answer([*(knowing(f"run{n}", known=n / 4, size=4.0 + n) for n in range(4)), another])
     assert found.sharpness.notnull().all()
-    assert "at steps 3 to 9" in said(found).sentence
+    assert "at step 3 to 9" in said(found).sentence
 
 
 def test_the_panels_have_a_point_for_each_run(knowing):

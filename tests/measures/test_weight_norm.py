@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from interp.results.account import summary
+from tests.told import summary
 
 TASK = {"modular_arithmetic": {"p": 5}}
 MODEL = {"mlp": {"d_model": 2, "d_mlp": 3, "biases": "all"}}
@@ -65,7 +65,7 @@ def test_the_summary_names_the_step_of_the_largest_norm(make_run, shapes):
     }
     values = summary("weight_norm", make_run(weights, TASK, MODEL).measure("weight_norm")).values
     assert values["highest_step"] == 10
-    assert [values[name] / size for name in ("first", "highest", "final")] == pytest.approx([1, 3, 2])
+    assert [values[name] / size for name in ("start", "highest", "end")] == pytest.approx([1, 3, 2])
 
 
 @pytest.mark.parametrize("name", ["C113_MLP_seed1", "C118_MLP_seed1"])

@@ -141,18 +141,18 @@ def restricted_summary(result: xr.Dataset, of: str = "") -> Finding:
     which, records = _keys(claims)
     network = "network_all_loss" if pairs(result) == "all" else "network_test_loss"
     name = "loss" if pairs(result) == "all" else "test loss"
-    records["end"] = claims.end("all_loss")
-    sentence = f"On {of}{which} alone the loss is {{end:2}} nats at the end"
+    records["final"] = claims.end("all_loss")
+    sentence = f"On {of}{which} alone the loss is {{final:2}} nats at the end"
     if claims.known(network):
-        records["network_end"] = claims.end(network)
-        sentence += f", the network's {name} {{network_end:2}} nats"
+        records["network_final"] = claims.end(network)
+        sentence += f", the network's {name} {{network_final:2}} nats"
     half = Bar("half of what guessing costs", array="uniform_loss", times=0.5)
     first, second = (claims.when("below for good", array, half) for array in ("all_loss", network))
     if first and second and int(result.step[0]) not in (first.value, second.value):
-        records |= {"half": first, "network_half": second}
+        records |= {"half_step": first, "network_half_step": second}
         sentence += (
-            "; it is below half of what guessing costs ({half.bar:2} nats) for good from {half:step} on, the "
-            f"network's {name} from {{network_half:step}} on"
+            "; it is below half of what guessing costs ({half_step.bar:2} nats) for good from {half_step:step} on, the "
+            f"network's {name} from {{network_half_step:step}} on"
         )
     return Finding(f"{sentence}.", records, chapter="when", rank=30)
 
@@ -163,16 +163,17 @@ def excluded_summary(result: xr.Dataset, of: str = "") -> Finding:
     which, records = _keys(claims)
     name = pairs(result)
     guessing = Bar("what guessing costs", array="uniform_loss")
-    records["end"] = claims.end(f"{name}_loss", bar=guessing)
+    records["final"] = claims.end(f"{name}_loss", bar=guessing)
     records["highest"] = claims.highest(f"{name}_loss")
+    records["highest_step"] = claims.step_of(records["highest"])
     sentence = (
-        f"Without {of}{which} the {'train loss' if name == 'train' else 'loss'} is {{end:3}} nats at the end, where "
-        "guessing costs {end.bar:3} nats"
+        f"Without {of}{which} the {'train loss' if name == 'train' else 'loss'} is {{final:3}} nats at the end, where "
+        "guessing costs {final.bar:3} nats"
     )
     above = claims.when("above for good", f"{name}_loss", guessing)
     if above and above.value != int(result.step[0]):
-        records["above"] = above
-        sentence += "; it is above that for good from {above:step} on"
+        records["above_guessing_step"] = above
+        sentence += "; it is above that for good from {above_guessing_step:step} on"
     return Finding(f"{sentence}.", records, chapter="when", rank=40)
 
 
