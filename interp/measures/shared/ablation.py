@@ -61,7 +61,7 @@ def attn_out(checkpoint: Checkpoint, architecture: HasAttention) -> Float[Tensor
 
 
 def right(
-    logits: Float[Tensor, "pair logit"], answers: Int[Tensor, " pair"], network: Float[Tensor, "... logit"]
+    logits: Float[Tensor, "pair logit"], answers: Int[Tensor, " pair"], network: Float[Tensor, "..."]
 ) -> Float[Tensor, " pair"]:
     """1 where the answer has the largest logit, 1/m where it is one of m alike up to rounding, 0 elsewhere.
 
