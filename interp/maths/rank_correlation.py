@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 FEWEST = 4
 """Fewer pairs than this have no interval."""
 MOST = 200
-"""Of more pairs than this no samples are drawn."""
+"""For more pairs than this no samples are drawn."""
 LEAST_SAMPLES, NUMBERS = 4000, 250_000
 """How many samples are drawn at each correlation: so many at least, else as many as hold so many numbers together."""
 RESAMPLES = 10_000
@@ -46,7 +46,7 @@ def spearman_interval(rho: float, n: int, confidence: float = 0.95) -> tuple[flo
     from the lower end of the lower one's to the upper end of the upper one's. Many ties pull ρ to 0, and the interval
     with it.
 
-    Of more than 200 pairs the interval is Bonett and Wright's, ρ = ±1 moved by half of the least difference of two ρ.
+    For more than 200 pairs the interval is Bonett and Wright's, ρ = ±1 moved by half of the least difference of two ρ.
     There it holds the truth in .94 to .96 of all samples where |r| < .98, and in fewer the nearer |r| is to 1. The
     ends are NaN where there is no ρ.
 

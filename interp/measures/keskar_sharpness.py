@@ -91,7 +91,7 @@ def keskar_sharpness(
 
 def _standard_error(by_draw: Float[np.ndarray, " draw"], subspace_dim: int) -> Float[np.ndarray, ""]:
     """The standard error of the mean over the draws; 0 where nothing was drawn, as there is but one full space."""
-    return np.array(standard_error(by_draw, counted=0 if subspace_dim else 1))
+    return np.array(standard_error(by_draw, counted=0.0 if subspace_dim else 1.0))
 
 
 def _boxes(x: Float[Tensor, " weight"], subspace_dim: int, epsilon: float, draws: int, seed: int) -> Iterator[Box]:
