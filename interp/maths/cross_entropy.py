@@ -23,7 +23,11 @@ def cross_entropy(
     """
     answer = targets[:, None]
     margins = logits - logits.gather(1, answer)
-    wrong = margins.scatter(1, answer, -torch.inf).logsumexp(1)
+    return of_log_odds(margins.scatter(1, answer, -torch.inf).logsumexp(1))
+
+
+def of_log_odds(wrong: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    """The cross-entropy log(1 + e^w) of the logarithm w of the odds against the answer; 0 where it is below 5e-324."""
     return torch.nn.functional.softplus(wrong, threshold=50.0)
 
 

@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from interp.maths.cross_entropy import of_log_odds
+
 SMALLEST = math.log(torch.finfo(torch.float64).tiny) + 1
 """exp takes ten times as long where it underflows."""
 TRUSTED = 1e-290
@@ -18,7 +20,14 @@ ENTRIES_AT_ONCE = 10_000
 def excluded_cross_entropy(
     logits: Float[Tensor, "answer a c"], removed: Float[Tensor, "answer c freq"]
 ) -> Float[Tensor, "answer a freq"]:
-    """-log softmax(logits[s, a] - removed[s, :, k])_s, for every k, of the pairs [s, a] whose answer is s. float64.
+    """-log softmax(logits[s, a] - removed[s, :, k])_s, for every k, of the pairs [s, a] whose answer is s. float64."""
+    return of_log_odds(excluded_log_odds(logits, removed))
+
+
+def excluded_log_odds(
+    logits: Float[Tensor, "answer a c"], removed: Float[Tensor, "answer c freq"]
+) -> Float[Tensor, "answer a freq"]:
+    """The logarithms of the odds against the answer, whose softplus is the cross-entropy.
 
     exp(z - r) is a product, so the sums over the wrong answers for all k are one product of matrices an answer: no
     array [answer, a, c, freq] is made. They run over the wrong answers alone, as in `cross_entropy`: losses of 1e-9
@@ -36,7 +45,7 @@ def excluded_cross_entropy(
     for entries in lost.split(ENTRIES_AT_ONCE):
         s, a, k = entries.unbind(1)
         margins[s, a, k] = (wrong[s, a] - less[s, k]).logsumexp(1)
-    return torch.nn.functional.softplus(margins, threshold=50.0)
+    return margins
 
 
 def _wrong(values: Float[Tensor, "answer row c"]) -> Float[Tensor, "answer row c"]:

@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from interp.maths import fourier
+from interp.maths.rounding import beyond
 
 
 def waves(n: int) -> tuple[Float[Tensor, "n freq"], Float[Tensor, "n freq"]]:
@@ -33,13 +34,16 @@ def wave_square(n: int) -> Float[Tensor, " freq"]:
     return squares
 
 
-def onto_answer_waves(mean: Float[Tensor, "answer c"]) -> Float[Tensor, "answer c freq"]:
+def onto_answer_waves(
+    mean: Float[Tensor, "answer c"], rounding: Float[Tensor, ""] | float = 0.0
+) -> Float[Tensor, "answer c freq"]:
     """The part of the logits, as functions of the pair, in cos w_k(a+b) and sin w_k(a+b): P_k Z, one row an answer.
 
-    (P_k Z)[s, c] = (2/n) Σ_s' cos w_k(s - s') mean[s', c] (Nanda et al. 2023).
+    (P_k Z)[s, c] = (2/n) Σ_s' cos w_k(s - s') mean[s', c] (Nanda et al. 2023); an amplitude no larger than `rounding`
+    is 0.
     """
     cosines, sines = waves(len(mean))
-    along_cosine, along_sine = (mean.T @ wave / wave_square(len(mean)) for wave in (cosines, sines))
+    along_cosine, along_sine = (beyond(mean.T @ wave / wave_square(len(mean)), rounding) for wave in (cosines, sines))
     return cosines[:, None] * along_cosine + sines[:, None] * along_sine
 
 

@@ -11,9 +11,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from interp.checkpoints import Checkpoint
+from interp.errors import NothingToSay
 from interp.figures import Bars, Curves, Heatmap
 from interp.findings import Bar, Claims, Finding
 from interp.maths import fourier, projections
+from interp.maths.rounding import beyond, scale_and_rounding
 from interp.measures.shared.cyclic import cyclic
 
 
@@ -53,7 +55,8 @@ def cosine_fit(checkpoint: Checkpoint) -> CosineFit:
 
     The logits are the first p, centred over c on each pair; on x-y, b counts as -b; on products, the residues but 0 are
     taken by discrete logarithm. For even n the frequency n/2 is (-1)^(a+b-c), the sign representation. At frequency 0
-    all is 0: the constant is no wave.
+    all is 0: the constant is no wave. A coefficient no larger than rounding may make it, n ε times the largest logit,
+    is 0.
 
     Formula: \alpha_k = \frac{\langle Z, C_k \rangle}{\lVert C_k \rVert^2}, \quad
         s_k = \frac{\langle Z_c, C_k \rangle}{\lVert Z_c \rVert \lVert C_k \rVert}, \quad C_k = \cos w_k(a+b-c)
@@ -65,9 +68,15 @@ def cosine_fit(checkpoint: Checkpoint) -> CosineFit:
     order = cyclic(checkpoint)
     n = order.n
     logits = order.by_answer(order.logits(checkpoint))  # [answer, a, c]
-    size = (logits - logits.mean(2, keepdim=True)).norm()
+    scale, rounding = scale_and_rounding(logits, n)
+    rounding = rounding / scale
+    logits = logits / scale  # so that no square overflows, or is lost
+    logits = beyond(logits - logits.mean(2, keepdim=True), rounding)
+    size = logits.norm()
+    if not size > 0:
+        raise NothingToSay("the logits of each pair are all alike")
     wave_square = projections.wave_square(n)
-    coefficient = projections.cosine_coefficients(logits.mean(1))
+    coefficient = beyond(projections.cosine_coefficients(logits.mean(1)), rounding)
     similarity = coefficient * n * wave_square.nan_to_num(posinf=0).sqrt() / size
 
     ones = torch.ones(n // 2 + 1, dtype=torch.float64)
@@ -75,20 +84,20 @@ def cosine_fit(checkpoint: Checkpoint) -> CosineFit:
     place = torch.arange(n)
     loudness = projections.pizza_weights(n)[(2 * place - place[:, None]) % n]  # a-b is 2a - (a+b)
     pizza_square = loudness.square().sum((0, 1)) * wave_square
-    inner = (onto_waves * loudness).sum((0, 1))
-    pizza_similarity = inner / (pizza_square.sqrt() * size)
+    pizza_coefficient = beyond((onto_waves * loudness).sum((0, 1)) / pizza_square, rounding)
+    pizza_similarity = pizza_coefficient * pizza_square.nan_to_num(posinf=0).sqrt() / size
     return CosineFit(
         torch.arange(order.n_freqs),
-        coefficient,
+        coefficient * scale,
         similarity,
         similarity.square(),
         similarity.square().sum(),
-        inner / pizza_square,
+        pizza_coefficient * scale,
         pizza_similarity,
         pizza_similarity.square(),
         pizza_similarity.square().sum(),
         place,
-        _along_c(logits.mean(1)),
+        _along_c(logits.mean(1)) * scale,
     )
 
 

@@ -12,15 +12,16 @@ from torch import Tensor
 from interp.checkpoints import Checkpoint
 from interp.figures import Curves
 from interp.findings import Claims, Finding, course
+from interp.maths.rounding import scale_and_rounding
 from interp.measures.shared.cyclic import Cyclic, cyclic
 
 
 @dataclass(frozen=True)
 class DistanceIrrelevance:
     correct_logit: Float[Tensor, ""]
-    """Distance irrelevance of the correct logit; NaN where it is the same on all pairs"""
+    """Distance irrelevance of the correct logit; NaN where it is the same on all pairs, but for rounding"""
     best_wrong_logit: Float[Tensor, ""]
-    """Distance irrelevance of the largest wrong logit; NaN where it is the same on all pairs"""
+    """Distance irrelevance of the largest wrong logit; NaN where it is the same on all pairs, but for rounding"""
 
 
 def distance_irrelevance(checkpoint: Checkpoint) -> DistanceIrrelevance:
@@ -44,14 +45,21 @@ def distance_irrelevance(checkpoint: Checkpoint) -> DistanceIrrelevance:
     answers = order.axis[order.answer][..., None]
     correct = logits.gather(2, answers)[..., 0]
     best_wrong = logits.scatter(2, answers, -torch.inf).amax(dim=2)
-    return DistanceIrrelevance(_irrelevance(correct, order), _irrelevance(best_wrong, order))
+    scale, rounding = scale_and_rounding(logits, order.n)
+    return DistanceIrrelevance(
+        *(_irrelevance(table / scale, order, rounding / scale) for table in (correct, best_wrong))
+    )
 
 
-def _irrelevance(table: Float[Tensor, "a b"], order: Cyclic) -> Float[Tensor, ""]:
-    """The mean standard deviation among the pairs of one distance, over the standard deviation among all pairs."""
+def _irrelevance(table: Float[Tensor, "a b"], order: Cyclic, rounding: Float[Tensor, ""]) -> Float[Tensor, ""]:
+    """The mean standard deviation among the pairs of one distance, over the standard deviation among all pairs.
+
+    NaN where the latter is no more than `rounding`.
+    """
     place = torch.arange(order.n)
     by_distance = table[place, (order.sign * (place - place[:, None])) % order.n]  # [distance, a]
-    return by_distance.std(dim=1, correction=0).mean() / table.std(correction=0)
+    spread = table.std(correction=0)
+    return by_distance.std(dim=1, correction=0).mean() / torch.where(spread > rounding, spread, torch.nan)
 
 
 def figure(result: xr.Dataset) -> list[Curves]:

@@ -8,7 +8,8 @@ from interp.checkpoints import Checkpoint
 from interp.figures import Bars, Curves, Heatmap
 from interp.findings import Finding
 from interp.maths import projections
-from interp.maths.excluded_cross_entropy import excluded_cross_entropy
+from interp.maths.excluded_cross_entropy import excluded_log_odds
+from interp.maths.rounding import scale_and_rounding
 from interp.measures.shared.cyclic import cyclic
 from interp.measures.shared.frequency_losses import (
     FreqLosses,
@@ -34,7 +35,8 @@ def excluded_loss(checkpoint: Checkpoint, keys: Keys = "final") -> FreqLosses:
 
     The loss is the cross-entropy of the first p logits, whichever loss the run was trained with; for products the pairs
     are those of the non-zero residues, in the order of their discrete logarithms. At frequency 0 nothing is taken away.
-    Where the split is unknown only the losses on all pairs are numbers.
+    Where the split is unknown only the losses on all pairs are numbers. Where logits are so large that rounding alone
+    decides what is left of them there is no loss.
 
     Formula: \mathcal{L}\Big(Z - \sum_{k \in K} P_k Z\Big), \quad
         (P_k Z)(a, b) = \frac{2}{n^2} \sum_{a', b'} \cos\big(w_k(a+b-a'-b')\big)\, Z(a', b')
@@ -44,8 +46,9 @@ def excluded_loss(checkpoint: Checkpoint, keys: Keys = "final") -> FreqLosses:
     order = cyclic(checkpoint)
     key = key_mask(checkpoint, order, keys)
     logits = order.by_answer(order.logits(checkpoint))
-    removed = with_keys_together(projections.onto_answer_waves(logits.mean(1)), key)
-    return freq_losses(checkpoint, order, key, excluded_cross_entropy(logits, removed))
+    _, rounding = scale_and_rounding(logits, order.n)
+    removed = with_keys_together(projections.onto_answer_waves(logits.mean(1), rounding), key)
+    return freq_losses(checkpoint, order, key, excluded_log_odds(logits, removed), rounding[None])
 
 
 def figure(result: xr.Dataset) -> list[Curves | Heatmap | Bars]:

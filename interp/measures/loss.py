@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 import xarray as xr
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from scipy.stats import binom
 from torch import Tensor
 
@@ -16,8 +16,10 @@ from interp.contracts.task import Task, TwoOperands
 from interp.errors import NothingToSay
 from interp.figures import Curves
 from interp.findings import Bar, Claim, Claims, Finding
+from interp.maths.rounding import NEGLIGIBLE, settled
 from interp.measures.shared.generalised import GENERALISED
 from interp.measures.shared.novel import novel_examples
+from interp.measures.shared.told_apart import remark_on_zero
 from interp.measures.shared.trained_with import in_units, titled, units
 from interp.summaries import Phase, listed, number
 
@@ -56,8 +58,10 @@ def loss(checkpoint: Checkpoint) -> Loss:
     whose mirror is not in the training set with the same answer, cannot.
 
     The loss is the one that the run was trained with, which is cross-entropy unless its recipe says otherwise. It is
-    taken in float64 over every output that the network was trained with. Where the split of a run is unknown, only the
-    curves over all examples are numbers; where the task asks for values and not for classes, there are no accuracies.
+    taken in float64 over every output that the network was trained with; a cross-entropy below 5e-324 is 0, and where
+    the outputs are so large that their rounding decides a loss it is no number. Where the split of a run is unknown,
+    only the curves over all examples are numbers; where the task asks for values and not for classes, there are no
+    accuracies.
 
     Formula: \mathcal{L} = \frac{1}{|S|} \sum_{i \in S} \ell(z_i, y_i), \quad
         \text{cross-entropy: } \ell(z, y) = -\log \frac{e^{z_y}}{\sum_{y'} e^{z_{y'}}}
@@ -70,11 +74,16 @@ def loss(checkpoint: Checkpoint) -> Loss:
     nothing = torch.zeros(len(task), dtype=torch.bool)
     train, test = (nothing, nothing) if task.train is None else (task.train, ~task.train)
     novel = novel_examples(task) if isinstance(task, TwoOperands) else None
+    least, most = _bounds(checkpoint, losses)
+
+    def mean(examples: Bool[Tensor, " example"]) -> Float[Tensor, ""]:
+        return settled(losses[examples].mean(), least[examples].mean(), most[examples].mean())
+
     return Loss(
-        train_loss=losses[train].mean(),
-        test_loss=losses[test].mean(),
-        all_loss=losses.mean(),
-        novel_loss=None if novel is None else losses[novel].mean(),
+        train_loss=mean(train),
+        test_loss=mean(test),
+        all_loss=mean(torch.ones_like(nothing)),
+        novel_loss=None if novel is None else mean(novel),
         train_accuracy=None if right is None else right[train].mean(),
         test_accuracy=None if right is None else right[test].mean(),
         all_accuracy=None if right is None else right.mean(),
@@ -83,6 +92,20 @@ def loss(checkpoint: Checkpoint) -> Loss:
         loss_name=checkpoint.loss.name,
         loss_units=checkpoint.loss.units,
     )
+
+
+def _bounds(
+    checkpoint: Checkpoint, losses: Float[Tensor, " example"]
+) -> tuple[Float[Tensor, " example"], Float[Tensor, " example"]]:
+    """The least and the most that the losses may be if the right answer's output, of several, is off by rounding."""
+    outputs, targets = checkpoint.logits, checkpoint.task.targets
+    rounding = torch.finfo(outputs.dtype).eps * outputs.abs().amax(1, keepdim=True)  # [example, 1]
+    if targets.is_floating_point() or outputs.shape[1] == 1 or not rounding.max() > NEGLIGIBLE:
+        return losses, losses
+    answer = targets.to(outputs.device)[:, None]
+    moved = (outputs.scatter_add(1, answer, sign * 2 * rounding) for sign in (1, -1))
+    least, most = (checkpoint.loss.per_example(one, answer[:, 0]) for one in moved)
+    return least, most
 
 
 def _right(task: Task, outputs: Float[Tensor, "example output"]) -> Float[Tensor, " example"] | None:
@@ -178,8 +201,8 @@ def _when(records: dict[str, Claim], claims: Claims) -> str:
         return "It never knew all training examples, at best {train_best:.1%} of them at {train_best_step:step}"
     if not known:
         return (
-            "It generalised at {generalised_step:step} without ever knowing all training examples, at best {train_best:.1%} of "
-            "them at {train_best_step:step}"
+            "It generalised at {generalised_step:step} without ever knowing all training examples, at best "
+            "{train_best:.1%} of them at {train_best_step:step}"
         )
     if not general:
         never = " and never generalised" if "test_accuracy" in records else ""
@@ -202,7 +225,8 @@ def _losses(claims: Claims) -> Finding:
     records = {name: claims.maybe(name) for name in ("train_loss", "test_loss")}
     records = {name: record for name, record in records.items() if record} or {"all_loss": claims.end("all_loss")}
     told = [f"{{{name}:3}}{in_units} on {_ON[name]}" for name in records]
-    return Finding(f"The loss ({name}) ends at {listed(told)}.", records, chapter="when", rank=60)
+    sentence = f"The loss ({name}) ends at {listed(told)}{remark_on_zero(records)}."
+    return Finding(sentence, records, chapter="when", rank=60)
 
 
 _ON = {"train_loss": "the training examples", "test_loss": "the test examples", "all_loss": "all examples"}

@@ -8,7 +8,8 @@ from interp.checkpoints import Checkpoint
 from interp.figures import Bars, Curves, Heatmap
 from interp.findings import Finding
 from interp.maths import projections
-from interp.maths.excluded_cross_entropy import excluded_cross_entropy
+from interp.maths.excluded_cross_entropy import excluded_log_odds
+from interp.maths.rounding import beyond, scale_and_rounding
 from interp.measures.shared.cyclic import cyclic
 from interp.measures.shared.frequency_losses import (
     FreqLosses,
@@ -37,7 +38,7 @@ def restricted_loss(checkpoint: Checkpoint, keys: Keys = "final") -> FreqLosses:
 
     The loss is the cross-entropy of the first p logits on all pairs, whichever loss the run was trained with. For
     products the pairs are those of the non-zero residues, in the order of their discrete logarithms. At frequency 0
-    the mean alone is kept.
+    the mean alone is kept. What is no larger than rounding may make it, n ε times the largest logit, counts as 0.
 
     Formula: \mathcal{L}\Big(\bar Z + \sum_{k \in K} P_k Z\Big), \quad
         (P_k Z)(a, b) = \frac{2}{n^2} \sum_{a', b'} \cos\big(w_k(a+b-a'-b')\big)\, Z(a', b')
@@ -46,11 +47,16 @@ def restricted_loss(checkpoint: Checkpoint, keys: Keys = "final") -> FreqLosses:
     """
     order = cyclic(checkpoint)
     key = key_mask(checkpoint, order, keys)
-    mean = order.by_answer(order.logits(checkpoint)).mean(1)
-    kept = with_keys_together(projections.onto_answer_waves(mean), key)
-    mean_alone = mean.mean(0).expand(order.n, 1, order.n)  # one pair an answer: its n pairs are alike
-    losses = excluded_cross_entropy(mean_alone, -kept)
-    return freq_losses(checkpoint, order, key, losses.expand(-1, order.n, -1))
+    logits = order.by_answer(order.logits(checkpoint))
+    _, rounding = scale_and_rounding(logits, order.n)
+    mean = (logits - logits.mean(2, keepdim=True)).mean(1)
+    waves = projections.onto_answer_waves(mean, rounding)
+    kept = with_keys_together(waves, key)
+    mean_alone = beyond(mean.mean(0), rounding).expand(order.n, 1, order.n)  # one pair an answer: its pairs are alike
+    in_waves = (waves != 0).any(0).any(0) * rounding  # [freq]
+    uncertain = (mean_alone != 0).any() * rounding + with_keys_together(in_waves[None, None], key)[0, 0]
+    log_odds = excluded_log_odds(mean_alone, -kept).expand(-1, order.n, -1)
+    return freq_losses(checkpoint, order, key, log_odds, uncertain)
 
 
 def figure(result: xr.Dataset) -> list[Curves | Heatmap | Bars]:

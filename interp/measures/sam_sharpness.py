@@ -25,7 +25,7 @@ class SamSharpness:
     rise: Float[np.ndarray, ""]
     """Rise of the train loss one step uphill"""
     relative_rise: Float[np.ndarray, ""]
-    """The rise as a multiple of the train loss; NaN where the loss is 0"""
+    """The rise as a multiple of the train loss; NaN where the loss is 0, or rounding alone may make the rise"""
     rounding: Float[np.ndarray, ""]
     """Rise that rounding alone may make"""
     gradient_norm: Float[np.ndarray, ""]
@@ -59,10 +59,11 @@ def sam_sharpness(checkpoint: Checkpoint, rho: PositiveFloat = 0.05) -> SamSharp
     value, gradient = value_and_gradient(loss, x)
     rise = rise_along_gradient(loss, x, rho)
     rise = rise if math.isfinite(rise) else math.nan
+    rounding = 2 * rounding_error(loss, x)
     return SamSharpness(
         rise=np.array(rise),
-        relative_rise=np.array(rise / value if value else np.nan),
-        rounding=np.array(2 * rounding_error(loss, x)),
+        relative_rise=np.array(rise / value if value and abs(rise) > rounding else np.nan),
+        rounding=np.array(rounding),
         gradient_norm=gradient.norm().cpu().numpy(),
         loss_name=checkpoint.loss.name,
         loss_units=checkpoint.loss.units,

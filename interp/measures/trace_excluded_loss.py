@@ -8,7 +8,8 @@ from interp.checkpoints import Checkpoint
 from interp.figures import Bars, Curves, Heatmap
 from interp.findings import Finding
 from interp.maths import projections
-from interp.maths.excluded_cross_entropy import excluded_cross_entropy
+from interp.maths.excluded_cross_entropy import excluded_log_odds
+from interp.maths.rounding import scale_and_rounding
 from interp.measures.shared.cyclic import cyclic
 from interp.measures.shared.frequency_losses import (
     FreqLosses,
@@ -29,7 +30,7 @@ def trace_excluded_loss(checkpoint: Checkpoint, keys: Keys = "final") -> FreqLos
 
     `keys`, the pairs, the logits and the loss are those of `excluded_loss`; Chughtai et al. sum over the frequencies of
     the rule *traced*. At frequency 0 nothing is taken away. Where the split is unknown only the losses on all pairs are
-    numbers.
+    numbers. Where logits are so large that rounding alone decides what is left of them there is no loss.
 
     Formula: \mathcal{L}\Big(Z - \sum_{k \in K} \alpha_k \cos w_k(a+b-c)\Big)
 
@@ -40,7 +41,8 @@ def trace_excluded_loss(checkpoint: Checkpoint, keys: Keys = "final") -> FreqLos
     coefficient = checkpoint.measure("cosine_fit").coefficient
     removed = with_keys_together(projections.cosine_logits(coefficient, order.n), key)
     logits = order.by_answer(order.logits(checkpoint))
-    return freq_losses(checkpoint, order, key, excluded_cross_entropy(logits, removed))
+    _, rounding = scale_and_rounding(logits, order.n)
+    return freq_losses(checkpoint, order, key, excluded_log_odds(logits, removed), rounding[None])
 
 
 def figure(result: xr.Dataset) -> list[Curves | Heatmap | Bars]:

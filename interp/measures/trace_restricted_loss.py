@@ -9,7 +9,8 @@ from interp.checkpoints import Checkpoint
 from interp.figures import Bars, Curves, Heatmap
 from interp.findings import Finding
 from interp.maths import projections
-from interp.maths.excluded_cross_entropy import excluded_cross_entropy
+from interp.maths.excluded_cross_entropy import excluded_log_odds
+from interp.maths.rounding import scale_and_rounding
 from interp.measures.shared.cyclic import cyclic
 from interp.measures.shared.frequency_losses import (
     FreqLosses,
@@ -42,8 +43,10 @@ def trace_restricted_loss(checkpoint: Checkpoint, keys: Keys = "final") -> FreqL
     coefficient = checkpoint.measure("cosine_fit").coefficient
     kept = with_keys_together(projections.cosine_logits(coefficient, order.n), key)
     nothing = torch.zeros(order.n, 1, order.n, dtype=kept.dtype)  # one pair an answer: its n pairs are alike
-    losses = excluded_cross_entropy(nothing, -kept)
-    return freq_losses(checkpoint, order, key, losses.expand(-1, order.n, -1))
+    log_odds = excluded_log_odds(nothing, -kept).expand(-1, order.n, -1)
+    _, rounding = scale_and_rounding(order.logits(checkpoint), order.n)
+    uncertain = with_keys_together((coefficient != 0)[None, None] * rounding, key)[0, 0]
+    return freq_losses(checkpoint, order, key, log_odds, uncertain)
 
 
 def figure(result: xr.Dataset) -> list[Curves | Heatmap | Bars]:

@@ -66,7 +66,7 @@ def _ends_as(claims: Claims) -> Finding:
     """Tell the verdict at the last step, and what decided it."""
     names = ("verdict", "margin", "decided_by", "decided_value", "decided_bar", "all_accuracy", "chance")
     records = {name: claims.end(name) for name in names}
-    for name in ("train_accuracy", "novel_accuracy", "clock_share"):
+    for name in ("train_accuracy", "novel_accuracy", "novel_examples", "clock_share"):
         if (record := claims.maybe(name)) and record.step == records["verdict"].step:
             records[name] = record
     verdict, number = records["verdict"].value, records["decided_by"].value
@@ -75,17 +75,16 @@ def _ends_as(claims: Claims) -> Finding:
         decided = f"{NUMBERS[number]} is {{decided_value:.1%}}, and the next best form explains {{decided_bar:.1%}}"
     margin = "(margin {margin:2})"
     if verdict == "unclear":
-        said = (
-            f"Which algorithm it runs at the end is unclear: none meets its conditions. {_sentence(decided)} {margin}."
-        )
+        why = f"{decided[:1].upper()}{decided[1:]} {margin}."
+        said = f"Which algorithm it runs at the end is unclear: none meets its conditions. {why}"
     elif verdict == "memorisation":
         rest = f"What decides: {decided} {margin}."
         known = "At the end it is memorising"
         if "train_accuracy" in records:
             known += ": it answers {train_accuracy:.1%} of the training examples right"
         if "novel_accuracy" in records:
-            known += ", and of those that a lookup table cannot know {novel_accuracy:.1%}, where the commonest answer"
-            known += " alone gets {chance:.1%}"
+            known += ", and {novel_accuracy:.1%} of the {novel_examples:example} that a lookup table cannot know, where"
+            known += " the commonest answer alone gets {chance:.1%}"
         said = f"{known}. {rest}"
     else:
         share = ", with {clock_share:%} of the power in the Clock" if verdict == "mixture" else ""

@@ -2,7 +2,7 @@
 
 Four measures share the record, the means over training and test pairs, the panels and the sentences here; each says in
 its own file which part of the logits belongs to a frequency. The losses are cross-entropies, whichever loss a run was
-trained with.
+trained with; one that rounding decides is NaN, and one below 5e-324, the smallest number of float64, is 0.
 """
 
 from __future__ import annotations
@@ -18,8 +18,10 @@ from torch import Tensor
 from interp.checkpoints import Checkpoint
 from interp.figures import Bars, Curves, Heatmap
 from interp.findings import Bar, Claim, Claims, Finding, UndefinedError
-from interp.maths.cross_entropy import cross_entropy
+from interp.maths.cross_entropy import cross_entropy, of_log_odds
+from interp.maths.rounding import NEGLIGIBLE, settled
 from interp.measures.shared.cyclic import Cyclic
+from interp.measures.shared.told_apart import remark_on_zero
 
 SETS = ("all", "train", "test")
 
@@ -56,14 +58,16 @@ def freq_losses(
     checkpoint: Checkpoint,
     order: Cyclic,
     key: Bool[Tensor, " freq"],
-    losses: Float[Tensor, "answer a freq_and_keys"],
+    log_odds: Float[Tensor, "answer a freq_and_keys"],
+    rounding: Float[Tensor, " #freq_and_keys"],
 ) -> FreqLosses:
     """The record of the losses that each pair has for each frequency, and last for the key frequencies together.
 
-    The pairs are arranged as by `Cyclic.by_answer`.
+    `log_odds` are the logarithms of the odds against each pair's answer, and `rounding` what rounding may add to the
+    logits that they are of. The pairs are arranged as by `Cyclic.by_answer`.
     """
     train = None if order.train is None else order.by_answer(order.train).flatten()
-    means = _means(losses.flatten(0, 1), train)  # [set, freq_and_keys]
+    means = _mean_losses(log_odds.flatten(0, 1), rounding, train)  # [set, freq_and_keys]
     own = cross_entropy(checkpoint.logits, checkpoint.task.targets.to(checkpoint.logits.device)).cpu()
     network = _means(own[:, None], checkpoint.task.train)[:, 0]
     return FreqLosses(
@@ -74,6 +78,17 @@ def freq_losses(
         **{f"network_{name}_loss": mean for name, mean in zip(SETS, network, strict=True)},
         uniform_loss=torch.tensor(order.n, dtype=torch.float64).log(),
     )
+
+
+def _mean_losses(
+    log_odds: Float[Tensor, "pair number"], rounding: Float[Tensor, " #number"], train: Bool[Tensor, " pair"] | None
+) -> Float[Tensor, "set number"]:
+    """The mean losses; NaN where rounding decides them, as where logits of 1e22 are taken from one another."""
+    means = _means(of_log_odds(log_odds), train)
+    if rounding.max() < NEGLIGIBLE:
+        return means
+    least, most = (_means(of_log_odds(log_odds + sign * 2 * rounding), train) for sign in (-1, 1))
+    return settled(means, least, most)
 
 
 def _means(losses: Float[Tensor, "pair number"], train: Bool[Tensor, " pair"] | None) -> Float[Tensor, "set number"]:
@@ -154,7 +169,8 @@ def restricted_summary(result: xr.Dataset, of: str = "") -> Finding:
             "; it is below half of what guessing costs ({half_step.bar:2} nats) for good from {half_step:step} on, the "
             f"network's {name} from {{network_half_step:step}} on"
         )
-    return Finding(f"{sentence}.", records, chapter="when", rank=30)
+    losses = {name: record for name, record in records.items() if name in ("final", "network_final")}
+    return Finding(f"{sentence}{remark_on_zero(losses)}.", records, chapter="when", rank=30)
 
 
 def excluded_summary(result: xr.Dataset, of: str = "") -> Finding:

@@ -1,6 +1,8 @@
-"""What a finding says where a measure cannot tell a checkpoint from the one before."""
+"""What a finding says where numbers are too small or too much alike to be told apart."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 from interp.findings import Claim, Claims
 
@@ -11,3 +13,9 @@ def remark(claims: Claims, records: dict[str, Claim], because: str) -> str:
     if not records["not_told_apart"].value:
         return ""
     return f" Of {{changes:later checkpoint}} {{not_told_apart}} cannot be told from the one before: {because}."
+
+
+def remark_on_zero(records: Mapping[str, Claim]) -> str:
+    """Words to follow losses of which one is 0, which says only how small it is; else ""."""
+    zero = any(type(record.value) is float and record.value == 0 for record in records.values())
+    return " (where 0 stands for less than 5×10⁻³²⁴, the smallest number of float64)" if zero else ""
