@@ -172,16 +172,17 @@ class Checkpoint(Moment):
 
     @property
     def logits(self) -> Float[Tensor, "example output"]:
-        """The network's outputs on every input, float64."""
-        return self.activations["logits"]
+        """The network's outputs on every input, float64. Raises NothingToSay where they overflow."""
+        return _finite(self.activations["logits"], "the outputs of the network overflow")
 
     @property
     def neurons(self) -> Float[Tensor, "example neuron"]:
         """The last hidden layer's activations where the answer is read, on every input, float64.
 
-        Raises NothingToSay where the network has no such layer.
+        Raises NothingToSay where the network has no such layer, and where they overflow.
         """
-        return self.activations[has_neurons(self.run.architecture).neurons]
+        neurons = self.activations[has_neurons(self.run.architecture).neurons]
+        return _finite(neurons, "the activations of the neurons overflow")
 
     @property
     def embedding(self) -> Float[Tensor, "p d_model"]:
@@ -218,3 +219,9 @@ class Checkpoint(Moment):
 
     def _note(self) -> None:
         self.run.note(f"step {self.step}", self.digest)
+
+
+def _finite(values: Float[Tensor, "..."], otherwise: str) -> Float[Tensor, "..."]:
+    if not values.isfinite().all():
+        raise NothingToSay(otherwise)
+    return values

@@ -81,7 +81,7 @@ class Finding:
             return self
         why = f": {reason.rstrip('.')}" if reason else ""
         undefined = f"At step {number(last)} there is no such number{why}; last defined at step {number(max(steps))}"
-        then = without_capital(re.sub("(?i)^at the end,? | at the end(?! of)", "", self.sentence))
+        then = without_capital(re.sub("^At the end,? | at the end(?=[,;.:])", "", self.sentence))
         return replace(self, sentence=f"{undefined}: {then}")
 
     def plain(self) -> dict[str, Any]:

@@ -66,6 +66,7 @@ def _chance(n_freqs: int) -> float:
 
 def _components(W_E: Float[Tensor, "token d_model"]) -> Float[Tensor, "token component"]:
     """The scores of the first principal components, each of unit length; components of rounding alone are left out."""
+    W_E = W_E / W_E.abs().max().clip(min=torch.finfo(W_E.dtype).tiny)  # so that no square overflows
     vectors, size, _ = torch.linalg.svd(W_E - W_E.mean(dim=0), full_matrices=False)
     real = size > 1e-12 * W_E.norm()
     return vectors[:, real][:, :COMPONENTS]

@@ -52,9 +52,9 @@ def embedding_dft(checkpoint: Checkpoint) -> EmbeddingDFT:
     axis = residues(checkpoint.task)
     n, rows = len(axis), checkpoint.embedding[axis]
     coefficient = fourier.basis(n).to(rows) @ rows  # [basis, d_model]
-    squares = coefficient.square().sum(dim=1)  # [basis]
-    if not squares.any():
+    if not coefficient.any():
         raise NothingToSay("the embedding is zero, so it has no spectrum")
+    squares = (coefficient / coefficient.abs().max()).square().sum(dim=1)  # [basis]; none overflows, or is lost
     return EmbeddingDFT(
         freq=torch.arange(n // 2 + 1),
         basis=tuple(_direction(row) for row in range(n)),

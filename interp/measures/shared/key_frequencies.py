@@ -11,7 +11,7 @@ from torch import Tensor
 from interp import provenance
 from interp.checkpoints import Checkpoint
 from interp.checkpoints.checkpoint import RunOfCheckpoint
-from interp.errors import InterpError
+from interp.errors import InterpError, NothingToSay
 from interp.measures.shared.cyclic import Cyclic
 
 Keys = Literal["final", "checkpoint", "ever", "logits", "traced"] | list[int]
@@ -36,7 +36,7 @@ _ever: dict[tuple[str, ...], tuple[Bool[Tensor, " freq"], provenance.Reads]] = {
 def key_mask(checkpoint: Checkpoint, order: Cyclic, keys: Keys) -> Bool[Tensor, " freq"]:
     """True at the key frequencies, which `keys` names. Raises InterpError where a listed number is not a frequency."""
     if keys == "final":
-        return checkpoint.run.final.measure("key_freqs").key
+        return _final(checkpoint.run)
     if keys == "checkpoint":
         return checkpoint.measure("key_freqs").key
     if keys == "logits":
@@ -53,6 +53,14 @@ def key_mask(checkpoint: Checkpoint, order: Cyclic, keys: Keys) -> Bool[Tensor, 
             )
         mask[int(freq)] = True
     return mask
+
+
+def _final(run: RunOfCheckpoint) -> Bool[Tensor, " freq"]:
+    """Those of the last checkpoint. Raises NothingToSay, in words of it, where it has none."""
+    try:
+        return run.final.measure("key_freqs").key
+    except NothingToSay as reason:
+        raise NothingToSay(f"the last checkpoint has no key frequencies: {reason}") from None
 
 
 def _ever_used(run: RunOfCheckpoint) -> Bool[Tensor, " freq"]:

@@ -17,5 +17,5 @@ def remark(claims: Claims, records: dict[str, Claim], because: str) -> str:
 
 def remark_on_zero(records: Mapping[str, Claim]) -> str:
     """Words to follow losses of which one is 0, which says only how small it is; else ""."""
-    zero = any(type(record.value) is float and record.value == 0 for record in records.values())
+    zero = any(record.unit == "nats" and record.value == 0 for record in records.values())
     return " (where 0 stands for less than 5×10⁻³²⁴, the smallest number of float64)" if zero else ""

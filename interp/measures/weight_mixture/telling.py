@@ -198,8 +198,8 @@ def _sides(claims: Claims, names: Sequence[str], short: Mapping[str, str]) -> li
         return []
     transformed = [name for name in names if name.startswith(FOURIER)]
     beside = "" if not transformed or set(transformed) & set(apart) else ", none of them of Fourier coefficients"
-    which = listed([_plain(short[name]) for name in apart]) if len(apart) <= FEW_NAMES else "{count:distribution}"
-    sentence = f"Sides at ±μ stand apart at the end in {which}{beside}."
+    which = f": {listed([_plain(short[name]) for name in apart])}" if len(apart) <= FEW_NAMES else ""
+    sentence = f"Sides at ±μ stand apart at the end in {{count:distribution}}{which}{beside}."
     return [Finding(sentence, records, chapter="how", rank=32)]
 
 
