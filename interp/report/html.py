@@ -23,8 +23,9 @@ from interp.report.plain_text import report_text
 SCRIPTS = (
     "arrays.js",
     "style.js",
-    "panel.js",
     "table.js",
+    "mark.js",
+    "panel.js",
     "csv.js",
     "slider.js",
     "report.js",

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlencode
 
 import numpy as np
 from markupsafe import Markup
 
 from interp.figures import DrawnPanel
-from interp.findings import Claim
 from interp.report.blocks import ArrayStore
 from interp.report.content import Page, RunPage, Section, Silence, Told
 from interp.report.json_values import plain
+from interp.report.links import Links
 from interp.report.markup import paragraphs, sentence, short_reference
 from interp.report.panel_specs import PanelSpec, budget_for, panel_spec
+from interp.report.tables import Table, tables
 
 ROW_SHARES = {"third": 2, "half": 3}
 """Sixths of a row that panels of these widths take."""
@@ -30,11 +30,12 @@ FEWEST, ANSWERS = 2, 4
 
 @dataclass(frozen=True)
 class PlacedPanel:
-    """A drawn panel under its address, and what the script makes it of."""
+    """A drawn panel under its address: what the script makes it of, or tables that need no script."""
 
     id: str
     panel: DrawnPanel
-    spec: PanelSpec
+    spec: PanelSpec | None
+    tables: tuple[Table, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -77,11 +78,12 @@ def place(page: Page, store: ArrayStore) -> tuple[list[Group], Group | None]:
 
 
 def _run_group(run: RunPage, name: str, store: ArrayStore, budget: int) -> Group:
-    led = _led(run.findings, name, run.sections, store, budget)
+    last = int(run.steps[-1]) if len(run.steps) else None
+    led = _led(run.findings, Links(name, run.sections, last), store, budget)
     spec = {
         "id": name,
         "steps": plain(run.steps),
-        "start": int(run.steps[-1]) if len(run.steps) else None,
+        "start": last,
         "phases": [{"name": p.name, "start": int(p.start), "end": int(p.end)} for p in run.phases],
         "extent": _extent([run.steps]),
         "panels": _scripts(led.sections),
@@ -90,7 +92,7 @@ def _run_group(run: RunPage, name: str, store: ArrayStore, budget: int) -> Group
 
 
 def _across_group(page: Page, store: ArrayStore, budget: int) -> Group:
-    led = _led(page.findings, "across", page.across, store, budget)
+    led = _led(page.findings, Links("across", page.across, None), store, budget)
     extent = _extent(run.steps for run in page.runs)
     spec = {"id": "across", "phases": [], "extent": extent, "panels": _scripts(led.sections)}
     return Group("across", None, led.findings, led.more_findings, led.sections, page.silences, spec)
@@ -105,46 +107,29 @@ class _Led:
     sections: list[PlacedSection]
 
 
-def _led(findings: Sequence[Told], group: str, sections: Sequence[Section], store: ArrayStore, budget: int) -> _Led:
+def _led(findings: Sequence[Told], links: Links, store: ArrayStore, budget: int) -> _Led:
     """The findings and the sections of a group, each finding at its place."""
-    panels = {
-        (section.label, panel.title): f"{group}-{section.label}-{number}"
-        for section in sections
-        for number, panel in enumerate(section.panels)
-    }
-    labels = {section.label for section in sections}
-    leading = [told for told in findings if told.finding.chapter in LEADING or told.label not in labels]
+    leading = [told for told in findings if told.finding.chapter in LEADING or told.label not in links.sections]
     leading = leading if len(leading) >= FEWEST else list(findings[:FEWEST])
 
     def words(some: Iterable[Told]) -> Markup:
-        return Markup(" ").join(sentence(told, functools.partial(_address, group, told.label, panels)) for told in some)
+        return Markup(" ").join(sentence(told, functools.partial(links.link, told.label)) for told in some)
 
     placed = [
         _section(
             section,
-            f"{group}-{section.label}",
+            f"{links.group}-{section.label}",
             words(told for told in findings if told.label == section.label and told not in leading),
             store,
             budget,
         )
-        for section in sections
+        for section in links.sections.values()
     ]
     return _Led(words(leading[:ANSWERS]), words(leading[ANSWERS:]), placed)
 
 
-def _address(group: str, label: str, panels: Mapping[tuple[str, str], str], claim: Claim) -> str:
-    """Where a value can be seen: its panel, at its step; or its measure's section where it has no panel."""
-    panel = panels.get((label, claim.panel))
-    if panel is None:
-        return f"{group}-{label}"
-    return urlencode({"run": group} | ({} if claim.step is None else {"step": claim.step}) | {"panel": panel})
-
-
 def _section(section: Section, address: str, findings: Markup, store: ArrayStore, budget: int) -> PlacedSection:
-    panels = [
-        PlacedPanel(f"{address}-{number}", panel, panel_spec(panel, store, budget))
-        for number, panel in enumerate(section.panels)
-    ]
+    panels = [_panel(panel, f"{address}-{number}", store, budget) for number, panel in enumerate(section.panels)]
     first, *more = paragraphs(section.caption) or [""]
     label = " · ".join(
         ["formula"] * bool(section.formulas)
@@ -154,6 +139,11 @@ def _section(section: Section, address: str, findings: Markup, store: ArrayStore
     return PlacedSection(
         address, section, _rows(panels), [first] * bool(first), more, label[:1].upper() + label[1:], findings
     )
+
+
+def _panel(panel: DrawnPanel, address: str, store: ArrayStore, budget: int) -> PlacedPanel:
+    found = tables(panel)
+    return PlacedPanel(address, panel, None if found else panel_spec(panel, store, budget), found)
 
 
 def _rows(panels: Sequence[PlacedPanel]) -> list[list[PlacedPanel]]:
@@ -172,7 +162,8 @@ def _rows(panels: Sequence[PlacedPanel]) -> list[list[PlacedPanel]]:
 
 
 def _scripts(sections: Iterable[PlacedSection]) -> list[dict[str, Any]]:
-    return [{"id": placed.id, **placed.spec.script} for section in sections for row in section.rows for placed in row]
+    placed = [panel for section in sections for row in section.rows for panel in row]
+    return [{"id": panel.id, **panel.spec.script} for panel in placed if panel.spec]
 
 
 def _extent(steps: Iterable[np.ndarray]) -> list[int] | None:

@@ -9,6 +9,11 @@ from markupsafe import Markup, escape
 
 from interp.findings import Claim
 from interp.report.content import Told
+from interp.report.links import Link
+
+
+SHORT = 24
+"""So many characters fit on any line."""
 
 
 def paragraphs(text: str) -> list[str]:
@@ -25,16 +30,23 @@ def prose(text: str) -> Markup:
     )
 
 
-def sentence(told: Told, address: Callable[[Claim], str]) -> Markup:
-    """What was found, each of its values linked to the address where it can be seen."""
+def sentence(told: Told, link: Callable[[Claim], Link]) -> Markup:
+    """What was found, each of its values linked to where it can be seen."""
     if told.is_problem:
         return Markup('<span class="problem">{}</span>').format(prose(told.sentence))
     return Markup("").join(
         _alternating(re.split(r"\*\*(.+?)\*\*", text), Markup("<strong>{}</strong>"))
         if claim is None
-        else Markup('<a href="#{}">{}</a>').format(address(claim), text)
+        else _linked(text, link(claim))
         for text, claim in told.finding.parts
     )
+
+
+def _linked(text: str, link: Link) -> Markup:
+    """A value, and what the page's script needs to show it; a short one is not broken across lines."""
+    element = Markup('<a href="#{}"{} title="{}" data-mark="{}">{}</a>')
+    whole = Markup(' class="whole"' if len(text) <= SHORT else "")
+    return element.format(link.address, whole, link.title, link.mark, text)
 
 
 def short_reference(paper: str) -> str:

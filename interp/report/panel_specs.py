@@ -31,6 +31,14 @@ class ColourKey:
 
 
 @dataclass(frozen=True)
+class LineName:
+    """The name of a line that has it at its end, and the colour role of both."""
+
+    text: str
+    role: str
+
+
+@dataclass(frozen=True)
 class PanelSpec:
     """A panel as the page's script has it."""
 
@@ -39,6 +47,8 @@ class PanelSpec:
     key: ColourKey | None
     note: str
     """What was left out for the sake of the page's size."""
+    line_names: tuple[LineName, ...]
+    """In the order of the lines: they stand above the plot where there is no room beside it."""
 
 
 def panel_spec(panel: DrawnPanel, store: ArrayStore, budget: int = PANEL_BYTES) -> PanelSpec:
@@ -65,7 +75,7 @@ def panel_spec(panel: DrawnPanel, store: ArrayStore, budget: int = PANEL_BYTES) 
         "height": panel.height,
     }
     note = f"frames every {_ordinal(stride)} checkpoint" if stride > 1 else ""
-    return PanelSpec(script, _colour_key(figure), note)
+    return PanelSpec(script, _colour_key(figure), note, _line_names(figure))
 
 
 def budget_for(panels: Iterable[DrawnPanel]) -> int:
@@ -107,6 +117,18 @@ def _colour_key(figure: dict[str, Any]) -> ColourKey | None:
             label = title.get("text", "") if isinstance(title, dict) else str(title)
             return ColourKey(scale.removeprefix("role:"), float(trace["zmin"]), float(trace["zmax"]), label)
     return None
+
+
+def _line_names(figure: dict[str, Any]) -> tuple[LineName, ...]:
+    """The names that stand at the ends of lines."""
+    lines = [trace.get("name") for trace in figure["data"]]
+    names = [
+        LineName(str(note["text"]), str(note.get("font", {}).get("color", "")).removeprefix("role:"))
+        for note in figure["layout"].get("annotations", [])
+        if (note.get("xref"), note.get("x"), note.get("xanchor")) == ("paper", 1.0, "left")
+    ]
+    places = {name: place for place, name in enumerate(lines)}
+    return tuple(sorted(names, key=lambda name: places.get(name.text, len(lines))))
 
 
 def _ordinal(number: int) -> str:

@@ -7,9 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import xarray as xr
 
+from interp.figures import Curves, Table
 from interp.figures.panel import DrawnPanel, Moving
-from interp.report.content import Finding, Page, RunPage, Section, Silence, Variable
+from interp.findings import Bar, Claims, Finding
+from interp.report.content import Page, RunPage, Section, Silence, Told, Variable
 from interp.report.html import render
 from interp.summaries import Phase
 
@@ -240,6 +243,87 @@ def weight_section(seed: int) -> Section:
     )
 
 
+def arrays(section: Section) -> xr.Dataset:
+    """The variables of a section, as a measure's `summary` has them."""
+    return xr.Dataset({v.name: xr.DataArray(v.values, v.coords, v.dims, attrs={"units": v.units}) for v in section.variables})
+
+
+def told_losses(label: str = "loss") -> Told:
+    """When the test loss fell, and how much later than the other."""
+    claims = Claims(arrays(loss_section()), "Loss")
+    nat = Bar("one nat", 1.0)
+    fell = {name: claims.passes("below for good", name, nat) for name in ("train", "test")}
+    records = {**fell, "times": claims.compared(fell["test"], "over", fell["train"])}
+    sentence = "It knew the training set by {train:step} and generalised at {test:step}, {times:2} times as late."
+    return Told(label, Finding(sentence, records, chapter="answer", phases=PHASES))
+
+
+def told_ends(label: str = "loss") -> Told:
+    """How the losses end: two values of one panel at one step."""
+    claims = Claims(arrays(loss_section()), "Loss", "nats")
+    records = {name: claims.end(name) for name in ("train", "test")}
+    return Told(label, Finding("The losses end at {train:3} and {test:3} nats.", records, chapter="when"))
+
+
+def told_spectrum(seed: int) -> Told:
+    """What the spectrum ends on, and what was given up: bars, and a row of a heatmap."""
+    claims = Claims(arrays(spectrum_section(seed)), "Spectrum at this step")
+    records = {"keys": claims.end("key", "labels"), "share": claims.end("power", "sum", freq=list(KEYS))}
+    claims.panel = "Spectrum over training"
+    records["most"] = most = claims.highest("power", freq=ABANDONED)
+    records["most_step"] = claims.step_of(most)
+    claims.panel = ""
+    records["gini"] = claims.end("gini")
+    sentence = (
+        "The circuit ends on {keys:frequency} with {share:%} of the power, a concentration of {gini:2};"
+        f" frequency {ABANDONED} held {{most:%}} at {{most_step:step}} and was then given up."
+    )
+    return Told("embedding_dft", Finding(sentence, records, chapter="what"))
+
+
+def wide_table() -> Table:
+    """Fifty rows of twelve columns: numbers of all sizes and signs, words, and texts that are numbers."""
+    rows = [f"metric number {number} of the whole network" for number in range(48)] + [HOSTILE, "<b>last</b>"]
+    sizes = np.geomspace(1e-9, 1e9, 50) * np.where(np.arange(50) % 3, 1, -1)
+
+    def column(values: object) -> xr.DataArray:
+        return xr.DataArray(values, {"metric": rows})
+
+    numbers = {f"column {place}": column(sizes * (1 + place / 7)) for place in range(8)}
+    differences = [f"{size:.1e}" for size in sizes]
+    columns = numbers | {
+        "margin": column([f"-0.{place:02} ± 0.003" for place in range(50)]),
+        "difference": column(differences),
+        "verdict": column(["agrees" if place % 5 else "differs, and why is not known" for place in range(50)]),
+        "steps": column(np.arange(50) * 1000),
+    }
+    return Table("Ours and recorded", columns, highlight={"accent": column(np.arange(50) == 3)})
+
+
+def table_page() -> Page:
+    """A run with a wide and long table, between curves with a long name and others, and a row of them."""
+    lines = losses()
+    long = "the loss on pairs whose mirror was never seen"
+    panels = (
+        curves("Named at length", {long: lines["test"], "train": lines["train"]}),
+        curves("Named shortly", {"test": lines["test"], "train": lines["train"]}),
+        wide_table().draw(),
+        *(curves(f"Half {name}", {name: lines["test"], "b": lines["train"]}, "half") for name in ("a", "longer")),
+        *(curves(f"Third {name}", {name: lines["test"], "b": lines["train"]}, "third") for name in ("a", long, "c")),
+    )
+    agrees = xr.Dataset({"value": ("metric", np.arange(50.0))}, {"metric": wide_table().columns["steps"].metric.values})
+    found = Claims(agrees, "Ours and recorded").end("value", metric="metric number 40 of the whole network")
+    told = Told("tables", Finding("Number 40 is {value}.", {"value": found}))
+    variable = Variable("value", ("metric",), agrees.value.values, {"metric": agrees.metric.values.tolist()})
+    section = Section("tables", "Tables", "", "", (), "", panels, (variable,))
+    return sample_page(RunPage("run", (), (told,), PHASES, STEPS, (section,)))
+
+
+def curves(title: str, values: dict[str, np.ndarray], width: str = "full") -> DrawnPanel:
+    lines = {name: xr.DataArray(line, {"step": STEPS}) for name, line in values.items()}
+    return Curves(title, lines, log=True, width=width).draw()
+
+
 def sample_run(name: str = "sample_59", seed: int = 0) -> RunPage:
     """One run with three measures."""
     return RunPage(
@@ -251,18 +335,7 @@ def sample_run(name: str = "sample_59", seed: int = 0) -> RunPage:
             ("AdamW", "lr 1e-3, wd 1"),
             (str(len(STEPS)), "checkpoints, steps 0–20,000"),
         ),
-        findings=(
-            Finding(
-                "loss",
-                "It knew the training set by **step 800** and generalised at **step 14,600**, 18 times later.",
-            ),
-            Finding(
-                "embedding_dft",
-                "The circuit ends on frequencies **4, 11, 23**; frequency 7 held **20 %** until step 16,000"
-                " and was then given up.",
-                {"key_freqs": np.array(KEYS), "share": np.float32(0.2)},
-            ),
-        ),
+        findings=(told_losses(), told_ends(), told_spectrum(seed)),
         phases=PHASES,
         steps=STEPS,
         sections=(loss_section(), spectrum_section(seed), weight_section(seed)),
@@ -293,8 +366,11 @@ def many_runs_page() -> Page:
 def across_page() -> Page:
     """Nothing about any run, only what a measure says of 24 together."""
     facts = (("24 runs", "seeds.seed=…"), ("x+y mod 31", "55% of 961 pairs"))
-    findings = (Finding("all_losses", "Over **24** runs the loss is low.", {"runs": 24}),)
-    section = replace(loss_section(), label="all_losses")
+    runs = Variable("runs", (), np.array(24), {}, "runs")
+    section = loss_section()
+    section = replace(section, label="all_losses", variables=(*section.variables, runs))
+    counted = Finding("Over {runs} runs the loss is low.", {"runs": Claims(arrays(section)).end("runs")}, chapter="answer")
+    findings = (Told("all_losses", counted), told_ends("all_losses"))
     return replace(sample_page(), runs=(), across=(section,), facts=facts, findings=findings)
 
 
@@ -303,3 +379,4 @@ if __name__ == "__main__":
     (folder / "sample.html").write_text(render(sample_page()), encoding="utf-8")
     (folder / "many.html").write_text(render(many_runs_page()), encoding="utf-8")
     (folder / "across.html").write_text(render(across_page()), encoding="utf-8")
+    (folder / "tables.html").write_text(render(table_page()), encoding="utf-8")

@@ -12,10 +12,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import xarray as xr
-from opened_report import DESKTOP, Report
-from sample_page import CIRCLES, STEPS, across_page, circles, losses, many_runs_page, sample_page, spectrum, weights
+from opened_report import DESKTOP, PHONE, Report
+from sample_page import (
+    CIRCLES,
+    PHASES,
+    STEPS,
+    across_page,
+    circles,
+    losses,
+    many_runs_page,
+    sample_page,
+    spectrum,
+    weights,
+)
 
-from interp.figures import Density, Table
+from interp.figures import Density
 from interp.figures.panel import DrawnPanel, Moving
 from interp.report.content import RunPage, Section
 from interp.report.html import render
@@ -23,8 +34,7 @@ from interp.report.html import render
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-OPENING = 14_600  # the end of circuit formation
-PHONE = {"width": 390, "height": 844}
+OPENING = 20_000  # the end, of which the findings speak
 LOSS, OVER_TIME, BARS, CIRCLE, GINI, WEIGHTS = (
     "loss-0",
     *(f"embedding_dft-{n}" for n in range(4)),
@@ -74,8 +84,19 @@ def assert_shows(report: Report, step: int, circle: int = 0) -> None:
     np.testing.assert_allclose(report.shown(WEIGHTS, "data[0].z"), frames[at // 2], atol=half_level * 1.001)
 
 
-def test_it_opens_where_the_circuit_is_formed(report: Report) -> None:
+def test_it_opens_at_the_end_of_the_run(report: Report) -> None:
     assert_shows(report, OPENING)
+    slider = report.page.get_by_role("slider", name="training step")
+    assert slider.input_value() == slider.get_attribute("max") == str(len(STEPS) - 1)
+    assert report.page.inner_text("#step") == "20,000"
+    assert report.page.text_content(".printed-step") == "at step 20,000"
+    assert [phase.get_attribute("title") for phase in report.page.locator(".phases i").all()] == [p.name for p in PHASES]
+
+
+def test_it_opens_at_the_end_without_phases_and_with_any_steps(browser: Browser, tmp_path: Path) -> None:
+    run = replace(sample_page().runs[0], name="run", phases=(), steps=STEPS[:-7:3])
+    with Report(browser, written(tmp_path, run)) as report:
+        assert report.step == int(STEPS[:-7:3][-1])
 
 
 def test_ten_arrows_move_every_panel_ten_checkpoints(report: Report) -> None:
@@ -88,6 +109,8 @@ def test_ten_arrows_move_every_panel_ten_checkpoints(report: Report) -> None:
 def test_shift_leaps_and_home_and_end_go_to_the_ends(report: Report) -> None:
     report.press("Shift+ArrowLeft")
     assert report.step == OPENING - 2000
+    report.press("Shift+ArrowRight")
+    assert report.step == OPENING
     report.press("Home")
     assert_shows(report, 0)
     report.press("End")
@@ -132,10 +155,10 @@ def test_play_stops_at_the_end(report: Report) -> None:
 
 def test_the_slider_says_its_step(report: Report) -> None:
     slider = report.page.get_by_role("slider", name="training step")
-    assert slider.get_attribute("aria-valuetext") == "step 14,600"
+    assert slider.get_attribute("aria-valuetext") == "step 20,000"
     slider.focus()
-    report.press("ArrowUp")
-    assert report.page.inner_text("#step") == "14,800"
+    report.press("ArrowDown")
+    assert report.page.inner_text("#step") == "19,800"
 
 
 def test_a_choice_shows_another_circle(report: Report) -> None:
@@ -242,26 +265,11 @@ def test_the_table_has_the_step_one_looks_at(report: Report) -> None:
     report.open_table(f"sample_59-{BARS}")
     report.press("Home")
     rows = report.page.locator(f"#sample_59-{BARS} tbody tr")
-    cells = rows.nth(3).locator("td").all_inner_texts()
-    assert cells[1] == "4"
+    cells = rows.nth(3).locator("th, td").all_inner_texts()
+    assert cells[0] == "4"
     assert float(cells[-1]) == pytest.approx(spectrum(0)[0, 3], rel=1e-4)
     report.open_table(f"sample_59-{LOSS}")
     assert report.page.locator(f"#sample_59-{LOSS} tbody tr").count() == 3
-
-
-def test_a_table_is_drawn_in_the_theme_s_colours_and_can_be_read_as_one(browser: Browser, tmp_path: Path) -> None:
-    values = xr.DataArray([0.5, 0.25], dims="metric", coords={"metric": ["first", "second"]})
-    panel = Table("Values", {"ours": values}, highlight={"accent": values < 0.5}).draw()
-    section = Section("values", "Values", "", "", (), "", (panel,), ())
-    page = sample_page()
-    runs = (replace(page.runs[0], name="run", sections=(section,)),)
-    (tmp_path / "table.html").write_text(render(replace(page, runs=runs)), encoding="utf-8")
-    with Report(browser, tmp_path / "table.html") as report:
-        panel = report.page.locator("#run-values-0")
-        cells = panel.locator(".panel-plot .column-cell:not(#header)").all_text_contents()
-        assert {"first", "second", "0.5", "0.25"} <= {cell.strip() for cell in cells}
-        report.open_table("run-values-0")
-        assert panel.locator("tbody tr").all_inner_texts() == ["first\t0.5", "second\t0.25"]
 
 
 def test_a_density_follows_the_slider_on_axes_that_do_not(browser: Browser, tmp_path: Path) -> None:
@@ -280,7 +288,7 @@ def test_a_density_follows_the_slider_on_axes_that_do_not(browser: Browser, tmp_
         np.testing.assert_allclose(report.shown("density-0", values[1], "run"), fitted[0], rtol=1e-6)
         assert np.isnan(np.array(report.shown("density-0", values[2], "run"), float)).all()
         report.open_table("run-density-0")
-        assert "histogram\t-0.5\t0.5" in report.page.locator("#run-density-0 tbody tr").all_inner_texts()
+        assert "histogram\t−0.5\t0.5" in report.page.locator("#run-density-0 tbody tr").all_inner_texts()
         report.press("ArrowRight")
         np.testing.assert_allclose(report.shown("density-0", values[0], "run"), [1.0, 0.0, 1e-3], rtol=1e-6)
         np.testing.assert_allclose(report.shown("density-0", values[2], "run"), fitted[1], rtol=1e-6)
@@ -302,15 +310,19 @@ def test_one_run_is_shown_at_a_time(browser: Browser, folder: Path) -> None:
         report.page.select_option("#run", label="late")
         report.settle()
         assert report.page.locator(".run:visible").get_attribute("id") == "late"
-        assert report.step == 15_000  # the nearest of this run's checkpoints
+        assert report.step == 20_000  # from the end of one to that of the other
+        report.page.evaluate("interp.setStep(15000)")
+        report.settle()
         np.testing.assert_allclose(report.shown(BARS, "data[0].y", "late"), spectrum(2)[frame(15_000)], rtol=1e-6)
         report.until("location.hash === '#run=late&step=15000'")
+        report.page.select_option("#run", label="sample_59")
+        assert report.step == 15_000
 
 
 def test_an_address_opens_a_run_or_its_section(browser: Browser, folder: Path) -> None:
     with Report(browser, folder / "many.html", "#run=late&step=7000") as report:
         assert (report.page.locator(".run:visible").get_attribute("id"), report.step) == ("late", 7000)
-        report.page.click(".overview a[href='#sample_59-embedding_dft']")
+        report.page.evaluate("location.hash = '#sample_59-embedding_dft'")
         report.page.wait_for_selector("#sample_59-embedding_dft", state="visible")
         report.settle()
 
@@ -361,7 +373,7 @@ def test_paper_gets_the_light_theme_and_the_step(browser: Browser, folder: Path,
         report.page.pdf(path=tmp_path / "report.pdf")
         assert report.page.evaluate("window.paper") == "#0072B2"
         report.page.emulate_media(media="print")
-        assert report.page.inner_text(".printed-step") == "at step 14,600"
+        assert report.page.inner_text(".printed-step") == "at step 20,000"
         assert not report.page.is_visible(".slider")
 
 

@@ -86,7 +86,7 @@ def test_what_all_runs_share_is_told_once(make_run: Callable[..., Run], tmp_path
     assert ("x+y mod 7", "49% of 49 pairs") in page.facts
     assert not any("checkpoints" in strong for strong, _ in page.facts)
     assert page.findings[0].label == "sharpness_accuracy"
-    assert page.findings[0].sentence.replace("**", "") in findings_text(page)
+    assert page.findings[0].sentence in findings_text(page)
 
 
 # What says nothing, and what fails.
@@ -172,11 +172,20 @@ def test_one_panel_that_cannot_be_drawn_leaves_the_others(losses: tuple[Run, Any
     assert section.problems[0].startswith("The panel 'Bad' could not be made (interp/measures/loss.py): StopIteration")
 
 
-@pytest.mark.parametrize("told", ["words", 3])
+@pytest.mark.parametrize("told", [3, [3], {"sentence": "words"}])
 def test_a_summary_that_is_none_is_refused(losses: tuple[Run, Any], monkeypatch: pytest.MonkeyPatch, told: Any):
     run, result = losses
     monkeypatch.setattr(loss, "summary", lambda _: told)
-    assert "return an interp.summaries.Summary" in page_of(run, {"loss": result}).problems[0]
+    assert "return an interp.findings.Finding, a list of them" in page_of(run, {"loss": result}).problems[0]
+
+
+def test_a_plain_sentence_is_told_among_the_details(losses: tuple[Run, Any], monkeypatch: pytest.MonkeyPatch):
+    run, result = losses
+    monkeypatch.setattr(loss, "summary", lambda _: "It has **{3}** layers.")
+    page = page_of(run, {"loss": result})
+    (told,) = page.runs[0].findings
+    assert (told.sentence, told.finding.chapter, page.problems) == ("It has {3} layers.", "details", ())
+    assert "It has <strong>{3}</strong> layers." in render(page)
 
 
 @pytest.mark.parametrize("made", [lambda _: ["a picture"], lambda _: 3])

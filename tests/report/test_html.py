@@ -6,6 +6,7 @@ import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from urllib.parse import parse_qs
 
 import numpy as np
 import pytest
@@ -20,11 +21,14 @@ from sample_page import (
     sample_page,
     sample_run,
     spectrum,
+    table_page,
+    wide_table,
 )
 
 from interp.figures.panel import DrawnPanel, Moving
+from interp.findings import Finding
 from interp.report.blocks import ArrayStore, decode
-from interp.report.content import Finding, Page, RunPage, Section, Silence, Variable
+from interp.report.content import Page, RunPage, Section, Silence, Told, Variable
 from interp.report.html import render
 from interp.report.mathml import formula
 from interp.report.panel_specs import panel_spec
@@ -77,7 +81,10 @@ def test_nothing_is_loaded_from_elsewhere(page: Reader, many: Reader) -> None:
 
 def test_identifiers_are_unique_and_links_have_targets(many: Reader) -> None:
     assert len(set(many.ids)) == len(many.ids)
-    assert {link[1:] for link in many.links if link.startswith("#")} <= set(many.ids)
+    places = [parse_qs(link[1:]) for link in many.links if link.startswith("#")]
+    assert len(places) > 20
+    for place in places:
+        assert {place["run"][0], place["panel"][0]} <= set(many.ids), place
 
 
 def test_a_hostile_name_is_only_text(many: Reader) -> None:
@@ -99,8 +106,8 @@ def test_every_text_of_a_page_is_escaped() -> None:
         problems=(HOSTILE, f"`{HOSTILE}`"),
     )
     findings = (
-        replace(run.findings[0], sentence=f"{HOSTILE} **{HOSTILE}**"),
-        Finding(HOSTILE, f"{HOSTILE} `{HOSTILE}`", is_problem=True),
+        Told("loss", Finding.without_records(f"{HOSTILE} **{HOSTILE}**")),
+        Told(HOSTILE, Finding.without_records(f"{HOSTILE} `{HOSTILE}`"), is_problem=True),
     )
     silences = (Silence((HOSTILE,), HOSTILE),)
     hostile = replace(run, facts=((HOSTILE, HOSTILE),), findings=findings, sections=(first,), silences=silences)
@@ -128,7 +135,9 @@ def test_all_json_parses(many: Reader) -> None:
 def test_the_data_has_findings_and_numbers(page: Reader) -> None:
     run = page.json("interp-data")["runs"][0]
     measure = run["measures"]["embedding_dft"]
-    assert run["findings"][1]["values"] == {"key_freqs": [4, 11, 23], "share": 0.2}
+    found = {one["label"]: one for one in run["findings"]}["embedding_dft"]
+    assert found["values"]["keys"] == [4, 11, 23]
+    assert found["claims"]["most_step"]["step"] == found["values"]["most_step"] == int(STEPS[spectrum(0)[:, 6].argmax()])
     assert run["steps"] == STEPS.tolist()
     assert measure["claim"].startswith("The share of")
     assert measure["variables"]["key"]["coords"]["freq"] == FREQS.tolist()
@@ -154,10 +163,73 @@ def test_one_bundle_and_little_else() -> None:
     assert len(html) < 7_000_000
 
 
-def test_findings_link_to_their_sections() -> None:
+def test_a_number_links_to_its_panel_at_its_step() -> None:
     html = render(sample_page())
-    assert '<a href="#sample_59-loss">step 14,600</a>' in html
-    assert '<section id="sample_59-loss"' in html
+    below = STEPS[np.flatnonzero(sample_run().sections[0].variables[1].values >= 1)[-1] + 1]
+    assert f'<a href="#run=sample_59&amp;step={below}&amp;panel=sample_59-loss-0"' in html
+    assert f">step {below:,}</a>" in html
+    assert '<figure class="panel full" id="sample_59-loss-0"' in html
+
+
+class Cells(HTMLParser):
+    """The rows of the tables of a page, as they stand in it: (element, scope, text) of each cell."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.rows: list[list[list[str | None]]] = []
+        self._inside = False
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag == "tr":
+            self.rows.append([])
+        self._inside = tag in ("th", "td")
+        if self._inside:
+            self.rows[-1].append([tag, dict(attrs).get("scope"), ""])
+
+    def handle_endtag(self, tag: str) -> None:
+        self._inside = False
+
+    def handle_data(self, data: str) -> None:
+        if self._inside and self.rows:
+            self.rows[-1][-1][2] = f"{self.rows[-1][-1][2]}{data}"
+
+
+def test_a_table_stands_in_the_page_with_all_its_rows_and_digits() -> None:
+    head, *rows = Cells(render(table_page())).rows
+    table = wide_table()
+    assert head == [["th", "col", text] for text in ["metric", *table.columns]]
+    assert len(rows) == 50
+    for place, row in enumerate(rows):
+        name, *cells = row
+        assert name == ["th", "row", table.columns["steps"].metric.values[place]]
+        for (element, _, text), array in zip(cells, table.columns.values(), strict=True):
+            assert element == "td"
+            assert_is(text, array.values[place])
+
+
+def assert_is(text: str, value: object) -> None:
+    """The text is this value, a number to seven digits with a true minus sign, a text to the letter."""
+    superscripts = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹−", "-0123456789-")
+    if isinstance(value, str):
+        assert text.replace("−", "-") == value
+        assert "-" not in text or not text[1:2].isdigit()
+    else:
+        assert "-" not in text
+        assert float(text.translate(superscripts).replace(",", "").replace("×10", "e")) == pytest.approx(value, rel=5e-7)
+
+
+def test_texts_of_arrays_in_a_table_are_escaped() -> None:
+    reader = Reader(render(table_page()))
+    assert not {"img", "b"} & set(reader.elements)
+
+
+def test_a_table_is_no_plot() -> None:
+    html = render(table_page())
+    assert '<tr class="marked" style="color: var(--accent)"><th scope="row">metric number 3 of' in html
+    titles = {panel["title"] for panel in Reader(html).json("interp-group-0")["panels"]}
+    assert "Named shortly" in titles
+    assert "Ours and recorded" not in titles
 
 
 def test_the_text_ends_with_final_values() -> None:
@@ -221,15 +293,20 @@ def test_a_page_of_all_runs_together_says_what_they_share_and_what_was_found() -
     html = render(across_page())
     reader = Reader(html)
     assert "<strong>24 runs</strong> seeds.seed=…" in html
-    assert '<p class="findings">Over <a href="#across-all_losses">24</a> runs the loss is low.</p>' in html
+    assert re.search(r'<p class="findings">Over <a href="#run=across&amp;panel=across-all_losses"[^>]*>24</a> runs', html)
     assert "across-all_losses" in reader.ids
     assert 'class="overview"' not in html
     assert "article" not in reader.elements
     data = reader.json("interp-data")
     assert data["runs"] == []
-    assert data["findings"] == [
-        {"label": "all_losses", "sentence": "Over 24 runs the loss is low.", "values": {"runs": 24}}
-    ]
+    first, second = data["findings"]
+    assert (first["sentence"], first["values"]) == ("Over 24 runs the loss is low.", {"runs": 24})
+    assert second["claims"]["test"]["panel"] == "Loss"
+
+
+def test_no_finding_stands_twice_on_a_page_of_several_runs(many: Reader) -> None:
+    html = re.sub(r"<script.*?</script>|<pre.*?</pre>", "", render(many_runs_page()), flags=re.DOTALL)
+    assert html.count("It knew the training set by") == 3
 
 
 def test_its_text_says_the_same() -> None:

@@ -1,5 +1,9 @@
 /* One panel: what it should show now, what it does show, and the way from one to the other. */
 
+const NARROW_PAGE = 600; // pixels
+const MOST_LABEL = 0.25; // of a panel's width, beside the plot; longer names stand above it
+const SHARED_LABEL = 0.08; // and so much a panel leaves free for the names in other rows
+
 /** Index of the last of the ascending `steps` at or before `step`; the first if there is none. */
 function indexAtOrBefore(steps, step) {
   const after = steps.findIndex((other) => other > step);
@@ -7,14 +11,17 @@ function indexAtOrBefore(steps, step) {
 }
 
 class Panel {
-  /** `group` has the `extent` of training and the `phases`; `first` is its first time plot. */
+  /** `group` has the `extent` of training and the `phases`; `first` says whether it is its first time plot. */
   constructor(spec, group, first) {
     this.spec = spec;
     this.group = group;
     this.first = first;
     this.figure = document.getElementById(spec.id);
     this.gd = this.figure.querySelector(".panel-plot");
+    const beside = [...this.figure.parentElement.children].map(({ id }) => id);
+    this.row = group.panels.filter(({ id }) => beside.includes(id));
     this.choice = 0;
+    this.mark = null; // {step, value, labels} of the number whose link is followed to here
     this.onScreen = false;
     this.shown = {};
   }
@@ -27,6 +34,7 @@ class Panel {
       frame: this.spec.moving.length ? indexAtOrBefore(this.spec.steps, step) : 0,
       choice: this.choice,
       cursor: this.spec.time_axis ? step : null,
+      mark: this.mark,
     };
   }
 
@@ -42,10 +50,11 @@ class Panel {
   /** Resolves when the panel shows the step. */
   async show(step) {
     const wanted = this.wanted(step);
-    const redraw = wanted.theme !== this.shown.theme || wanted.width !== this.shown.width;
+    const redraw = ["theme", "width", "mark"].some((key) => wanted[key] !== this.shown[key]);
     this.shown = wanted;
     try {
       await (redraw ? this.draw(wanted) : this.move(wanted));
+      this.drawMark();
     } catch (error) {
       console.error(`${this.spec.title} could not be drawn`, error); // the other panels still can
     }
@@ -56,7 +65,37 @@ class Panel {
     const traces = resolveRoles(data, wanted.theme).map((trace) => this.withHover(trace));
     for (const { trace, attribute, values } of this.frames(wanted)) setPath(traces[trace], attribute, values);
     const complete = resolveRoles(this.layout(layout, wanted), wanted.theme);
-    await Plotly.react(this.gd, traces, complete, PLOT_OPTIONS);
+    const drawn = Plotly.react(this.gd, traces, complete, PLOT_OPTIONS);
+    this.drawMark(); // at once: paper does not wait
+    await drawn;
+  }
+
+  /** Ring what shows the value that a link points to; nothing where none does. */
+  drawMark() {
+    clearRings(this.gd);
+    if (this.mark && this.isDrawn) {
+      const points = markedPoints(this.gd.data, this.mark, this.spec.time_axis);
+      drawRings(this.gd, points, this.spec.time_axis ? this.mark.step : null);
+    }
+    this.figure.classList.toggle("ringed", this.gd.querySelector(".ring") !== null);
+  }
+
+  /** Choose what the labels name, where the panel lets one choose. */
+  chooseLabel(labels) {
+    const options = [...(this.figure.querySelector(".panel-choice")?.options ?? [])];
+    const named = options.find((option) => isOneOf(option.dataset.label, labels));
+    if (!named) return;
+    named.selected = true;
+    this.choice = named.index;
+  }
+
+  /** Put the names of lines above the plots of the row, where they would take too much room beside them. */
+  arrange() {
+    this.figure.classList.toggle("names-above", this.namesAbove);
+  }
+
+  get namesAbove() {
+    return isNarrowPage() || endLabelWidth(this.row) > MOST_LABEL * this.gd.clientWidth;
   }
 
   /** Only what follows the slider: far cheaper than to draw anew. */
@@ -94,6 +133,7 @@ class Panel {
   layout(layout, wanted) {
     const complete = {
       ...layout,
+      ...(this.namesAbove ? { annotations: layout.annotations?.filter((note) => !isEndLabel(note)) } : {}),
       template: TEMPLATE,
       width: wanted.width,
       height: this.spec.height,
@@ -107,10 +147,16 @@ class Panel {
   margin(layout, width) {
     const narrow = width < PHONE;
     const bottom = titleText(layout.xaxis) || this.spec.width !== "full" ? 40 : 24; // side by side, axes align
-    if (!this.spec.time_axis) return { l: 48, r: 10, t: 12, b: bottom, ...layout.margin };
-    const aligned = this.group.panels.filter((panel) => narrow || panel.width === this.spec.width);
-    const right = Math.max(endLabelWidth(aligned), narrow ? 12 : 22);
-    return { l: narrow ? 48 : 60, r: right, t: this.first ? 24 : 12, b: bottom };
+    const own = this.namesAbove ? 0 : endLabelWidth(this.row);
+    if (!this.spec.time_axis) return { l: 48, r: Math.max(own, 10), t: 12, b: bottom, ...layout.margin };
+    return { l: narrow ? 48 : 60, r: Math.max(own, this.sharedMargin(width)), t: this.first ? 24 : 12, b: bottom };
+  }
+
+  /** What time plots of this width leave free on the right, for most of them to end at one place. */
+  sharedMargin(width) {
+    if (width < PHONE) return 12;
+    const aligned = this.group.panels.filter((panel) => panel.time_axis && panel.width === this.spec.width);
+    return Math.max(22, isNarrowPage() ? 0 : Math.min(endLabelWidth(aligned), SHARED_LABEL * width));
   }
 
   /** The layout with the group's stretch of training: its phases, the cursor, and clicks anywhere. */
@@ -160,11 +206,19 @@ function cursorShape(step) {
   };
 }
 
-/** Pixels that the names at the ends of lines need in any of the time plots, for all to end at one place. */
+/** Pixels that the names at the ends of lines need in any of these panels. */
 function endLabelWidth(panels) {
-  const labels = panels.filter((panel) => panel.time_axis).flatMap((panel) => panel.figure.layout.annotations ?? []);
-  const outside = labels.filter(({ xref, x, xanchor }) => xref === "paper" && x === 1 && xanchor === "left");
+  const outside = panels.flatMap((panel) => panel.figure.layout.annotations ?? []).filter(isEndLabel);
   return Math.max(0, ...outside.map(({ text, xshift = 0, font }) => xshift + textWidth(text, font?.size) + 2));
+}
+
+function isEndLabel({ xref, x, xanchor }) {
+  return xref === "paper" && x === 1 && xanchor === "left";
+}
+
+/** Whether names of lines stand above every plot; paper is wide enough. */
+function isNarrowPage() {
+  return !theme.printing && matchMedia(`(max-width: ${NARROW_PAGE - 0.02}px)`).matches;
 }
 
 function titleText(axis) {

@@ -2,8 +2,9 @@
 
 const DATA = readJSON("interp-data");
 const groups = new Map(); // number of the run, or "across" -> {spec, panels}
-const slider = new Slider(() => { refresh(); writeAddress(); });
+const slider = new Slider(() => { unpoint(); refresh(); writeAddress(); });
 let shownRun = 0;
+let pointed = null; // {hash, target} of the number's link that one followed here
 let catchingUp = null;
 let addressTimer = null;
 
@@ -27,7 +28,6 @@ const sizes = new ResizeObserver(() => refresh());
 
 function connect(panel) {
   const { figure, gd } = panel;
-  const measure = measureOf(figure);
   gd.panel = panel;
   sight.observe(gd);
   sizes.observe(gd);
@@ -35,9 +35,13 @@ function connect(panel) {
     panel.choice = Number(event.target.value);
     refresh();
   });
-  figure.querySelector(".panel-data").addEventListener("click", () => offerData(figure, measure));
-  figure.querySelector(".panel-code")?.addEventListener("click", (event) => showCode(figure, event.currentTarget));
   figure.querySelector(".panel-table").addEventListener("toggle", () => updateTable(panel));
+}
+
+/** The buttons under a panel, or under a table. */
+function connectTools(figure) {
+  figure.querySelector(".panel-data").addEventListener("click", () => offerData(figure, measureOf(figure)));
+  figure.querySelector(".panel-code")?.addEventListener("click", (event) => showCode(figure, event.currentTarget));
 }
 
 /** {label, variables} of the measure a panel belongs to. */
@@ -67,11 +71,16 @@ function refresh() {
 /** Panels in sight within one frame, then the others one at a time; whatever changes meanwhile is seen. */
 async function catchUp() {
   await nextFrame();
+  arrange();
   for (let stale = stalePanels(); stale.length; stale = stalePanels()) {
     const inSight = stale.filter((panel) => panel.onScreen);
     for (const panel of inSight.length ? inSight : stale.slice(0, 1)) await bringUp(panel);
     await pause(0);
   }
+}
+
+function arrange() {
+  currentPanels().forEach((panel) => panel.arrange());
 }
 
 function stalePanels() {
@@ -81,6 +90,7 @@ function stalePanels() {
 async function bringUp(panel) {
   const isNew = !panel.isDrawn;
   await panel.show(slider.step);
+  if (isNew) panel.gd.on?.("plotly_relayout", () => panel.drawMark()); // after a zoom
   if (isNew && panel.spec.time_axis) panel.gd.on?.("plotly_click", moveToClick);
   updateTable(panel);
 }
@@ -157,28 +167,76 @@ function showRun(number, step) {
   const chooser = document.getElementById("run");
   if (chooser) chooser.value = number;
   const { spec } = loadGroup(number);
-  slider.load(spec, step ?? slider.step ?? spec.start);
+  const atEnd = slider.step === undefined || slider.isAtEnd;
+  slider.load(spec, step ?? (atEnd ? spec.start : slider.step));
   refresh();
 }
 
 function chooseRun(number) {
+  unpoint();
   showRun(number);
   writeAddress();
 }
 
-/* The address: #step=14000, #run=name&step=14000, or a section's name */
+/* The address: #step=14000, #run=name&step=14000, with &panel=… the panel of a number there, or a section's name */
 
 function readAddress() {
-  const hash = decoded(location.hash.slice(1));
-  const wanted = new URLSearchParams(location.hash.slice(1));
-  const articles = [...document.querySelectorAll(".run")];
-  const target = document.getElementById(hash);
-  const article = wanted.has("run") ? document.getElementById(wanted.get("run")) : target?.closest(".run");
-  const number = articles.indexOf(article);
+  const { hash } = location;
+  const wanted = new URLSearchParams(hash.slice(1));
+  const target = document.getElementById(wanted.get("panel") ?? decoded(hash.slice(1)));
+  const article = target?.closest(".run") ?? document.getElementById(wanted.get("run") ?? "");
+  const number = hash ? [...document.querySelectorAll(".run")].indexOf(article) : 0;
   const step = /^\d+$/.test(wanted.get("step") ?? "") ? Number(wanted.get("step")) : null;
+  unpoint();
   if (number >= 0 && number !== shownRun) showRun(number, step);
   else if (step !== null) slider.setStep(step);
-  if (target && number >= 0) target.scrollIntoView();
+  else if (!hash) slider.setIndex(slider.steps.length - 1);
+  if (wanted.has("panel") && target) point(target, step);
+  else if (target && number >= 0) target.scrollIntoView();
+}
+
+/** Bring the panel of a number in sight, and ring its mark there until the slider leaves the step. */
+function point(target, step) {
+  const links = [...document.querySelectorAll("a[data-mark]")].filter(isFollowed);
+  const words = links[0]?.textContent;
+  const mark = { value: null, labels: [], ...JSON.parse(links[0]?.dataset.mark ?? "{}"), step, words };
+  pointed = { hash: location.hash, target };
+  target.classList.add("pointed");
+  for (const link of links) link.ariaCurrent = "location";
+  const cells = markedTableCells(target, mark);
+  for (const cell of cells) cell.classList.add("ring-cell");
+  target.classList.toggle("ringed", cells.length > 0);
+  const panel = currentPanels().find(({ figure }) => figure === target);
+  panel?.chooseLabel(mark.labels);
+  if (panel) panel.mark = mark;
+  arrange();
+  refresh();
+  const isTall = target.offsetHeight > innerHeight / 2;
+  target.scrollIntoView({ block: isTall ? "start" : "center" });
+  cells[0]?.scrollIntoView({ block: "nearest", inline: "nearest" });
+  target.focus({ preventScroll: true });
+}
+
+function unpoint() {
+  if (!pointed) return;
+  for (const panel of currentPanels()) panel.mark = null;
+  pointed.target.classList.remove("pointed", "ringed");
+  for (const cell of document.querySelectorAll(".ring-cell")) cell.classList.remove("ring-cell");
+  for (const link of document.querySelectorAll("a[aria-current]")) link.ariaCurrent = null;
+  pointed = null;
+  refresh();
+}
+
+/** Whether a link leads to where one is. */
+function isFollowed({ hash }) {
+  const [here, there] = [location.hash, hash].map((text) => new URLSearchParams(text.slice(1)));
+  return ["run", "step", "panel", "mark"].every((name) => here.get(name) === there.get(name));
+}
+
+/** The browser tells of no change where the address stays what it is. */
+function followAgain(event) {
+  const link = event.target.closest?.("a[data-mark]");
+  if (link?.hash === location.hash) readAddress();
 }
 
 function decoded(text) {
@@ -193,7 +251,8 @@ function writeAddress() {
   addressTimer ??= setTimeout(() => {
     addressTimer = null;
     const run = DATA.runs.length > 1 ? `run=${encodeURIComponent(loadGroup(shownRun).spec.id)}&` : "";
-    try { history.replaceState(null, "", `#${run}step=${slider.step}`); } catch { /* not in an embedded page */ }
+    const hash = pointed?.hash ?? `#${run}step=${slider.step}`;
+    try { history.replaceState(null, "", hash); } catch { /* not in an embedded page */ }
   }, ADDRESS_PAUSE);
 }
 
@@ -211,7 +270,18 @@ function applyTheme() {
 function redrawNow(printing) {
   theme.printing = printing;
   document.documentElement.classList.toggle("printing", printing);
+  arrange();
   for (const panel of currentPanels()) panel.show(slider.step);
+  for (const box of document.querySelectorAll(".table-box, .table-view")) fitOnPaper(box);
+}
+
+/** Columns that are wider than the paper are made smaller, so that none is cut. */
+function fitOnPaper(box) {
+  const table = box.querySelector("table");
+  if (!table) return;
+  table.style.zoom = 1;
+  const share = box.parentElement.clientWidth / table.scrollWidth;
+  if (theme.printing && share < 1) table.style.zoom = share;
 }
 
 function start() {
@@ -224,6 +294,8 @@ function start() {
     button.addEventListener("click", () => chooseRun(index));
   });
   document.getElementById("run")?.addEventListener("change", (event) => chooseRun(Number(event.target.value)));
+  document.querySelectorAll(".panel").forEach(connectTools);
+  document.addEventListener("click", followAgain);
   addEventListener("hashchange", readAddress);
   addEventListener("beforeprint", () => redrawNow(true));
   addEventListener("afterprint", () => redrawNow(false));

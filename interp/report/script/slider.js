@@ -21,6 +21,10 @@ class Slider {
     return this.steps[this.index];
   }
 
+  get isAtEnd() {
+    return this.index === this.steps.length - 1;
+  }
+
   /** Take the checkpoints and phases of a run. */
   load({ steps, phases }, step) {
     this.steps = steps;
@@ -85,6 +89,7 @@ class Slider {
   onKey(event) {
     const { target, key } = event;
     if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (target.closest(".table-box, .table-view, .formula, pre")) return; // the keys scroll it
     if (target !== this.input && target.closest("select, textarea, input, [contenteditable]")) return;
     const leap = event.shiftKey ? Math.max(1, Math.round(LEAP * this.steps.length)) : 1;
     const onSlider = target === this.input;
@@ -104,7 +109,7 @@ class Slider {
   toggle() {
     this.setPlaying(!this.playing);
     if (!this.playing) return;
-    if (this.index === this.steps.length - 1) this.setIndex(0);
+    if (this.isAtEnd) this.setIndex(0);
     this.play();
   }
 
@@ -117,7 +122,7 @@ class Slider {
   async play() {
     const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
     const stride = Math.max(1, Math.round(this.steps.length / PLAYBACK.frames));
-    while (this.playing && this.index < this.steps.length - 1) {
+    while (this.playing && !this.isAtEnd) {
       await pause(calm ? PLAYBACK.reducedMotionPause : PLAYBACK.pause);
       if (this.playing) this.setIndex(this.index + stride);
       await nextFrame();

@@ -67,6 +67,7 @@ function remember(key, value) {
   try { localStorage.setItem(key, value); } catch { /* the choice lasts as long as the page */ }
 }
 
-function formatStep(step) {
-  return step.toLocaleString("en-GB");
+/** A whole number in full, or any to so many digits: "14,600", "−0.35". */
+function formatStep(step, digits = 21) {
+  return step.toLocaleString("en-GB", { maximumSignificantDigits: digits }).replace("-", "−");
 }

@@ -1,5 +1,8 @@
 /* The numbers behind a panel at the step it shows, for those who read rather than look. */
 
+const DIGITS = 5;
+const SUPERSCRIPTS = { "-": "⁻", ...Object.fromEntries([..."⁰¹²³⁴⁵⁶⁷⁸⁹"].entries()) };
+
 /** Fill `view` with tables of what the panel shows now: one of its points, one of its heatmap's cells. */
 function fillTables(view, panel, step) {
   const { data } = panel.gd;
@@ -12,7 +15,9 @@ function fillTables(view, panel, step) {
   for (const { header, cells: { values } } of data.filter((trace) => trace.type === "table")) {
     view.append(tableElement(caption, header.values, values[0].map((_, row) => values.map((column) => column[row]))));
   }
-  if (points.length) view.append(tableElement(caption, ["", x, y], points));
+  const unnamed = points.every(([name]) => !name);
+  if (unnamed && points.length) view.append(tableElement(caption, [x, y], points.map(([, ...place]) => place)));
+  else if (points.length) view.append(tableElement(caption, ["name", x, y], points));
   if (cells.length) view.append(tableElement(caption, [x, y, "value"], cells));
 }
 
@@ -36,23 +41,29 @@ function cellRows(trace, atStep) {
 function tableElement(caption, header, rows) {
   const table = document.createElement("table");
   table.createCaption().textContent = caption;
-  appendCells(table.createTHead().insertRow(), header, "th");
+  appendCells(table.createTHead().insertRow(), header, () => "col");
   const body = table.createTBody();
-  for (const row of rows) appendCells(body.insertRow(), row.map(cellText), "td");
+  for (const row of rows) appendCells(body.insertRow(), row.map(cellText), (column, text) => (column || !text ? null : "row"));
   return table;
 }
 
-function appendCells(row, texts, element) {
-  for (const text of texts) {
-    const cell = document.createElement(element);
-    if (element === "th") cell.scope = "col";
+/** Cells, of which those that have a scope are headings. */
+function appendCells(row, texts, scopeOf) {
+  texts.forEach((text, column) => {
+    const scope = scopeOf(column, text);
+    const cell = document.createElement(scope ? "th" : "td");
+    if (scope) cell.scope = scope;
     cell.textContent = text;
     row.append(cell);
-  }
+  });
 }
 
+/** A value as the report's sentences write it: "1,200", "0.0028", "−1.5×10⁻⁷". */
 function cellText(value) {
   if (typeof value !== "number") return value ?? "";
   if (Number.isNaN(value)) return "not a number";
-  return Number.isInteger(value) ? formatStep(value) : String(Number(value.toPrecision(5)));
+  if (Number.isSafeInteger(value)) return formatStep(value);
+  const [mantissa, power] = value.toExponential(DIGITS - 1).split("e");
+  if (power >= -4 && power < 6) return formatStep(value, DIGITS);
+  return `${Number(mantissa)}×10${power.replace("+", "").replace(/[-\d]/g, (sign) => SUPERSCRIPTS[sign])}`.replace("-", "−");
 }
