@@ -27,7 +27,7 @@ class RecordedCounts:
     as_defined: int
     """Ours is the value that follows from the definition, and there is no recorded one that the weights reproduce"""
     recorded_otherwise: int
-    """Of these, the metrics with a recorded value that the definition does not give"""
+    """Metrics among these with a recorded value that the definition does not give"""
     differing: int
     """Ours is neither"""
 
@@ -37,6 +37,8 @@ def recorded_counts(run: Run) -> RecordedCounts:
 
     The metrics are those of `recorded`. A value that was recorded wrongly, that is older than the weights, or whose
     split is unknown, is not that of the definition; ours is then held against the definition's, derived again.
+
+    Formula: \text{found again} = \#\{\text{ours agrees, and the weights reproduce what was recorded}\}
 
     Paper: Nanda et al. 2023, arXiv 2301.05217; Chughtai et al. 2023, arXiv 2302.03025; Zhong et al. 2023,
         arXiv 2306.17844
@@ -70,7 +72,7 @@ class Totals:
     all_as_defined: int
     """Metrics of which ours is the definition's value, and there is no recorded one that the weights reproduce"""
     all_recorded_otherwise: int
-    """Of these, metrics with a recorded value that the definition does not give"""
+    """Metrics among these with a recorded value that the definition does not give"""
     all_differing: int
     """Metrics of which ours is neither"""
     differs: Int[np.ndarray, " run"]

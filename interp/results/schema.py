@@ -15,7 +15,7 @@ import textwrap
 import types
 import typing
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, Literal, get_args, get_origin
 
 import numpy as np
@@ -156,7 +156,15 @@ def _axes_and_kind(record: type, name: str, hint: Any) -> tuple[tuple[str, ...],
 
 
 def _field_docstrings(record: type) -> dict[str, str]:
-    """The string under each field, as pydantic and Sphinx read them."""
+    """The string under each field of a record, and of those that it extends."""
+    found: dict[str, str] = {}
+    for each in reversed(record.__mro__):
+        found |= _own_docstrings(each) if is_dataclass(each) else {}
+    return found
+
+
+def _own_docstrings(record: type) -> dict[str, str]:
+    """The string under each field of its own, as pydantic and Sphinx read them."""
     body = ast.parse(textwrap.dedent(inspect.getsource(record))).body[0]
     assert isinstance(body, ast.ClassDef)
     found: dict[str, str] = {}

@@ -137,7 +137,9 @@ def test_the_data_has_findings_and_numbers(page: Reader) -> None:
     measure = run["measures"]["embedding_dft"]
     found = {one["label"]: one for one in run["findings"]}["embedding_dft"]
     assert found["values"]["keys"] == [4, 11, 23]
-    assert found["claims"]["most_step"]["step"] == found["values"]["most_step"] == int(STEPS[spectrum(0)[:, 6].argmax()])
+    assert (
+        found["claims"]["most_step"]["step"] == found["values"]["most_step"] == int(STEPS[spectrum(0)[:, 6].argmax()])
+    )
     assert run["steps"] == STEPS.tolist()
     assert measure["claim"].startswith("The share of")
     assert measure["variables"]["key"]["coords"]["freq"] == FREQS.tolist()
@@ -216,7 +218,9 @@ def assert_is(text: str, value: object) -> None:
         assert "-" not in text or not text[1:2].isdigit()
     else:
         assert "-" not in text
-        assert float(text.translate(superscripts).replace(",", "").replace("×10", "e")) == pytest.approx(value, rel=5e-7)
+        assert float(text.translate(superscripts).replace(",", "").replace("×10", "e")) == pytest.approx(
+            value, rel=5e-7
+        )
 
 
 def test_texts_of_arrays_in_a_table_are_escaped() -> None:
@@ -293,7 +297,9 @@ def test_a_page_of_all_runs_together_says_what_they_share_and_what_was_found() -
     html = render(across_page())
     reader = Reader(html)
     assert "<strong>24 runs</strong> seeds.seed=…" in html
-    assert re.search(r'<p class="findings">Over <a href="#run=across&amp;panel=across-all_losses"[^>]*>24</a> runs', html)
+    assert re.search(
+        r'<p class="findings">Over <a href="#run=across&amp;panel=across-all_losses"[^>]*>24</a> runs', html
+    )
     assert "across-all_losses" in reader.ids
     assert 'class="overview"' not in html
     assert "article" not in reader.elements
