@@ -41,7 +41,9 @@ class Finding:
         """The sentence in pieces: plain text, and each value in words with its record."""
         pieces: list[tuple[str, Claim | None]] = []
         for text, name, form, _ in string.Formatter().parse(self.sentence):
-            if text:
+            if text and pieces and pieces[-1][1] is None:
+                pieces[-1] = (pieces[-1][0] + text, None)
+            elif text:
                 pieces.append((text, None))
             if name is not None:
                 key, _, of = name.partition(".")

@@ -117,8 +117,8 @@ def figure(result: xr.Dataset) -> list[Heatmap | Bars]:
         Heatmap("Attention to b", result.pattern_b, x="b", y="head", width="half"),
         Heatmap("Spectrum of the attention", varying.pattern_share, x="freq", y="head", width="half"),
         Heatmap("Spectrum of the scores", varying.score_share, x="freq", y="head", width="half"),
-        Heatmap("Spectrum of the QK circuit", varying.qk_share, x="freq", y="head", width="half"),
-        Heatmap("Spectrum of the OV circuit", varying.ov_share, x="freq", y="head", width="half"),
+        Heatmap("Spectrum of QK", varying.qk_share, x="freq", y="head", width="half"),
+        Heatmap("Spectrum of OV", varying.ov_share, x="freq", y="head", width="half"),
     ]
 
 

@@ -189,7 +189,7 @@ class Cells(HTMLParser):
         if self._inside:
             self.rows[-1].append([tag, dict(attrs).get("scope"), ""])
 
-    def handle_endtag(self, tag: str) -> None:
+    def handle_endtag(self, tag: str) -> None:  # noqa: ARG002 (of the class that it extends)
         self._inside = False
 
     def handle_data(self, data: str) -> None:
@@ -310,7 +310,7 @@ def test_a_page_of_all_runs_together_says_what_they_share_and_what_was_found() -
     assert second["claims"]["test"]["panel"] == "Loss"
 
 
-def test_no_finding_stands_twice_on_a_page_of_several_runs(many: Reader) -> None:
+def test_no_finding_stands_twice_on_a_page_of_several_runs() -> None:
     html = re.sub(r"<script.*?</script>|<pre.*?</pre>", "", render(many_runs_page()), flags=re.DOTALL)
     assert html.count("It knew the training set by") == 3
 
