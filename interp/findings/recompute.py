@@ -38,8 +38,11 @@ def evaluated(claim: Claim, result: xr.Dataset) -> tuple[Any, int | None]:
 def answered(result: xr.Dataset) -> np.ndarray:
     """[step] False where a result has no numbers at all: the weights were not finite, or the measure says nothing."""
     numbers = [array for array in result.data_vars.values() if array.dtype.kind == "f" and STEP in array.dims]
-    known = [array.notnull().any([dim for dim in array.dims if dim != STEP]).values for array in numbers]
-    return np.any(known, axis=0) if known else np.ones(result.sizes.get(STEP, 0), bool)
+    known = np.full(result.sizes.get(STEP, 0), not numbers)
+    for array in sorted(numbers, key=lambda one: one.size):  # large arrays stay on disk where small ones tell
+        if not known.all():
+            known |= array.notnull().any([dim for dim in array.dims if dim != STEP]).values
+    return known
 
 
 def _own(claim: Claim, result: xr.Dataset) -> tuple[Any, int | None]:
@@ -48,7 +51,8 @@ def _own(claim: Claim, result: xr.Dataset) -> tuple[Any, int | None]:
     if STEP not in array.dims:
         value = _reduced(array, claim, bar_at(claim, result, None))
         return value, int(value) if claim.gives == STEP else None
-    array = array.isel({STEP: answered(result)}) if claim.where != STEP else array
+    if claim.where != STEP and array.dtype.kind != "f":
+        array = array.isel({STEP: answered(result)})
     steps = array[STEP].values
     defined = _defined(array)
     if not defined.any():

@@ -84,7 +84,7 @@ class _Row:
 
 
 def recorded(run: Run) -> Recorded:
-    r"""What a release recorded of a network, and what comes out here.
+    r"""What a release recorded of a network comes out here again.
 
     The values lie beside the weights, in gold.json or gold_….json: for each metric the recorded value, the value that
     follows from its definition in float64, and what is known of the recorded one. Expect ours to agree with the

@@ -22,7 +22,7 @@ from interp.measures.shared.key_frequencies import Keys, key_mask
 
 
 def restricted_loss(checkpoint: Checkpoint, keys: Keys = "final") -> FreqLosses:
-    r"""What the circuit alone would lose: it works long before the network shows it.
+    r"""The circuit alone answers long before the network shows it.
 
     Of each logit, as a function of the pair, only cos w_k(a+b) and sin w_k(a+b) of the key frequencies are kept, and
     its mean over all pairs. Expect this loss to fall far below the test loss while the circuit forms under what

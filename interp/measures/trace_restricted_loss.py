@@ -23,7 +23,7 @@ from interp.measures.shared.key_frequencies import Keys, key_mask
 
 
 def trace_restricted_loss(checkpoint: Checkpoint, keys: Keys = "final") -> FreqLosses:
-    r"""What the ideal circuit, α_k cos w_k(a+b-c), would lose with the network's own amplitudes.
+    r"""The ideal circuit, α_k cos w_k(a+b-c) with the network's amplitudes, ends by losing no more than the network.
 
     This is stricter than `restricted_loss`: of all logits one number is kept for each frequency, the α_k of
     `cosine_fit`, so that what is left is the algorithm of the papers with a gain that the network sets. All pairs have

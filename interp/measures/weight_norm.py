@@ -28,10 +28,10 @@ class WeightNorm:
 
 
 def weight_norm(checkpoint: Checkpoint) -> WeightNorm:
-    r"""The norm of the weights, in total and per parameter.
+    r"""The weights grow while the training set is memorised, and shrink as the network generalises.
 
-    With weight decay expect it to grow while the training set is memorised and to fall as the circuit takes over.
-    Whether it falls or rises at grokking depends on the set-up: without weight decay it rises (Gromov 2023).
+    The norm is that of all weights together, and of each parameter. So it is expected to go with weight decay; whether
+    it falls or rises at grokking depends on the set-up: without weight decay it rises (Gromov 2023).
 
     Formula: \lVert\theta\rVert_2 = \sqrt{\sum_i \theta_i^2}
 

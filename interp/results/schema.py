@@ -43,6 +43,11 @@ class Field:
         """What stands in the place of a value that is not there."""
         return {"f": np.nan, "i": -1, "b": False, "U": ""}[self.kind]
 
+    @property
+    def attributes(self) -> dict[str, str]:
+        """What its array says of itself."""
+        return {"long_name": self.long_name} | ({"units": self.units} if self.units else {})
+
 
 @dataclass(frozen=True)
 class Schema:

@@ -16,6 +16,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import xarray as xr
+
 from interp.catalogue.caption import caption
 from interp.errors import DamagedError
 from interp.files.writing import writing
@@ -123,8 +126,7 @@ class Stored:
             with writing(self.file) as temporary:
                 result_file.write(temporary, layout, ((key, rows[key]) for key in keys), attributes)
                 if pattern:
-                    self._join(temporary, [key for key in keys if key not in rows.reasons], layout)
-                    self._tell(temporary, rows.reasons, keys[-1])
+                    self._complete(temporary, layout, rows.reasons)
             reasons = {key: rows.reasons[key] for key in keys if key in rows.reasons}
         self._keep_last(block_of(keys[-1]), keys[-1], good)
         shutil.rmtree(self.parts, ignore_errors=True)
@@ -142,27 +144,33 @@ class Stored:
         with contextlib.closing(ResultFile(self.file, self.schemas)) as file:
             return {key: reason for key, (_, reason) in file.about.items() if reason is not None}
 
-    def _join(self, path: Path, answered: Sequence[Key], layout: Layout) -> None:
-        """Add the fields of the measure's `over_run` or `over_runs`, which sees the rows that have answers."""
-        function = schema.joined(self.ask.measure)
-        if function is None:
-            return
-        with opened(path) as result:
-            if len(self.axes) == 1:
-                places = [layout.place(key)[0] for key in answered]
-                result = result.isel({self.axes[0]: places})
-            record = function(result)
-            own = schema.schema_of(type(record))
-            values = schema.values(own, record, self.ask.measure)
-        result_file.add(path, own, values)
-
-    def _tell(self, path: Path, reasons: Mapping[Key, str], last: Key) -> None:
-        """Add what the result says: its findings with their records, and why rows are blank."""
-        told = {NOTHING: account.told(reasons.values()), NOTHING_AT_END: reasons.get(last, "")}
+    def _complete(self, path: Path, layout: Layout, reasons: Mapping[Key, str]) -> None:
+        """Add to the rows what is had from all of them: `over_run`, the findings, and why rows are blank."""
+        told = {NOTHING: account.told(reasons.values()), NOTHING_AT_END: reasons.get(layout.keys[-1], "")}
         told = {name: text for name, text in told.items() if text}
         with opened(path) as result:
+            joined = self._joined(result, layout, reasons)
+            for own, values in joined:
+                arrays = {field.name: (field.axes, values[field.name], field.attributes) for field in own.fields}
+                result = result.assign(arrays)
             told[FINDINGS] = account.records(self.ask.measure, result.assign_attrs(told))
+        for own, values in joined:
+            result_file.add(path, own, values)
         result_file.describe(path, told)
+
+    def _joined(
+        self, result: xr.Dataset, layout: Layout, reasons: Mapping[Key, str]
+    ) -> list[tuple[schema.Schema, dict[str, np.ndarray]]]:
+        """The fields of the measure's `over_run` or `over_runs`, if it has one, which sees the rows with answers."""
+        function = schema.joined(self.ask.measure)
+        if function is None:
+            return []
+        if len(layout.axes) == 1:
+            places = [layout.place(key)[0] for key in layout.keys if key not in reasons]
+            result = result.isel({layout.axes[0]: places})
+        record = function(result)
+        own = schema.schema_of(type(record))
+        return [(own, schema.values(own, record, self.ask.measure))]
 
     def _keep_last(self, block: int, key: Key, good: Good) -> None:
         """The last answer of the last block stays, so that a run that grows goes on from it."""

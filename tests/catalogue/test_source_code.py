@@ -398,8 +398,10 @@ def test_colours_errors_reports_recipes_and_files_recompute_nothing(changed):
 
 def test_captions_and_summaries_of_ours_recompute_nothing(changed):
     def reworded(source: str) -> str:
-        assert all(words in source for words in ("The norm of the", "The weight norm {told}"))
-        return source.replace("The norm of the", "How large the").replace("The weight norm {told}", "The size {told}")
+        assert all(words in source for words in ("The weights grow while", "The weight norm {told}"))
+        return source.replace("The weights grow while", "The weights swell while").replace(
+            "The weight norm {told}", "The size {told}"
+        )
 
     assert not changed(["measures/weight_norm.py"], reworded)
     computed = changed(["measures/weight_norm.py"], lambda source: source.replace(".square()", ".abs()"))

@@ -196,7 +196,7 @@ def test_every_array_of_a_measure_has_a_name_for_people(measure):
 
 def test_a_docstring_is_taken_apart_into_claim_prose_formulas_and_paper():
     told = caption("measures", "weight_norm")
-    assert told.claim == "The norm of the weights, in total and per parameter."
+    assert told.claim == "The weights grow while the training set is memorised, and shrink as the network generalises."
     assert "Formula" not in told.prose
     assert told.formulas == (r"\lVert\theta\rVert_2 = \sqrt{\sum_i \theta_i^2}",)
     assert told.paper.startswith("Nanda et al. 2023")

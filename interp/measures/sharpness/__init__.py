@@ -93,7 +93,7 @@ def sharpness(
     probes: Probes = 10,
     seed: Seed = 0,
 ) -> Sharpness:
-    r"""The curvature of the train loss about the weights: how steep its steepest directions are.
+    r"""A few directions about the weights are far steeper than all others, and the train loss flattens as it falls.
 
     The loss is the one the run was trained with, and so are the units of all that is shown here. Expect the curvature
     to be highest while the training set is being learned, and to fall with the loss itself: once every training example
