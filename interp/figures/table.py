@@ -17,7 +17,7 @@ from interp.summaries import number
 ROW_HEIGHT = 24
 MOST_HEIGHT = 560
 """Pixels; a longer table scrolls in a notebook. A report has a table of HTML in its place, of all rows."""
-NUMBER = r"[-−+]?(\d[\d,]*\.?\d*|\.\d+)([eE][-+]?\d+|×10[⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+)?%?"
+NUMBER = r"[-−+]?(\d[\d,]*\.?\d*|\.\d+)([eE][-−+]?\d+|×10[⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+)?%?"
 """A number as one writes it: "12,769", "−0.35", ".04", "1.5e-07", "2×10⁻⁹", "85%"."""
 NUMERIC = re.compile(rf"{NUMBER}( ± {NUMBER})?")
 

@@ -294,7 +294,7 @@ def wide_table() -> Table:
     columns = numbers | {
         "margin": column([f"-0.{place:02} ± 0.003" for place in range(50)]),
         "difference": column(differences),
-        "verdict": column(["agrees" if place % 5 else "differs, and why is not known" for place in range(50)]),
+        "verdict": column(["agrees" if place % 5 else "not the same" for place in range(50)]),
         "steps": column(np.arange(50) * 1000),
     }
     return Table("Ours and recorded", columns, highlight={"accent": column(np.arange(50) == 3)})
@@ -303,7 +303,7 @@ def wide_table() -> Table:
 def table_page() -> Page:
     """A run with a wide and long table, between curves with a long name and others, and a row of them."""
     lines = losses()
-    long = "the loss on pairs whose mirror was never seen"
+    long = "loss where the mirror was never seen"
     panels = (
         curves("Named at length", {long: lines["test"], "train": lines["train"]}),
         curves("Named shortly", {"test": lines["test"], "train": lines["train"]}),

@@ -120,6 +120,13 @@ def test_equal_names_get_different_addresses() -> None:
     assert {"a-b", "a-b~2", "a-b-loss", "a-b~2-loss"} <= set(reader.ids)
 
 
+def test_no_run_has_the_address_of_a_part_of_the_page() -> None:
+    own = ("run", "step", "time", "theme", "play", "across")
+    reader = Reader(render(sample_page(*map(sample_run, own))))
+    assert len(set(reader.ids)) == len(reader.ids)
+    assert {f"{name}~2" for name in own} | set(own) - {"across"} <= set(reader.ids)
+
+
 def test_all_json_parses(many: Reader) -> None:
     assert {
         "interp-data",
@@ -183,12 +190,12 @@ class Cells(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         if tag == "tr":
             self.rows.append([])
-        self._inside = tag in ("th", "td")
-        if self._inside:
+        if tag in ("th", "td"):
+            self._inside = True
             self.rows[-1].append([tag, dict(attrs).get("scope"), ""])
 
     def handle_endtag(self, tag: str) -> None:
-        self._inside = False
+        self._inside &= tag not in ("th", "td")
 
     def handle_data(self, data: str) -> None:
         if self._inside and self.rows:
@@ -226,7 +233,7 @@ def test_texts_of_arrays_in_a_table_are_escaped() -> None:
 
 def test_a_table_is_no_plot() -> None:
     html = render(table_page())
-    assert '<tr class="marked" style="color: var(--accent)"><th scope="row">metric number 3 of' in html
+    assert '<tr class="marked" style="color: var(--accent)"><th scope="row"><span>metric number 3 of' in html
     titles = {panel["title"] for panel in Reader(html).json("interp-group-0")["panels"]}
     assert "Named shortly" in titles
     assert "Ours and recorded" not in titles
