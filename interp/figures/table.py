@@ -45,7 +45,8 @@ class Table:
         for role, mask in (self.highlight or {}).items():
             colours = [f"role:{role}" if marked else colour for marked, colour in zip(mask, colours, strict=True)]
         look = {"line": {"color": "role:grid"}, "fill": {"color": "role:paper"}, "height": ROW_HEIGHT}
-        cells = [_cells(values, self.digits) for values in (labels(axis), *(array.values for array in self.columns.values()))]
+        arrays = [labels(axis), *(array.values for array in self.columns.values())]
+        cells = [_cells(values, self.digits) for values in arrays]
         numeric = [all(NUMERIC.fullmatch(cell) for cell in column if cell) for column in cells]
         align = ["right" if numbers else "left" for numbers in numeric]
         heads = [axis_name(axis), *self.columns]

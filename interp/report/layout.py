@@ -28,7 +28,7 @@ FEWEST, ANSWERS = 2, 4
 """So many findings at least stand there, and at most so many of them in large type."""
 
 
-OWN_PARTS = ("run", "across", "theme", "play", "step", "time")
+OWN_PARTS: tuple[str, ...] = ("run", "across", "theme", "play", "step", "time")
 """The addresses of the page's own parts; the first, which chooses a run, only where there are several."""
 
 

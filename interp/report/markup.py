@@ -12,7 +12,6 @@ from interp.findings import Claim
 from interp.report.content import Told
 from interp.report.links import Link
 
-
 SHORT = 24
 """So many characters fit on any line."""
 

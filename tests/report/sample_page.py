@@ -245,7 +245,8 @@ def weight_section(seed: int) -> Section:
 
 def arrays(section: Section) -> xr.Dataset:
     """The variables of a section, as a measure's `summary` has them."""
-    return xr.Dataset({v.name: xr.DataArray(v.values, v.coords, v.dims, attrs={"units": v.units}) for v in section.variables})
+    held = {v.name: xr.DataArray(v.values, v.coords, v.dims, attrs={"units": v.units}) for v in section.variables}
+    return xr.Dataset(held)
 
 
 def told_losses(label: str = "loss") -> Told:
@@ -369,7 +370,8 @@ def across_page() -> Page:
     runs = Variable("runs", (), np.array(24), {}, "runs")
     section = loss_section()
     section = replace(section, label="all_losses", variables=(*section.variables, runs))
-    counted = Finding("Over {runs} runs the loss is low.", {"runs": Claims(arrays(section)).end("runs")}, chapter="answer")
+    found = {"runs": Claims(arrays(section)).end("runs")}
+    counted = Finding("Over {runs} runs the loss is low.", found, chapter="answer")
     findings = (Told("all_losses", counted), told_ends("all_losses"))
     return replace(sample_page(), runs=(), across=(section,), facts=facts, findings=findings)
 

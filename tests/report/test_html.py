@@ -11,6 +11,7 @@ from urllib.parse import parse_qs
 import numpy as np
 import pytest
 from sample_page import (
+    ABANDONED,
     FREQS,
     HIDDEN,
     HOSTILE,
@@ -144,7 +145,8 @@ def test_the_data_has_findings_and_numbers(page: Reader) -> None:
     measure = run["measures"]["embedding_dft"]
     found = {one["label"]: one for one in run["findings"]}["embedding_dft"]
     assert found["values"]["keys"] == [4, 11, 23]
-    assert found["claims"]["most_step"]["step"] == found["values"]["most_step"] == int(STEPS[spectrum(0)[:, 6].argmax()])
+    most_step = int(STEPS[spectrum(0)[:, ABANDONED - 1].argmax()])
+    assert found["claims"]["most_step"]["step"] == found["values"]["most_step"] == most_step
     assert run["steps"] == STEPS.tolist()
     assert measure["claim"].startswith("The share of")
     assert measure["variables"]["key"]["coords"]["freq"] == FREQS.tolist()
@@ -223,7 +225,8 @@ def assert_is(text: str, value: object) -> None:
         assert "-" not in text or not text[1:2].isdigit()
     else:
         assert "-" not in text
-        assert float(text.translate(superscripts).replace(",", "").replace("×10", "e")) == pytest.approx(value, rel=5e-7)
+        number = text.translate(superscripts).replace(",", "").replace("×10", "e")
+        assert float(number) == pytest.approx(value, rel=5e-7)
 
 
 def test_texts_of_arrays_in_a_table_are_escaped() -> None:
@@ -300,7 +303,8 @@ def test_a_page_of_all_runs_together_says_what_they_share_and_what_was_found() -
     html = render(across_page())
     reader = Reader(html)
     assert "<strong>24 runs</strong> seeds.seed=…" in html
-    assert re.search(r'<p class="findings">Over <a href="#run=across&amp;panel=across-all_losses"[^>]*>24</a> runs', html)
+    link = r'<a href="#run=across&amp;panel=across-all_losses"[^>]*>24</a>'
+    assert re.search(rf'<p class="findings">Over {link} runs', html)
     assert "across-all_losses" in reader.ids
     assert 'class="overview"' not in html
     assert "article" not in reader.elements
@@ -311,7 +315,7 @@ def test_a_page_of_all_runs_together_says_what_they_share_and_what_was_found() -
     assert second["claims"]["test"]["panel"] == "Loss"
 
 
-def test_no_finding_stands_twice_on_a_page_of_several_runs(many: Reader) -> None:
+def test_no_finding_stands_twice_on_a_page_of_several_runs() -> None:
     html = re.sub(r"<script.*?</script>|<pre.*?</pre>", "", render(many_runs_page()), flags=re.DOTALL)
     assert html.count("It knew the training set by") == 3
 
