@@ -17,7 +17,7 @@ from interp.summaries import number
 ROW_HEIGHT = 24
 MOST_HEIGHT = 560
 """Pixels; a longer table scrolls in a notebook. A report has a table of HTML in its place, of all rows."""
-NUMBER = r"[-−+]?(\d[\d,]*\.?\d*|\.\d+)([eE][-+]?\d+|×10[⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+)?%?"
+NUMBER = r"[-−+]?(\d[\d,]*\.?\d*|\.\d+)([eE][-−+]?\d+|×10[⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+)?%?"
 """A number as one writes it: "12,769", "−0.35", ".04", "1.5e-07", "2×10⁻⁹", "85%"."""
 NUMERIC = re.compile(rf"{NUMBER}( ± {NUMBER})?")
 
@@ -45,9 +45,8 @@ class Table:
         for role, mask in (self.highlight or {}).items():
             colours = [f"role:{role}" if marked else colour for marked, colour in zip(mask, colours, strict=True)]
         look = {"line": {"color": "role:grid"}, "fill": {"color": "role:paper"}, "height": ROW_HEIGHT}
-        cells = [
-            _cells(values, self.digits) for values in (labels(axis), *(array.values for array in self.columns.values()))
-        ]
+        arrays = [labels(axis), *(array.values for array in self.columns.values())]
+        cells = [_cells(values, self.digits) for values in arrays]
         numeric = [all(NUMERIC.fullmatch(cell) for cell in column if cell) for column in cells]
         align = ["right" if numbers else "left" for numbers in numeric]
         heads = [axis_name(axis), *self.columns]

@@ -28,6 +28,10 @@ FEWEST, ANSWERS = 2, 4
 """So many findings at least stand there, and at most so many of them in large type."""
 
 
+OWN_PARTS: tuple[str, ...] = ("run", "across", "theme", "play", "step", "time")
+"""The addresses of the page's own parts; the first, which chooses a run, only where there are several."""
+
+
 @dataclass(frozen=True)
 class PlacedPanel:
     """A drawn panel under its address: what the script makes it of, or tables that need no script."""
@@ -173,10 +177,11 @@ def _extent(steps: Iterable[np.ndarray]) -> list[int] | None:
 
 
 def _addresses(names: Sequence[str]) -> list[str]:
-    """The names as they may stand in an address, all different."""
-    found = ["across"]
+    """The names as they may stand in an address, all different, and none that of the page's own parts."""
+    found = list(OWN_PARTS if len(names) > 1 else OWN_PARTS[1:])
+    own = len(found)
     for name in names:
         wanted = re.sub(r"[^\w.-]+", "-", name).strip("-") or "run"
         same = sum(other == wanted or other.startswith(f"{wanted}~") for other in found)
         found.append(f"{wanted}~{same + 1}" if same else wanted)
-    return found[1:]
+    return found[own:]

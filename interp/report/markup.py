@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable
 
@@ -33,12 +34,17 @@ def sentence(told: Told, link: Callable[[Claim], Link]) -> Markup:
     """What was found, each of its values linked to where it can be seen."""
     if told.is_problem:
         return Markup('<span class="problem">{}</span>').format(prose(told.sentence))
+    runs = itertools.groupby(told.finding.parts, key=lambda part: part[1] is None)
     return Markup("").join(
-        _alternating(re.split(r"\*\*(.+?)\*\*", text), Markup("<strong>{}</strong>"))
-        if claim is None
-        else _linked(text, link(claim))
-        for text, claim in told.finding.parts
+        _with_strong("".join(text for text, _ in parts))
+        if plain
+        else Markup("").join(_linked(text, link(claim)) for text, claim in parts if claim)
+        for plain, parts in runs
     )
+
+
+def _with_strong(text: str) -> Markup:
+    return _alternating(re.split(r"\*\*(.+?)\*\*", text), Markup("<strong>{}</strong>"))
 
 
 def _linked(text: str, link: Link) -> Markup:

@@ -299,6 +299,24 @@ def test_a_table_has_a_row_for_each_place_and_a_column_for_each_array():
     assert [place for place, colour in enumerate(trace["cells"]["font"]["color"][0]) if colour == "role:accent"] == [2]
 
 
+def test_numbers_of_a_table_have_true_minus_signs_and_stand_to_the_right():
+    names = {"network": ["a-1", "b-2"]}
+    numbers = xr.DataArray([-1234.5, 1e-9], names)
+    counts = xr.DataArray([-12_769, 3], names)
+    texts = xr.DataArray(["-0.35 ± 0.02", "1.5e-07"], names)
+    words = xr.DataArray(["-3 to 5", "7"], names)
+    columns = {"number": numbers, "count": counts, "text": texts, "words": words}
+    (trace,) = Table("T", columns).draw().figure["data"]
+    assert trace["cells"]["values"] == [
+        ["a-1", "b-2"],
+        ["−1,234.5", "1×10⁻⁹"],
+        ["−12,769", "3"],
+        ["−0.35 ± 0.02", "1.5e−07"],
+        ["-3 to 5", "7"],
+    ]
+    assert trace["cells"]["align"] == trace["header"]["align"] == ["left", "right", "right", "right", "left"]
+
+
 def numbers_in(value):
     if isinstance(value, dict):
         return [number for part in value.values() for number in numbers_in(part)]

@@ -245,9 +245,8 @@ def weight_section(seed: int) -> Section:
 
 def arrays(section: Section) -> xr.Dataset:
     """The variables of a section, as a measure's `summary` has them."""
-    return xr.Dataset(
-        {v.name: xr.DataArray(v.values, v.coords, v.dims, attrs={"units": v.units}) for v in section.variables}
-    )
+    held = {v.name: xr.DataArray(v.values, v.coords, v.dims, attrs={"units": v.units}) for v in section.variables}
+    return xr.Dataset(held)
 
 
 def told_losses(label: str = "loss") -> Told:
@@ -296,7 +295,7 @@ def wide_table() -> Table:
     columns = numbers | {
         "margin": column([f"-0.{place:02} ± 0.003" for place in range(50)]),
         "difference": column(differences),
-        "verdict": column(["agrees" if place % 5 else "differs, and why is not known" for place in range(50)]),
+        "verdict": column(["agrees" if place % 5 else "not the same" for place in range(50)]),
         "steps": column(np.arange(50) * 1000),
     }
     return Table("Ours and recorded", columns, highlight={"accent": column(np.arange(50) == 3)})
@@ -305,7 +304,7 @@ def wide_table() -> Table:
 def table_page() -> Page:
     """A run with a wide and long table, between curves with a long name and others, and a row of them."""
     lines = losses()
-    long = "the loss on pairs whose mirror was never seen"
+    long = "loss where the mirror was never seen"
     panels = (
         curves("Named at length", {long: lines["test"], "train": lines["train"]}),
         curves("Named shortly", {"test": lines["test"], "train": lines["train"]}),
@@ -371,9 +370,8 @@ def across_page() -> Page:
     runs = Variable("runs", (), np.array(24), {}, "runs")
     section = loss_section()
     section = replace(section, label="all_losses", variables=(*section.variables, runs))
-    counted = Finding(
-        "Over {runs} runs the loss is low.", {"runs": Claims(arrays(section)).end("runs")}, chapter="answer"
-    )
+    found = {"runs": Claims(arrays(section)).end("runs")}
+    counted = Finding("Over {runs} runs the loss is low.", found, chapter="answer")
     findings = (Told("all_losses", counted), told_ends("all_losses"))
     return replace(sample_page(), runs=(), across=(section,), facts=facts, findings=findings)
 

@@ -167,11 +167,16 @@ class Panel {
     return {
       ...layout,
       clickanywhere: true,
-      xaxis: { tickformat: ",d", nticks: plotWidth < 360 ? 4 : 8, ...layout.xaxis, range: this.group.extent, autorange: false },
+      xaxis: { tickformat: ",d", nticks: plotWidth < 360 ? 4 : 8, ...layout.xaxis, ...this.extent },
       yaxis: { ...layout.yaxis, automargin: false },
       shapes: [...(layout.shapes ?? []), ...phases, cursorShape(wanted.cursor)],
       annotations: [...(layout.annotations ?? []), ...(this.first ? this.phaseNames(plotWidth) : [])],
     };
+  }
+
+  /** The stretch of training that the group's panels share; where no run is shown by itself, each has its own. */
+  get extent() {
+    return this.group.extent ? { range: this.group.extent, autorange: false } : {};
   }
 
   cursorChange(step) {

@@ -164,7 +164,7 @@ function showRun(number, step) {
   document.querySelectorAll(".run-name").forEach((button, index) => {
     button.setAttribute("aria-current", index === number);
   });
-  const chooser = document.getElementById("run");
+  const chooser = document.querySelector("select#run");
   if (chooser) chooser.value = number;
   const { spec } = loadGroup(number);
   const atEnd = slider.step === undefined || slider.isAtEnd;
@@ -293,7 +293,7 @@ function start() {
   document.querySelectorAll(".run-name").forEach((button, index) => {
     button.addEventListener("click", () => chooseRun(index));
   });
-  document.getElementById("run")?.addEventListener("change", (event) => chooseRun(Number(event.target.value)));
+  document.querySelector("select#run")?.addEventListener("change", (event) => chooseRun(Number(event.target.value)));
   document.querySelectorAll(".panel").forEach(connectTools);
   document.addEventListener("click", followAgain);
   addEventListener("hashchange", readAddress);
