@@ -64,7 +64,7 @@ def keskar_sharpness(
     what remains of it beyond that.
 
     At the default width, in small networks, φ is the maximum. In wider boxes it is what the search finds, a lower
-    bound: of the highest corner it has been found to miss up to 7 % at ε = 0.01, and most at ε = 0.1. The maximum is a
+    bound: of the highest corner it has been found to miss up to 7% at ε = 0.01, and most at ε = 0.1. The maximum is a
     maximum: the code released with Power et al. 2022 appears to look for the minimum in the box. The loss is the one
     that the run was trained with, cross-entropy unless its recipe says otherwise, and is taken in float64.
 

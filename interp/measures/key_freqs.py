@@ -32,9 +32,9 @@ class KeyFreqs:
     neurons: Float[Tensor, " freq"]
     """Neurons whose own frequency this is"""
     clear_neurons: Float[Tensor, " freq"]
-    """Neurons of this frequency that it explains to more than 85 %"""
+    """Neurons of this frequency that it explains to more than 85%"""
     clear_share: Float[Tensor, ""]
-    """Share of all neurons that one frequency explains to more than 85 %"""
+    """Share of all neurons that one frequency explains to more than 85%"""
     clear_chance: float
     """The same share of neurons whose waves of a and of b are random"""
     logit_power: Float[Tensor, " freq"]
@@ -100,7 +100,7 @@ def _used_from(n: int) -> float:
 @dataclass(frozen=True)
 class GivenUp:
     given_up: Bool[np.ndarray, " freq"]
-    """The frequency once had more than 2 % of the neurons clearly, and has none at the last step"""
+    """The frequency once had more than 2% of the neurons clearly, and has none at the last step"""
     most_neurons: Float[np.ndarray, " freq"]
     """Most neurons that the frequency clearly had at any step"""
     most_step: Int[np.ndarray, " freq"]

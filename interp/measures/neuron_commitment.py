@@ -21,7 +21,7 @@ class NeuronCommitment:
     freq: Int[Tensor, " freq"]
     """Frequency"""
     committed_to: Int[Tensor, " neuron"]
-    """Frequency that explains more than 85 % of the neuron's variance; -1 where none does"""
+    """Frequency that explains more than 85% of the neuron's variance; -1 where none does"""
     active: Bool[Tensor, " neuron"]
     """The neuron varies over the pairs"""
     neurons: Float[Tensor, " freq"]
@@ -35,8 +35,8 @@ class NeuronCommitment:
 def neuron_commitment(checkpoint: Checkpoint) -> NeuronCommitment:
     r"""Neurons commit to a frequency one by one; some switch, and whole frequencies are given up.
 
-    A neuron is committed to a frequency that explains more than 85 % of its variance over all pairs. It has settled
-    at the step from which its frequency never changes again. A frequency rose and fell if more than 2 % of the
+    A neuron is committed to a frequency that explains more than 85% of its variance over all pairs. It has settled
+    at the step from which its frequency never changes again. A frequency rose and fell if more than 2% of the
     neurons were once committed to it, and fewer than half as many are at the last step; its neurons at its peak are
     then found again at the last step: with it still, committed to another, to none, or never varying any more.
 
@@ -66,7 +66,7 @@ class Commitments:
     peak_neurons: Int[np.ndarray, " freq"]
     """Neurons committed to this frequency at its peak"""
     rose_and_fell: Bool[np.ndarray, " freq"]
-    """The frequency once had more than 2 % of the neurons, and at the last step has fewer than half as many"""
+    """The frequency once had more than 2% of the neurons, and at the last step has fewer than half as many"""
     stayed: Int[np.ndarray, " freq"]
     """Neurons of the frequency's peak that are committed to it at the last step"""
     joined_another: Int[np.ndarray, " freq"]

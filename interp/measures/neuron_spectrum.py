@@ -34,13 +34,13 @@ class NeuronSpectrum:
     own_share: Float[Tensor, " neuron"]
     """Largest share of the neuron's variance that one frequency explains"""
     cluster_size: Float[Tensor, " freq"]
-    """Neurons that this frequency explains to more than 85 %, its cluster"""
+    """Neurons that this frequency explains to more than 85%, its cluster"""
     clear_share: Float[Tensor, ""]
-    """Share of all neurons that one frequency explains to more than 85 %"""
+    """Share of all neurons that one frequency explains to more than 85%"""
     clear_chance: float
     """The same share of neurons whose waves of a and of b are random"""
     clear_variance: Float[Tensor, ""]
-    """Share of all activations' variance that the neurons hold which one frequency explains to more than 85 %"""
+    """Share of all activations' variance that the neurons hold which one frequency explains to more than 85%"""
     own_variance: Float[Tensor, ""]
     """Share of all activations' variance that one frequency of each neuron explains, the one that explains most"""
 

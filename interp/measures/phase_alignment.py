@@ -39,7 +39,7 @@ class PhaseAlignment:
     concentration: Float[Tensor, " path"]
     """Length of the neurons' mean unit vector: 1 where all agree, 0 where they are spread evenly"""
     clear_mean_alignment: Float[Tensor, " path"]
-    """Circular mean of φ_a + φ_b - φ_c over the neurons that one frequency explains to more than 85 % [radians]"""
+    """Circular mean of φ_a + φ_b - φ_c over the neurons that one frequency explains to more than 85% [radians]"""
     clear_concentration: Float[Tensor, " path"]
     """Length of the mean unit vector of the neurons that one frequency explains to more than 85%"""
     concentration_chance: Float[Tensor, " path"]
@@ -47,7 +47,7 @@ class PhaseAlignment:
     clear_concentration_chance: Float[Tensor, " path"]
     """Length that the mean unit vector of as many random phases as there are clear neurons exceeds in one case of 20"""
     cluster: Int[Tensor, " neuron"]
-    """Frequency that explains the neuron to more than 85 %; 0 where none does"""
+    """Frequency that explains the neuron to more than 85%; 0 where none does"""
     vote: Float[Tensor, " neuron"]
     """φ_c of each neuron at its own frequency [radians]"""
 

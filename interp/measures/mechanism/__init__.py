@@ -279,7 +279,7 @@ class Timeline:
     half_right_step: Float[np.ndarray, ""]
     """First step with more than half of the test pairs right; none where chance alone gives that"""
     right_step: Float[np.ndarray, ""]
-    """First step with more than 99 % of the test pairs right"""
+    """First step with more than 99% of the test pairs right"""
 
 
 def over_run(result: xr.Dataset) -> Timeline:

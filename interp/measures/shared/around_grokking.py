@@ -40,7 +40,7 @@ def _share(*accuracies: Float[Tensor, ""] | None) -> float:
 
 
 def _rise(places: Sequence[int], accuracy: Sequence[float], count: int) -> range:
-    """About `count` places, evenly from the last before more than half is right to the first where all but 1 % is."""
+    """About `count` places, evenly from the last before more than half is right to the first where all but 1% is."""
     rises = next((i for i, share in enumerate(accuracy) if share > 0.5), None)
     if rises is None:
         return range(0)

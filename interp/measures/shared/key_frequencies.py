@@ -19,7 +19,7 @@ Keys = Literal["final", "checkpoint", "ever", "logits", "traced"] | list[int]
 
 - final: those that some neuron has for its own at the last checkpoint (Nanda et al. 2023);
 - checkpoint: those that some neuron has for its own at the checkpoint that is measured;
-- ever: those that were clear in more than 2 % of the neurons at some checkpoint the analysis visits;
+- ever: those that were clear in more than 2% of the neurons at some checkpoint the analysis visits;
 - logits: those that the logits use at the last checkpoint, whichever the neurons have (`key_freqs`);
 - traced: those of trace similarity above 0.005 at the last checkpoint (Chughtai et al. 2023).
 """

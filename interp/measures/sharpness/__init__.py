@@ -106,7 +106,7 @@ def sharpness(
 
     The negative end is dense: lest the second eigenvalue be taken for the first, two are followed there, to a residual
     of `most_negative_tolerance`, and the first is reported. What is reported may lie too near 0, by less than that
-    share in every network tried, wherever the search started (at worst by 1.4 %, in 532 searches among 1,100 to 2,400
+    share in every network tried, wherever the search started (at worst by 1.4%, in 532 searches among 1,100 to 2,400
     weights). With 1,000 weights or fewer the search spans every direction and misses none.
 
     Traces are Hutchinson's, outside the eigenvectors found, with `probes` probes that are the same at every checkpoint;
