@@ -95,7 +95,7 @@ def over_run(result: xr.Dataset) -> Winners:
         given_up=above.any(axis=0) & ~above[-1],
         highest_power=power.max(axis=0),
         highest_step=result.step.values[power.argmax(axis=0)],
-        even_power=varying[-1, 0] / (power.shape[1] - 1),
+        even_power=np.array(varying[-1, 0] / (power.shape[1] - 1)),
     )
 
 

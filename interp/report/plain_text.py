@@ -60,7 +60,8 @@ def _silences(silences: Iterable[Silence]) -> list[str]:
 
 def _section(section: Section) -> str:
     lines = [f"{section.heading} ({section.label})"]
-    lines += [_wrapped(text) for text in (section.claim, section.note, *section.problems)]
+    expected = f"Expected: {section.claim}" if section.claim else ""
+    lines += [_wrapped(text) for text in (expected, section.note, *section.problems)]
     lines += [f"  {variable.name}: {_final(variable)}" for variable in section.variables]
     return "\n".join(line for line in lines if line)
 
