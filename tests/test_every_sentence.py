@@ -81,11 +81,11 @@ FORM = {
     "a true minus": r"(?<![\w-])-\d",
     "no raw power of ten": r"\de[+-]?\d",
     "per cent without a blank": r"\d[   ]%",
-    "no plural after 1": r"(?<![\d.,])1 (?!of\b|is\b|its\b)\w+s\b",
+    "no plural after 1": r"(?<![\d.,])1 (?!(?:of|is|its|has|was|holds|ends|differs|agrees|stands|varies)\b)\w+s\b",
     "no singular after many": r"(?<![\d.,])(?:[2-9]|\d\d+|\d+,\d{3}) "
     r"(neuron|frequency|step|pair|example|distribution|matrix|metric|cluster|checkpoint)\b",
     "frequencies has several": r"frequencies \d+(?! ?(?:,|and|\())",
-    "frequency has one": r"frequency \d+(?:, \d+| and \d+)(?! neuron)",
+    "frequency has one": r"frequency \d+(?:, \d+| and \d+)\b(?! neuron)",
     "no empty bracket": r"\(\)|\( | \)",
     "no double blank": r"  |\s[.,;:]",
     "no mark of ours": r"[{}]|\*\*",

@@ -9,6 +9,7 @@ from the record and the arrays alone. A record is plain data: `plain()` goes int
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
@@ -98,8 +99,8 @@ class Claim:
     def __format__(self, form: str) -> str:
         """The value in words.
 
-        `form` is "" or a number of digits ("3"); "%" or ".1%" for a share; "°" for radians; "bytes"; a noun, which
-        makes "5 neurons" of a count, "frequencies 2 and 5" of labels and "step 1,200" of a step; a verb with a "."
+        `form` is "" or a number of digits ("3", "3 nat"); "%" or ".1%" for a share; "°" for radians; "bytes"; a noun,
+        which makes "5 neurons" of a count, "frequencies 2 and 5" of labels and "step 1,200" of a step; a verb with a "."
         after it, as in "is.", which takes the form that the value asks for.
         """
         value = self.value
@@ -107,6 +108,9 @@ class Claim:
             return f"{number(round(math.degrees(value)))}°"
         if form.endswith("%"):
             return percent(value, int(form.strip(".%") or 0))
+        if unit := re.fullmatch(r"(\d+) (\w+)", form):
+            text = number(value, int(unit[1]))
+            return f"{text} {unit[2] if text == '1' else plural(unit[2])}"
         if form == "bytes":
             return f"{number(value)} bytes" if value < 1000 else f"{number(value / 1000, 3)} kB"
         if form.isdigit() or not form:

@@ -14,8 +14,8 @@ Course = tuple[str, dict[str, Claim]]
 def course(claims: Claims, array: str, form: str = "3", unit: str = "", **labels: Any) -> Course:
     """How the array went: "goes from {start} to {turn} at {turn_step:step} and ends at {end}".
 
-    It is told where it turns only if it is then, as it is written in this form, beyond both ends. `unit` follows every
-    number. Raises UndefinedError where the array has no number at any step.
+    It is told where it turns only if it is then, as it is written in this form, beyond both ends. `unit`, "%" or a
+    noun, follows every number. Raises UndefinedError where the array has no number at any step.
     """
     start, end = claims.start(array, **labels), claims.end(array, **labels)
     turns = [claims.highest(array, **labels), claims.lowest(array, **labels)]
@@ -24,7 +24,7 @@ def course(claims: Claims, array: str, form: str = "3", unit: str = "", **labels
     told = records | {"highest_step": claims.step_of(turns[0]), "lowest_step": claims.step_of(turns[1])}
 
     def put(key: str) -> str:
-        return f"{{{key}:{form}}}{unit}"
+        return f"{{{key}:{form} {unit.removesuffix('s')}}}" if unit.isalpha() else f"{{{key}:{form}}}{unit}"
 
     beyond = [key for key in ("highest", "lowest") if written[key] not in (written["start"], written["end"])]
     if start.step == end.step:

@@ -221,10 +221,10 @@ def _when(records: dict[str, Claim], claims: Claims) -> str:
 def _losses(claims: Claims) -> Finding:
     """The losses at the end."""
     name = str(claims.result.loss_name.values[-1])
-    in_units = f" {claims.unit}" if claims.unit else ""
+    unit = f" {claims.unit.removesuffix('s')}" if claims.unit else ""
     records = {name: claims.maybe(name) for name in ("train_loss", "test_loss")}
     records = {name: record for name, record in records.items() if record} or {"all_loss": claims.end("all_loss")}
-    told = [f"{{{name}:3}}{in_units} on {_ON[name]}" for name in records]
+    told = [f"{{{name}:3{unit}}} on {_ON[name]}" for name in records]
     sentence = f"The loss ({name}) ends at {listed(told)}{remark_on_zero(records)}."
     return Finding(sentence, records, chapter="when", rank=60)
 

@@ -94,7 +94,7 @@ def figure(result: xr.Dataset) -> list[Curves]:
 
 def summary(result: xr.Dataset) -> Finding:
     claims = Claims(result, titled("Rise of the loss one step uphill", result), units(result))
-    told, records = course(claims, "rise", "2", f" {units(result)}" if units(result) else "")
+    told, records = course(claims, "rise", "2", units(result))
     sentence = f"The rise of the train loss one step uphill {told}"
     relative = claims.maybe("relative_rise")
     if relative and relative.step == records["end"].step:

@@ -13,6 +13,7 @@ import xarray as xr
 import interp
 from interp.checkpoints.opening import open_runs
 from interp.executors.here import here
+from interp.findings import recompute
 from interp.measures.keskar_sharpness import keskar_sharpness
 from interp.measures.sharpness_accuracy import over_runs
 from interp.models.mlp import mlp
@@ -212,3 +213,10 @@ def test_on_the_runs_that_ship_weight_norm_and_train_loss_tell_more_than_sharpne
         ends = [rho(found, name, array) for array in ("advantage", "advantage_low", "advantage_high")]
         assert ends == pytest.approx(expected, abs=0.02)
         assert ends[1] > 0
+
+
+def test_every_number_it_says_is_that_of_the_arrays(knowing):
+    found = answer([knowing(f"run{n}", known=n / 6, size=4.0 + n) for n in range(6)])
+    for finding in account.findings("sharpness_accuracy", found):
+        for name, claim in finding.claims.items():
+            assert recompute(claim, found) == claim.value, name

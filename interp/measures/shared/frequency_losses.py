@@ -157,16 +157,16 @@ def restricted_summary(result: xr.Dataset, of: str = "") -> Finding:
     network = "network_all_loss" if pairs(result) == "all" else "network_test_loss"
     name = "loss" if pairs(result) == "all" else "test loss"
     records["final"] = claims.end("all_loss")
-    sentence = f"On {of}{which} alone the loss is {{final:2}} nats at the end"
+    sentence = f"On {of}{which} alone the loss is {{final:2 nat}} at the end"
     if claims.known(network):
         records["network_final"] = claims.end(network)
-        sentence += f", the network's {name} {{network_final:2}} nats"
+        sentence += f", the network's {name} {{network_final:2 nat}}"
     half = Bar("half of what guessing costs", array="uniform_loss", times=0.5)
     first, second = (claims.when("below for good", array, half) for array in ("all_loss", network))
     if first and second and int(result.step[0]) not in (first.value, second.value):
         records |= {"half_step": first, "network_half_step": second}
         sentence += (
-            "; it is below half of what guessing costs ({half_step.bar:2} nats) for good from {half_step:step} on, the "
+            "; it is below half of what guessing costs ({half_step.bar:2 nat}) for good from {half_step:step} on, the "
             f"network's {name} from {{network_half_step:step}} on"
         )
     losses = {name: record for name, record in records.items() if name in ("final", "network_final")}
@@ -183,8 +183,8 @@ def excluded_summary(result: xr.Dataset, of: str = "") -> Finding:
     records["highest"] = claims.highest(f"{name}_loss")
     records["highest_step"] = claims.step_of(records["highest"])
     sentence = (
-        f"Without {of}{which} the {'train loss' if name == 'train' else 'loss'} is {{final:3}} nats at the end, where "
-        "guessing costs {final.bar:3} nats"
+        f"Without {of}{which} the {'train loss' if name == 'train' else 'loss'} is {{final:3 nat}} at the end, where "
+        "guessing costs {final.bar:3 nat}"
     )
     above = claims.when("above for good", f"{name}_loss", guessing)
     if above and above.value != int(result.step[0]):
