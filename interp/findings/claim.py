@@ -100,8 +100,8 @@ class Claim:
         """The value in words.
 
         `form` is "" or a number of digits ("3", "3 nat"); "%" or ".1%" for a share; "°" for radians; "bytes"; a noun,
-        which makes "5 neurons" of a count, "frequencies 2 and 5" of labels and "step 1,200" of a step; a verb with a "."
-        after it, as in "is.", which takes the form that the value asks for.
+        which makes "5 neurons" of a count, "frequencies 2 and 5" of labels and "step 1,200" of a step; a verb with a
+        "." after it, as in "is.", which takes the form that the value asks for.
         """
         value = self.value
         if form == "°":
