@@ -74,6 +74,13 @@ def blurred(size: float, seed: int = 1) -> Callable[[Weights], Weights]:
     return lambda weights: {name: weights[name] + added for name, added in noise(size, seed)(weights).items()}
 
 
+def without_head(weights: Weights) -> Weights:
+    """The weights of a transformer whose first head has no keys."""
+    keys = weights["blocks.0.attn.W_K"].clone()
+    keys[0] = 0
+    return {**weights, "blocks.0.attn.W_K": keys}
+
+
 def broken(weights: Weights) -> Weights:
     """The weights with one that is not a number."""
     first = next(iter(weights))
@@ -156,6 +163,11 @@ BANK: dict[str, Made] = {
         }
     ),
     "pizza": _planted(planted.pizza_transformer(), noise(0.1), same, frac_train=0.5),
+    "an embedding of zeros": _planted(planted.clock_mlp(p=11), same, scaled(0.0, "W_E"), frac_train=0.5),
+    "a readout of zeros": _planted(planted.clock_mlp(p=11), same, scaled(0.0, "W_U"), frac_train=0.5),
+    "lost and had again": _planted(planted.clock_mlp(p=11), noise(0.1), same, blurred(1.5), same, frac_train=0.5),
+    "memory that was lost": _planted(planted.lookup_table(p=7), same, same, blurred(2.0)),
+    "a head that died": _planted(random_network(11, n_heads=2, d_model=8), same, without_head),
     "two test examples": _trained(
         {
             "task": {"sparse_parity": {"n": 6, "k": 2, "n_train": 20, "n_test": 2}},

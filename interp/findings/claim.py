@@ -92,6 +92,11 @@ class Claim:
         return self if self.panel else replace(self, panel=title)
 
     @property
+    def holds_to_the_end(self) -> bool:
+        """Whether it is a step from which something is so up to the end, or a step of the whole run."""
+        return self.where in ("above for good", "below for good") or (self.where == "run" and self.gives == "step")
+
+    @property
     def held_against(self) -> Claim:
         """The bar, to be written like the value."""
         return replace(self, value=self.bar.value if self.bar else None, gives="value", reduction="value")

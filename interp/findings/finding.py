@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from interp.findings.claim import Claim
-from interp.summaries import Phase, Summary, number, without_capital
+from interp.summaries import Phase, Summary, listed, named, number, without_capital
 
 Chapter = Literal["answer", "when", "what", "how", "details"]
 CHAPTERS: tuple[Chapter, ...] = ("answer", "when", "what", "how", "details")
@@ -70,20 +70,28 @@ class Finding:
 
     @functools.cached_property
     def ends(self) -> tuple[Claim, ...]:
-        """The records in the sentence that speak of the end of the run."""
-        return tuple(claim for _, claim in self.parts if claim and claim.about == "end")
+        """The records in the sentence that speak of the end of the run, those of what is so for good among them."""
+        return tuple(claim for _, claim in self.parts if claim and (claim.about == "end" or claim.holds_to_the_end))
 
     def as_of(self, last: int, answered: int, reason: str = "") -> Finding:
         """The finding of a run whose last step is `last`, of which arrays of the whole run know up to `answered`.
 
-        Where it speaks of an earlier end, it says so first; `reason` is why there is no number at the last step.
+        Where it speaks of an earlier end, it says so first, and of single values of an earlier end last; `reason` is
+        why there is no number at the last step.
         """
-        steps = [answered if claim.step is None else claim.step for claim in self.ends]
-        if max(steps, default=last) >= last:
+        steps = [answered if one.step is None or one.holds_to_the_end else one.step for one in self.ends]
+        if not steps or min(steps) >= last:
             return self
+        if max(steps) >= last:
+            early = sorted({step for step in steps if step < last})
+            of = [text for text, one in self.parts if one in self.ends and one and one.step in early]
+            which = listed(of).replace("{", "{{").replace("}", "}}")
+            told = f"{self.sentence.removesuffix('.')} ({which}: last defined at {named('step', early)})."
+            return replace(self, sentence=told)
         why = f": {reason.rstrip('.')}" if reason else ""
         undefined = f"At step {number(last)} there is no such number{why}; last defined at step {number(max(steps))}"
-        then = without_capital(re.sub("^At the end,? | at the end(?=[,;.:])", "", self.sentence))
+        then = re.sub("^At the end,? | at the end(?=[,;.:])", "", self.sentence)
+        then = re.sub("[Aa]t the end(?! of)", "at that step", without_capital(then))
         return replace(self, sentence=f"{undefined}: {then}")
 
     def plain(self) -> dict[str, Any]:

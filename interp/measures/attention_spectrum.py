@@ -130,15 +130,16 @@ def summary(result: xr.Dataset) -> Finding:
     last = result.pattern_share.dropna("step", how="all").isel(step=slice(-1, None))
     if not last.size or last.sizes["freq"] < 3:
         raise UndefinedError("no frequency of the attention can stand out")
-    heads = last.dropna("head", how="all")["head"].values.tolist()
+    heads = [head for head in range(last.sizes["head"]) if last.isel(head=head).notnull().any()]
     for head in heads:
         records[f"freq_{head}"] = claims.end("pattern_share", "label", head=head)
         records[f"share_{head}"] = claims.end(
             "pattern_share", "max", Bar("an even share", array="even_share"), head=head
         )
         told.append(f"head {head} on {{freq_{head}:frequency}} ({{share_{head}:%}})")
+    others = f" (and {len(told) - MOST_HEADS} more)" if len(told) > MOST_HEADS else ""
     sentence = (
-        f"Of what varies in the attention over one operand most lies, for {listed(told[:MOST_HEADS])}; "
-        f"an even share would be {{share_{heads[0]}.bar:%}}."
+        "The largest share of what varies in the attention over one operand lies, for "
+        f"{listed(told[:MOST_HEADS])}{others}; an even share would be {{share_{heads[0]}.bar:%}}."
     )
     return Finding(sentence, records, chapter="what", rank=45)

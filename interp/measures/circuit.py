@@ -22,7 +22,7 @@ from interp.checkpoints import Checkpoint, Run
 from interp.contracts.architecture import has_attention
 from interp.errors import NothingToSay
 from interp.figures import Curves
-from interp.findings import Bar, Claims, Finding, UndefinedError
+from interp.findings import Bar, Claim, Claims, Finding, UndefinedError
 from interp.findings.claim import Reduction
 from interp.maths import fourier
 from interp.maths.cross_entropy import cross_entropy
@@ -82,7 +82,10 @@ def circuit(
     Paper: Nanda et al. 2023, arXiv 2301.05217
     """
     found = cyclic(checkpoint)
-    waves = _KeyWaves(found, key_mask(checkpoint, found, keys))
+    key = key_mask(checkpoint, found, keys)
+    if not key.any():
+        raise NothingToSay("there is no key frequency")
+    waves = _KeyWaves(found, key)
     shares = torch.full((len(STAGES),), torch.nan, dtype=torch.float64)
     scores = shares.repeat(N_SCORES, len(ABLATIONS), 1).mT.contiguous()  # [score, stage, ablation]
     for place, stage in enumerate((_embedding, _attention, _neurons, _logits)):
@@ -246,6 +249,13 @@ def figure(result: xr.Dataset) -> list[Curves]:
     ]
 
 
+def _one_of(records: dict[str, Claim], record: str, word: str) -> str:
+    """Tell the stage of an extreme, where it is that of one stage alone."""
+    extreme = records[record].value
+    same = [name for name, one in records.items() if name.startswith(f"{record}_") and one.value == extreme]
+    return f" ({word} for the {{{record}_stage}})" if len(same) == 1 else ""
+
+
 EXTREMES: tuple[tuple[str, str, Reduction, Reduction], ...] = (
     ("kept", "only key", "min", "lowest label"),
     ("left", "without key", "max", "label"),
@@ -270,9 +280,9 @@ def summary(result: xr.Dataset) -> Finding:
             records[f"{record}_{stage}"] = claims.end(name, stage=stage, ablation=taken_out)
     claims.panel = "Variance at the key frequencies"
     records |= {f"share_{stage}": claims.end("share", stage=stage) for stage in stages}
+    fewest, most = _one_of(records, "kept", "fewest"), _one_of(records, "left", "most")
     sentence = (
-        f"At the end, with nothing but the key frequencies at one stage, at least {{kept:.1%}} of the {pairs} are "
-        "right (fewest for the {kept_stage}); without them at most {left:.1%} (most for the {left_stage}), where "
-        "guessing gets {left.bar:.1%}."
+        f"At the end, with nothing but the key frequencies at one stage, at least {{kept:.1%}} of the {pairs} are right"
+        f"{fewest}; without them at most {{left:.1%}}{most}, where guessing gets {{left.bar:.1%}}."
     )
     return Finding(sentence, records, chapter="what", rank=25)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -149,9 +150,10 @@ def summary(result: xr.Dataset) -> Finding:
         records["fall"] = claims.compared(records["end"], "relative to", records["highest"])
         records["kept"] = claims.compared(records["end"], "over", records["highest"])
         sentence += ", {kept:%} of its largest"
-    records["zeros"] = zeros = claims.end("zeros_loss", bar=Bar("ε", _epsilon(result)))
-    if zeros.bar and zeros.value <= zeros.bar.value:
-        sentence += ", that of a network of zeros, whose loss of {zeros:2} is within ε = {zeros.bar:2}"
+    zeros, described = (claims.maybe(name) for name in ("zeros_loss", "described_loss"))
+    if zeros and described and math.isclose(zeros.value, described.value, rel_tol=1e-9):
+        records |= {"zeros": replace(zeros, bar=Bar("ε", _epsilon(result)))}
+        sentence += ", that of a network of zeros, whose loss of {zeros:2} differs by less than ε = {zeros.bar:2}"
     return Finding(f"{sentence}. {beside}", records | raw, chapter="how", rank=50)
 
 

@@ -113,10 +113,10 @@ def figure(result: xr.Dataset) -> list[Curves | Heatmap | Bars]:
     return [
         Curves(
             "Share of the logits explained",
-            {"cos w(a+b−c)": result.explained, "|cos(w(a−b)/2)| cos w(a+b−c)": result.pizza_explained},
+            {"cosines": result.explained, "fading cosines": result.pizza_explained},
             percent=True,
         ),
-        Heatmap("Coefficient of cos w(a+b-c) over training", varying.coefficient, x="step", y="freq"),
+        Heatmap("Coefficients of the cosines over training", varying.coefficient, x="step", y="freq"),
         Bars("Coefficients at this step", varying.coefficient, width="half"),
         Bars("Trace similarity at this step", varying.trace_similarity, width="half"),
         Bars("Logits along c", result.along_c, width="half"),
@@ -150,11 +150,11 @@ def summary(result: xr.Dataset) -> Finding:
         "frequencies": claims.end("explained_by_freq", "labels", STRONG),
         "strong": claims.end("explained_by_freq", "count", STRONG),
     }
-    sentence = "Cosines of a+b−c explain {explained:.1%} of the centred logits at the end"
+    sentence = "Cosines of the answer less c explain {explained:.1%} of the centred logits at the end"
     if 0 < records["strong"].value <= 12:
         sentence += ", at {frequencies:frequency} more than {frequencies.bar:%}"
         sentence += " each" if records["strong"].value > 1 else ""
     elif records["strong"].value:
         sentence += ", at {strong:frequency} more than {strong.bar:%} each"
-    sentence += "; cosines with the factor |cos(w(a−b)/2)| explain {pizza_explained:.1%}."
+    sentence += "; cosines that fade where the operands lie across the circle from each other, {pizza_explained:.1%}."
     return Finding(sentence, records, chapter="what", rank=30)

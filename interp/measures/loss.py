@@ -174,8 +174,7 @@ def _learnt(claims: Claims) -> Finding:
     if first == last:
         sentence = f"At its only checkpoint, step {number(first)}, {now}"
     else:
-        lost = general and ends["test"] and ends["test"].value <= GENERALISED
-        sentence = f"{_when(records, claims)}; {'it lost that again: ' if lost else ''}at the end {now}"
+        sentence = f"{_when(records, claims)}; {_since(records, claims)}at the end {now}"
     luck = claims.maybe("test_luck")
     if general and luck and luck.value > LUCKY:
         records["luck"] = luck
@@ -216,6 +215,21 @@ def _when(records: dict[str, Claim], claims: Claims) -> str:
         records["times"] = claims.compared(general, "over", known)
         told += ", {times:2} times as late"
     return told
+
+
+def _since(records: dict[str, Claim], claims: Claims) -> str:
+    """Whether it lost again what it had come to know, and had it once more."""
+    for name, event, bar in (("test", "generalised_step", LEARNT), ("train", "memorised_step", KNOWN)):
+        if event not in records or f"{name}_accuracy" not in records:
+            continue
+        for_good = claims.when("above for good", f"{name}_accuracy", bar)
+        if for_good is None:
+            return "it lost that again: "
+        if for_good.value != records[event].value:
+            records[f"{name}_for_good"] = for_good
+            which = "generalises" if name == "test" else "knows the training examples"
+            return f"it lost that again, and {which} for good from {{{name}_for_good:step}} on; "
+    return ""
 
 
 def _losses(claims: Claims) -> Finding:

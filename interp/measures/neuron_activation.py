@@ -50,7 +50,7 @@ def neuron_activation(
         raise InterpError(f"neuron_activation: neurons has {wrong[0]}; the neurons here are 0 to {width - 1}")
     shown = neurons or _clearest(checkpoint.run.final.measure("neuron_spectrum"), count)
     if not shown:
-        raise NothingToSay("no neuron varies at the last checkpoint, so none has a frequency")
+        raise NothingToSay("no neuron has a frequency of its own at the last checkpoint")
     spectrum = checkpoint.measure("neuron_spectrum")
     table = cyclic(checkpoint).table(checkpoint.neurons[:, shown])  # [a, b, example]
     return NeuronActivation(

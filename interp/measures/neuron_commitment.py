@@ -161,7 +161,7 @@ def summary(result: xr.Dataset) -> Finding:
     if not records["committed_share"].value:
         sentence = "At the end no neuron is committed to a frequency"
     if claims.end("clear_chance").value >= 0.01:
-        sentence += ", {committed_share.bar:%} were their waves random"
+        sentence += " (were their waves random, {committed_share.bar:%} would be)"
     if claims.known("half_settled_step"):
         records["half_settled_step"] = claims.step("half_settled_step")
         sentence += "; half of these are so for good from {half_settled_step:step} on"

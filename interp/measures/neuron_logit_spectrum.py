@@ -97,8 +97,8 @@ def summary(result: xr.Dataset) -> Finding:
     records = {"residual": claims.end("residual"), "key_freqs": claims.end("key", "labels")}
     records["keys"] = keys = claims.end("key", "count")
     records["all"] = claims.end("key", "count", freq=list(result.freq.values[1:].tolist()))
-    if not keys.value:
-        raise UndefinedError("there is no key frequency")
+    if keys.value in (0, result.sizes["freq"] - 1):
+        raise UndefinedError("no frequency is key, or each is, and nothing is told by the others")
     which = "{key_freqs:frequency}" if keys.value <= MOST_NAMED else "{keys:frequency}"
     sentence = f"Of the map from neurons to logits {{residual:.2%}} lies outside the key {which}."
     return Finding(sentence, records, chapter="what", rank=50)

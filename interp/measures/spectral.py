@@ -20,7 +20,7 @@ from interp.measures.shared.parameter_names import short_names
 
 MOST_LINES = 6
 """A panel has at most so many curves."""
-LEAST_CHANGE = 0.001
+LEAST_CHANGE = 0.005
 """A change of an effective rank, as a share of the full rank, that is no rounding."""
 ONE = 1.5
 """An effective rank below this is one direction."""
@@ -79,13 +79,13 @@ class Ranks:
     full_rank: Int[np.ndarray, " matrix"]
     """Singular values of each matrix"""
     final_share: Float[np.ndarray, " matrix"]
-    """Effective rank over their number at the last step at which it has one; NaN of a head's matrix"""
+    """Effective rank over their number at the last step; NaN of a head's matrix, and of zeros"""
     change: Float[np.ndarray, " matrix"]
     """How much that share changed since the first step; NaN of a head's matrix"""
     half_step: Float[np.ndarray, " matrix"]
     """First step at which the effective rank is past the middle between its first and last; NaN where it never is"""
     falling: int
-    """Matrices, but those of heads, whose share fell by more than 0.001"""
+    """Matrices, but those of heads, whose share fell by more than 0.005"""
     heads: int
     """Matrices of heads"""
     one_direction: int
@@ -96,7 +96,7 @@ def over_run(result: xr.Dataset) -> Ranks:
     head = np.array([_of_head(name) for name in result.matrix.values.tolist()])
     rank, share = result.effective_rank.values, result.effective_share.values  # [step, matrix]
     first, last = _ends(rank)
-    first_share, last_share = (np.where(head, np.nan, end) for end in _ends(share))
+    first_share, last_share = (np.where(head, np.nan, end) for end in (_ends(share)[0], share[-1]))
     past = (rank <= (first + last) / 2) & (last < first)  # [step, matrix]
     change = last_share - first_share
     return Ranks(
@@ -175,21 +175,24 @@ def summary(result: xr.Dataset) -> Finding:
     names = result.matrix.values.tolist()
     label = dict(zip(names, short_names(names), strict=True))
     records, several = {"falling": claims.end("falling")}, result.sizes["step"] > 1
+    apart = "apart from the heads' matrices " if result.heads else ""
     if records["falling"].value:
         fell = claims.end("change", "lowest label")
         told, course_records = course(claims, "effective_rank", "3", matrix=fell.value)
         records |= {"matrix": fell, **course_records, "full": claims.end("full_rank", matrix=fell.value)}
         records["half_step"] = claims.step("half_step", matrix=fell.value)
+        matrix = _plain(label[fell.value])
         sentence = (
-            f"As a share of the full one the effective rank fell furthest in {_plain(label[fell.value])}: it {told} of "
-            "{full}, and passed half of that way at {half_step:step}."
+            f"As a share of the full one {apart}the effective rank fell furthest in {matrix}: it {told} of {{full}}, and "
+            "passed half of that way at {half_step:step}."
         )
     else:
         lowest = claims.end("final_share", "lowest label")
         records |= {"matrix": lowest, "end": claims.end("effective_rank", matrix=lowest.value)}
         records["full"] = claims.end("full_rank", matrix=lowest.value)
-        none = "No matrix ends with a lower effective rank than it began with; the" if several else "The"
-        sentence = f"{none} lowest for its size is that of {_plain(label[lowest.value])}, {{end:3}} of {{full}}."
+        none = "no effective rank fell by more than 0.5% of the full one; " if several else ""
+        rank = f"{apart}{none}the lowest effective rank for its size is that of {_plain(label[lowest.value])}"
+        sentence = f"{rank[:1].upper()}{rank[1:]}, {{end:3}} of {{full}}."
     records |= {"one_direction": claims.end("one_direction"), "heads": claims.end("heads")}
     if records["one_direction"].value:
         sentence += " Of the heads' {heads:matrix} {one_direction} {one_direction:ends.} with one direction."

@@ -10,17 +10,20 @@ from interp.measures.mechanism.verdict import HALF, LEARNT
 from interp.summaries import listed
 
 NAMES = {"clock": "Clock", "pizza": "Pizza", "mixture": "mixture of Clock and Pizza"}
+BEFORE = {verdict: f"a {name}" for verdict, name in NAMES.items()} | {"memorisation": "memorising"}
 NUMBERS = {
     "accuracy": "the share of all pairs that it answers right",
-    "form accuracy": "the share of all pairs that its closed form answers right",
-    "agreement": "the share of its divergence from answers all alike that its closed form accounts for",
-    "left accuracy": "the share of all pairs that it answers right without its closed form",
+    "form accuracy": "the share of all pairs that the closed form answers right",
+    "agreement": "the share of its divergence from answers all alike that the closed form accounts for",
+    "left accuracy": "the share of all pairs that it answers right without the closed form",
     "explained": "the share of the deciding logits that its form explains",
     "sparsity": "one less the share of the frequencies that carry its logits",
     "circle explained": "the share of its circles' logits that the closed forms explain",
     "train accuracy": "the share of the training examples that it answers right",
     "novel accuracy": "the share that it answers right of the examples that a lookup table cannot know",
 }
+BELOW = ("left accuracy", "novel accuracy")
+"""The numbers that have to stay below their bar."""
 WORDS = {"embedding": "the embedding", "attention": "the attention", "neurons": "the neurons", "logits": "the logits"}
 EXPLAINED, STAGES_PANEL = "Explained of each circle alone", "Variance at the key frequencies, by stage"
 
@@ -38,7 +41,7 @@ def figure(result: xr.Dataset) -> list[Curves | Bars]:
         "Balance of the closed forms": {"all": result.clock_share},
     }
     return [
-        *(Curves(title, curves, percent=True, width="half") for title, curves in shares.items()),
+        *(Curves(title, curves, percent=True, width="half") for title, curves in shares.items() if curves),
         Curves(
             "Beside the verdict",
             {"symmetricity": result.gradient_symmetricity, "irrelevance": result.distance_irrelevance},
@@ -70,7 +73,8 @@ def _ends_as(claims: Claims) -> Finding:
         if (record := claims.maybe(name)) and record.step == records["verdict"].step:
             records[name] = record
     verdict, number = records["verdict"].value, records["decided_by"].value
-    decided = f"{NUMBERS[number]} is {{decided_value:.1%}}, where the bar is at {{decided_bar:.1%}}"
+    asked = "less than" if number in BELOW else "at least"
+    decided = f"{NUMBERS[number]} is {{decided_value:.2%}}, where {asked} {{decided_bar:.2%}} is asked"
     if number == "explained":
         decided = f"{NUMBERS[number]} is {{decided_value:.1%}}, and the next best form explains {{decided_bar:.1%}}"
     margin = "(margin {margin:2})"
@@ -97,12 +101,12 @@ def _before(claims: Claims) -> list[Finding]:
     verdicts = [str(verdict) for verdict in claims.result.verdict.values]
     told, records = [], {}
     for verdict in dict.fromkeys(verdicts):
-        if verdict not in NAMES or verdict == verdicts[-1]:
+        if verdict not in BEFORE or verdict == verdicts[-1]:
             continue
         step = int(claims.result.step[verdicts.index(verdict)])
         records[verdict] = claims.at(step, "verdict")
         records[f"{verdict}_step"] = claims.step_of(records[verdict])
-        told.append(f"a {NAMES[verdict]} at {{{verdict}_step:step}}")
+        told.append(f"{BEFORE[verdict]} at {{{verdict}_step:step}}")
     return [Finding(f"Before, it was {listed(told)}.", records, chapter="when", rank=10)] if told else []
 
 

@@ -12,6 +12,8 @@ def remark(claims: Claims, records: dict[str, Claim], because: str) -> str:
     records |= {"not_told_apart": claims.end("not_told_apart"), "changes": claims.end("changes")}
     if not records["not_told_apart"].value:
         return ""
+    if records["changes"].value == 1:
+        return f" The later checkpoint cannot be told from the one before: {because}."
     return f" Of {{changes:later checkpoint}} {{not_told_apart}} cannot be told from the one before: {because}."
 
 

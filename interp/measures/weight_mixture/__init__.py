@@ -250,7 +250,7 @@ class Phases:
     sides_apart: Bool[np.ndarray, " parameter"]
     """At the last step the density falls to half of its height between 0 and the sides of the symmetric mixture"""
     distributions: int
-    """Distributions that were fitted"""
+    """Distributions that have enough different values to be fitted at the last step"""
     mixtures: int
     """How many of them are in the mixture phase at the last step"""
     late_mixtures: int
@@ -275,8 +275,8 @@ def over_run(result: xr.Dataset) -> Phases:
         latest[place] = at_last[0] if differs.any() and len(at_last) else -1
         farthest[place] = at[margin[known, place].argmax()]
     largest = np.where(np.isfinite(margin), margin, -np.inf).max(axis=0)
-    fitted = np.isfinite(margin).any(axis=0)
-    mixtures = fitted & np.array([own[np.isfinite(one)][-1:].any() for own, one in zip(phase.T, margin.T, strict=True)])
+    fitted = np.isfinite(margin[-1])
+    mixtures = fitted & phase[-1]
     generalised = generalised_step(result)
     return Phases(
         changed_step=changed,

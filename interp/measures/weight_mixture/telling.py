@@ -91,7 +91,9 @@ def _between(one: xr.Dataset) -> str:
         return ""
     if latest < 0:
         return f"after {earliest:,}"
-    return f"{earliest:,} to {latest:,}" if earliest >= 0 else f"before {latest:,}"
+    if earliest >= 0:
+        return f"{earliest:,} to {latest:,}"
+    return f"before {latest:,}" if latest > int(one.step[0]) else ""
 
 
 def _pairs(names: Sequence[str]) -> dict[str, str | None]:
@@ -223,7 +225,9 @@ def _history(claims: Claims, name: str, called: str, full: bool) -> tuple[str, d
     elif len(phases) > 1:
         text += " throughout"
     generalised = generalised_step(claims.result)
-    at = {steps[-1]: "at the end" if len(phases) > 1 else f"at step {number(steps[-1])}"}
+    ends = steps[-1] == int(claims.result.step[-1])
+    when = "at the end" if ends else f"at step {number(steps[-1])}, the last at which it can be fitted"
+    at = {steps[-1]: when if len(phases) > 1 or not ends else f"at step {number(steps[-1])}"}
     if generalised in steps:
         at.setdefault(generalised, "when it generalised")
     if float(one.farthest_margin) > 1.25 * float(known.margin_per_weight[-1]):
@@ -237,7 +241,7 @@ def _history(claims: Claims, name: str, called: str, full: bool) -> tuple[str, d
             what = f"margin over one Gaussian {what} nats per weight"
         told.append(f"{what} {at[step]}")
     between = _between(one) if changes else ""
-    within = f"{between}{' within two standard errors' if full else ''}; " if between else ""
+    within = f"within two standard errors {between}; " if between else ""
     return f"{text} ({within}{', '.join(told)})", records
 
 
