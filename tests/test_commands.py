@@ -380,7 +380,7 @@ def test_an_analysis_of_an_imported_run(tmp_path: Path):
     importer = "{state_dicts: {pattern: 'run7_{step}_*.pt'}}"
     for arguments in (["--run", "mine", "--importer", importer], []):
         said = call(tmp_path, "interp.run", "a.yaml", "--jobs", "1", *arguments)
-        assert "which it was trained on is unknown" in said
+        assert "which of them it was trained on is unknown" in said
         assert "1, 7, 24" in said
 
 

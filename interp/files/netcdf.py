@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -25,6 +26,19 @@ def editing(path: Path, mode: Literal["w", "r+"]) -> Iterator[h5netcdf.File]:
         finally:
             if sink.failure:
                 raise sink.failure
+
+
+def make_room(path: Path, size: int) -> None:
+    """See that a file can grow by so many bytes. Raises OSError where the disk does not take them.
+
+    HDF5 reads back what it writes, and a file that was there before cannot be given up as a new one can.
+    """
+    before = path.stat().st_size
+    try:
+        with path.open("ab") as file:
+            file.write(bytes(size))
+    finally:
+        os.truncate(path, before)
 
 
 class _Sink(io.FileIO):

@@ -183,8 +183,8 @@ def summary(result: xr.Dataset) -> Finding:
         records["half_step"] = claims.step("half_step", matrix=fell.value)
         matrix = _plain(label[fell.value])
         sentence = (
-            f"As a share of the full one {apart}the effective rank fell furthest in {matrix}: it {told} of {{full}}, and "
-            "passed half of that way at {half_step:step}."
+            f"As a share of the full one {apart}the effective rank fell furthest in {matrix}: it {told} of {{full}}, "
+            "and passed half of that way at {half_step:step}."
         )
     else:
         lowest = claims.end("final_share", "lowest label")

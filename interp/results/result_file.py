@@ -33,6 +33,8 @@ DIGEST = "digest"
 TEXTS = "texts"
 """The attribute that holds a digest of all others, of the file and of its variables."""
 RECORD = "record"
+ROOM = 4096
+"""Bytes that HDF5 may need beside what is added."""
 ROWS_AT_ONCE = 64
 MOST_AT_ONCE = 2**24
 """Bytes that are read at once where all are looked at."""
@@ -101,6 +103,7 @@ def write(path: Path, layout: Layout, rows: Iterator[tuple[Key, Row]], attribute
 
 def add(path: Path, schema: Schema, values: Mapping[str, np.ndarray]) -> None:
     """Add the fields of another record, which are of the whole result."""
+    netcdf.make_room(path, ROOM * len(values) + sum(array.nbytes for array in values.values()))
     with netcdf.editing(path, "r+") as file:
         for field in schema.fields:
             for axis, size in zip(field.axes, values[field.name].shape, strict=True):
@@ -112,6 +115,7 @@ def add(path: Path, schema: Schema, values: Mapping[str, np.ndarray]) -> None:
 
 def describe(path: Path, texts: Mapping[str, str]) -> None:
     """Add attributes to what the file says of itself."""
+    netcdf.make_room(path, ROOM + 2 * sum(len(text.encode()) for text in texts.values()))
     with netcdf.editing(path, "r+") as file:
         for name, text in texts.items():
             file.attrs[name] = text

@@ -47,7 +47,7 @@ OF_WEIGHTS = [
     "weight_norm",
 ]
 """Of the weights themselves, or of the loss where the weights are moved about."""
-OF_RUNS = ["recorded", "sharpness_accuracy"]
+OF_RUNS = ["recorded", "recorded_counts", "sharpness_accuracy"]
 
 
 def untrained(make_run, model, name):

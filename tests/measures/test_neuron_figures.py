@@ -49,5 +49,5 @@ def test_every_panel_is_drawn_from_finite_steps_and_broken_ones(make_run, measur
     for panel in panels:
         assert panel.draw().figure["data"]
     told = summary(measure, result)
-    assert told is None or told.sentence.endswith(".")
-    assert told is None or "nan" not in told.sentence
+    assert not told.sentence or told.sentence.endswith(".")
+    assert "nan" not in told.sentence

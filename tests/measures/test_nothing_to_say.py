@@ -61,7 +61,7 @@ def test_an_embedding_of_zeros_has_no_spectrum(planted_mlp):
 
 def test_neurons_that_never_vary_are_not_shown(planted_mlp):
     alike = torch.ones(5, 3)
-    with pytest.raises(NothingToSay, match="no neuron varies at the last checkpoint"):
+    with pytest.raises(NothingToSay, match="no neuron ever varies"):
         planted_mlp({0: (alike, alike, alike.T)}, {"p": 5})[0].measure("neuron_activation")
 
 

@@ -133,8 +133,9 @@ def test_the_table_shows_what_differs_in_colour_and_no_markup_of_the_file(run):
     assert trace["cells"]["font"]["color"] == [["role:accent", "role:ink"]]
     assert "<" not in json.dumps(trace)
     said = summary("recorded", found)
-    assert said.values == {"metrics": 2, "agreeing": 1, "as_recorded": 0}
-    assert "not parameter_norm." in said.sentence
+    expected = {"metrics": 2, "agreeing": 1, "as_recorded": 0, "differing": 1, "differ": ["parameter_norm"]}
+    assert said.values == expected
+    assert said.sentence.endswith("; 1 differs: parameter_norm.")
 
 
 def test_a_representation_is_a_frequency_and_the_sign_is_p_half():

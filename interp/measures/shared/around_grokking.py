@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor
 
-from interp.checkpoints import Run
+from interp.checkpoints import Checkpoint, Run
+from interp.errors import NothingToSay
 from interp.measures.shared.generalised import GENERALISED
 
 FEW = 100
@@ -27,11 +29,19 @@ def around_grokking(run: Run) -> list[int]:
         return steps
     stride = len(steps) // SPARSE
     places = sorted({*range(0, len(steps), stride), len(steps) - 1})
-    found = [run[steps[place]].measure("loss") for place in places]
-    of_training = [_share(one.train_accuracy) for one in found]
-    of_others = [_share(one.test_accuracy, one.all_accuracy) for one in found]
+    found = [_loss(run[steps[place]]) for place in places]
+    of_training = [_share(one and one.train_accuracy) for one in found]
+    of_others = [_share(one and one.test_accuracy, one and one.all_accuracy) for one in found]
     dense = [*_rise(places, of_training, AT_MEMORISATION), *_rise(places, of_others, AT_GROKKING)]
     return [steps[place] for place in sorted({*places, *dense})]
+
+
+def _loss(checkpoint: Checkpoint) -> Any:
+    """What `loss` says of a checkpoint; None where it says nothing."""
+    try:
+        return checkpoint.measure("loss")
+    except NothingToSay:
+        return None
 
 
 def _share(*accuracies: Float[Tensor, ""] | None) -> float:

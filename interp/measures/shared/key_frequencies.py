@@ -12,7 +12,7 @@ from interp import provenance
 from interp.checkpoints import Checkpoint
 from interp.checkpoints.checkpoint import RunOfCheckpoint
 from interp.errors import InterpError, NothingToSay
-from interp.measures.shared.cyclic import Cyclic
+from interp.measures.shared.cyclic import Cyclic, cyclic
 
 Keys = Literal["final", "checkpoint", "ever", "logits", "traced"] | list[int]
 """The frequencies that count as the circuit's, by a rule or as they are listed:
@@ -77,5 +77,8 @@ def _ever_used(run: RunOfCheckpoint) -> Bool[Tensor, " freq"]:
 
 
 def _clear(checkpoint: Checkpoint) -> Bool[Tensor, " freq"]:
-    """True at the frequencies that clearly have many of the checkpoint's neurons."""
-    return checkpoint.measure("key_freqs").clear_neurons > MANY * checkpoint.neurons.shape[1]
+    """True at the frequencies that clearly have many of the checkpoint's neurons; of one that has none, nowhere."""
+    try:
+        return checkpoint.measure("key_freqs").clear_neurons > MANY * checkpoint.neurons.shape[1]
+    except NothingToSay:
+        return torch.zeros(cyclic(checkpoint).n_freqs, dtype=torch.bool)

@@ -214,9 +214,17 @@ def weight_mixture(
         symmetric_margin_per_weight_se=_column(symmetric_margins, lambda margin: margin.per_weight_se),
         histogram=torch.from_numpy(np.stack(histograms)),
         bin_width=torch.tensor(widths, dtype=torch.float64),
-        test_accuracy=checkpoint.measure("loss").test_accuracy,
+        test_accuracy=_test_accuracy(checkpoint),
         _fits=np.stack([one.stored() if one else nothing_stored() for one in fits]),
     )
+
+
+def _test_accuracy(checkpoint: Checkpoint) -> Float[Tensor, ""] | None:
+    """None where the loss has nothing to say: the outputs overflow."""
+    try:
+        return checkpoint.measure("loss").test_accuracy
+    except NothingToSay:
+        return None
 
 
 def _column(several: Sequence[One | None], number: Callable[[One], float]) -> Float[Tensor, " parameter"]:

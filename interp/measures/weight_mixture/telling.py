@@ -234,7 +234,7 @@ def _history(claims: Claims, name: str, called: str, full: bool) -> tuple[str, d
         at.setdefault(int(one.farthest_step), f"at step {number(int(one.farthest_step))}")
     told = []
     for step in sorted(at):
-        margin = claims.end if step == steps[-1] else functools.partial(claims.at, step)
+        margin = claims.end if ends and step == steps[-1] else functools.partial(claims.at, step)
         records[f"margin_{place}_{step}"] = margin("margin_per_weight", parameter=name)
         what = f"{{margin_{place}_{step}:2}}"
         if full and not told:
