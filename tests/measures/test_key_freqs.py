@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from interp.errors import NothingToSay
 from tests.planted import clock_logits
 from tests.planted import of_neurons as of_neurons_and_readout
 from tests.tables import noise

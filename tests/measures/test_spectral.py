@@ -101,7 +101,7 @@ def test_a_multiple_of_the_weights_has_not_fallen(make_run):
     run = make_run({0: weights, 10: {name: 1.1 * value for name, value in weights.items()}}, TASK, MLP)
     said = summary("spectral", run.measure("spectral"))
     assert said.values["falling"] == 0
-    assert "fell" not in said.sentence
+    assert "furthest" not in said.sentence
 
 
 def test_heads_of_one_direction_are_counted(make_run):
