@@ -381,7 +381,7 @@ def test_an_analysis_of_an_imported_run(tmp_path: Path):
     for arguments in (["--run", "mine", "--importer", importer], []):
         said = call(tmp_path, "interp.run", "a.yaml", "--jobs", "1", *arguments)
         assert "which of them it was trained on is unknown" in said
-        assert "1, 7, 24" in said
+        assert "frequencies 1 (31 neurons), 7 (46 neurons) and 24 (31 neurons)" in said
 
 
 STOPPED = """

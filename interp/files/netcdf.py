@@ -29,11 +29,11 @@ def editing(path: Path, mode: Literal["w", "r+"]) -> Iterator[h5netcdf.File]:
 
 
 def make_room(path: Path, size: int) -> None:
-    """See that a file can grow by so many bytes. Raises OSError where the disk does not take them.
+    """See that a file, or a new one, can grow by so many bytes. Raises OSError where the disk does not take them.
 
-    HDF5 reads back what it writes, and a file that was there before cannot be given up as a new one can.
+    HDF5 reads back what it has written, and breaks down where that is not there.
     """
-    before = path.stat().st_size
+    before = path.stat().st_size if path.exists() else 0
     try:
         with path.open("ab") as file:
             file.write(bytes(size))

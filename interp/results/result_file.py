@@ -77,6 +77,8 @@ class Layout:
 def write(path: Path, layout: Layout, rows: Iterator[tuple[Key, Row]], attributes: Mapping[str, str]) -> None:
     """Write the rows, in the order of the layout's keys. Raises InterpError where one is unlike the others."""
     about: dict[Key, tuple[Reads, str]] = {}
+    values = layout.values.values()
+    netcdf.make_room(path, ROOM * (len(values) + 1) + len(layout.keys) * sum(array.nbytes for array in values))
     with netcdf.editing(path, "w") as file:
         file.dimensions = layout.sizes
         for name, text in ({RECORD: layout.record} | dict(attributes)).items():
