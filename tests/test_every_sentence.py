@@ -6,6 +6,7 @@ import json
 import re
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -37,11 +38,21 @@ def measures() -> list[dict]:
     return [{name: OPTIONS[name]} if name in OPTIONS else name for name in names]
 
 
-@pytest.fixture(scope="module", params=[pytest.param(n, marks=() if n in QUICK else pytest.mark.slow) for n in BANK])
-def told(request, tmp_path_factory) -> dict[str, tuple[xr.Dataset, tuple[Finding, ...]]]:
+@pytest.mark.parametrize("name", [pytest.param(n, marks=() if n in QUICK else pytest.mark.slow) for n in BANK])
+def test_every_sentence_about_a_run_is_so(name: str, tmp_path: Path):
+    """All that is held of a sentence at once: to have the sentences of a run takes far longer than to read them."""
+    told, wrong = told_of(name, tmp_path), []
+    for check in CHECKS:
+        try:
+            check(told)
+        except AssertionError as error:
+            wrong.append(f"{check.__name__}: {error}")
+    assert not wrong, "\n".join(wrong)
+
+
+def told_of(name: str, folder: Path) -> dict[str, tuple[xr.Dataset, tuple[Finding, ...]]]:
     """Label -> what the measure found of the run, and its arrays."""
-    folder = tmp_path_factory.mktemp("bank")
-    run = BANK[request.param](folder / "run")
+    run = BANK[name](folder / "run")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         tree = over_steps(measures(), run, keep=folder / "kept")
@@ -59,14 +70,14 @@ def sentences(told) -> Iterator[tuple[str, Finding, xr.Dataset]]:
             yield label, finding, result
 
 
-def test_every_record_is_recomputed_from_the_arrays(told):
+def every_record_is_recomputed_from_the_arrays(told):
     for label, finding, result in sentences(told):
         for name, claim in finding.claims.items():
             again = recompute(Claim.of(json.loads(json.dumps(claim.plain()))), result)
             assert again == claim.value, (label, name)
 
 
-def test_the_records_stand_in_the_result(told):
+def the_records_stand_in_the_result(told):
     for label, (result, findings) in told.items():
         stored = json.loads(result.attrs["findings"])
         assert [one["sentence"] for one in stored] == [finding.text for finding in findings], label
@@ -92,36 +103,40 @@ FORM = {
 }
 
 
-@pytest.mark.parametrize("rule", FORM)
-def test_the_form_of_every_sentence(told, rule):
-    wrong = [f"{label}: {one.text}" for label, one, _ in sentences(told) if re.search(FORM[rule], one.text)]
-    assert not wrong
+def the_form_of_every_sentence(told):
+    wrong = [
+        f"{rule}: {label}: {one.text}"
+        for rule, pattern in FORM.items()
+        for label, one, _ in sentences(told)
+        if re.search(pattern, one.text)
+    ]
+    assert not wrong, wrong
 
 
-def test_every_sentence_begins_with_a_capital_and_ends_with_a_full_stop(told):
+def every_sentence_begins_with_a_capital_and_ends_with_a_full_stop(told):
     for label, finding, _ in sentences(told):
         assert re.match(r"[A-Z0-9φ‖]", finding.text), (label, finding.text)
         assert finding.text.endswith("."), (label, finding.text)
 
 
-def test_no_sentence_stands_twice(told):
+def no_sentence_stands_twice(told):
     texts = [finding.text for _, finding, _ in sentences(told)]
     assert len(set(texts)) == len(texts)
 
 
-def test_words_that_decide_stand_where_they_are_decided(told):
+def words_that_decide_stand_where_they_are_decided(told):
     for label, finding, _ in sentences(told):
         if label not in DECIDED_BY:
             assert not UNDECIDED.search(finding.text), (label, finding.text)
 
 
-def test_titles_decide_nothing(told):
+def titles_decide_nothing(told):
     for label, (result, _) in told.items():
         for panel in account.panels(label, result):
             assert not UNDECIDED.search(panel.title), (label, panel.title)
 
 
-def test_every_value_can_be_seen_in_a_panel_that_is_there(told):
+def every_value_can_be_seen_in_a_panel_that_is_there(told):
     for label, (result, findings) in told.items():
         titles = {panel.title for panel in account.panels(label, result)}
         for finding in findings:
@@ -130,7 +145,7 @@ def test_every_value_can_be_seen_in_a_panel_that_is_there(told):
                     assert claim.panel in titles, (label, text, claim.panel, titles)
 
 
-def test_nothing_is_claimed_of_a_step_without_a_number(told):
+def nothing_is_claimed_of_a_step_without_a_number(told):
     for label, finding, result in sentences(told):
         for name, claim in finding.claims.items():
             array = result[claim.array]
@@ -140,7 +155,7 @@ def test_nothing_is_claimed_of_a_step_without_a_number(told):
             assert bool(at.notnull().any()), (label, name)
 
 
-def test_what_is_told_of_an_earlier_end_says_so(told):
+def what_is_told_of_an_earlier_end_says_so(told):
     for label, finding, result in sentences(told):
         last = int(result.step[-1])
         stale = [one.step for one in finding.ends if not one.holds_to_the_end and (one.step or last) < last]
@@ -148,13 +163,29 @@ def test_what_is_told_of_an_earlier_end_says_so(told):
             assert "last defined at" in finding.text, (label, finding.text)
 
 
-def test_one_end_in_a_sentence(told):
+def one_end_in_a_sentence(told):
     for label, finding, _ in sentences(told):
         ends = {claim.step for _, claim in finding.parts if claim and claim.where == "end"}
         assert len(ends) <= 1 or "last defined at" in finding.text, (label, finding.text)
 
 
-def test_chapters_are_among_those_of_a_report(told):
+def chapters_are_among_those_of_a_report(told):
     for _, finding, _ in sentences(told):
         assert finding.chapter in CHAPTERS
         assert np.isfinite(finding.rank)
+
+
+CHECKS = (
+    the_form_of_every_sentence,
+    every_record_is_recomputed_from_the_arrays,
+    the_records_stand_in_the_result,
+    every_sentence_begins_with_a_capital_and_ends_with_a_full_stop,
+    no_sentence_stands_twice,
+    words_that_decide_stand_where_they_are_decided,
+    titles_decide_nothing,
+    every_value_can_be_seen_in_a_panel_that_is_there,
+    nothing_is_claimed_of_a_step_without_a_number,
+    what_is_told_of_an_earlier_end_says_so,
+    one_end_in_a_sentence,
+    chapters_are_among_those_of_a_report,
+)
