@@ -3,7 +3,7 @@
 from interp.findings.claim import Bar, Claim
 from interp.findings.claims import Claims
 from interp.findings.course import course
-from interp.findings.finding import CHAPTERS, Finding
+from interp.findings.finding import CHAPTERS, Finding, literal
 from interp.findings.recompute import UndefinedError, recompute
 
-__all__ = ["CHAPTERS", "Bar", "Claim", "Claims", "Finding", "UndefinedError", "course", "recompute"]
+__all__ = ["CHAPTERS", "Bar", "Claim", "Claims", "Finding", "UndefinedError", "course", "literal", "recompute"]

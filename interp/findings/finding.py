@@ -60,8 +60,7 @@ class Finding:
     def without_records(cls, said: Summary | str) -> Finding:
         """A sentence as it is, which lands among the details."""
         summary = Summary(said) if isinstance(said, str) else said
-        sentence = summary.sentence.replace("{", "{{").replace("}", "}}")
-        return cls(sentence, phases=summary.phases, unchecked=summary.values)
+        return cls(literal(summary.sentence), phases=summary.phases, unchecked=summary.values)
 
     @property
     def values(self) -> dict[str, Any]:
@@ -85,7 +84,7 @@ class Finding:
         if max(steps) >= last:
             early = sorted({step for step in steps if step < last})
             of = [text for text, one in self.parts if one in self.ends and one and one.step in early]
-            which = listed(of).replace("{", "{{").replace("}", "}}")
+            which = literal(listed(of))
             told = f"{self.sentence.removesuffix('.')} ({which}: last defined at {named('step', early)})."
             return replace(self, sentence=told)
         why = f": {reason.rstrip('.')}" if reason else ""
@@ -102,3 +101,8 @@ class Finding:
             "sentence": self.text,
             "claims": {name: claim.plain() for name, claim in self.claims.items()},
         }
+
+
+def literal(text: str) -> str:
+    """A text as it has to stand in a sentence whose braces name records."""
+    return text.replace("{", "{{").replace("}", "}}")

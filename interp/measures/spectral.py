@@ -13,7 +13,7 @@ from torch import Tensor
 from interp.checkpoints import Checkpoint
 from interp.errors import NothingToSay
 from interp.figures import Curves, Heatmap
-from interp.findings import Claims, Finding, course
+from interp.findings import Claims, Finding, course, literal
 from interp.machine import devices
 from interp.maths.spectra import matrices, spectral_entropy, stable_rank
 from interp.measures.shared.parameter_names import short_names
@@ -181,7 +181,7 @@ def summary(result: xr.Dataset) -> Finding:
         told, course_records = course(claims, "effective_rank", "3", matrix=fell.value)
         records |= {"matrix": fell, **course_records, "full": claims.end("full_rank", matrix=fell.value)}
         records["half_step"] = claims.step("half_step", matrix=fell.value)
-        matrix = _plain(label[fell.value])
+        matrix = literal(label[fell.value])
         sentence = (
             f"As a share of the full one {apart}the effective rank fell furthest in {matrix}: it {told} of {{full}}, "
             "and passed half of that way at {half_step:step}."
@@ -191,14 +191,9 @@ def summary(result: xr.Dataset) -> Finding:
         records |= {"matrix": lowest, "end": claims.end("effective_rank", matrix=lowest.value)}
         records["full"] = claims.end("full_rank", matrix=lowest.value)
         none = "no effective rank fell by more than 0.5% of the full one; " if several else ""
-        rank = f"{apart}{none}the lowest effective rank for its size is that of {_plain(label[lowest.value])}"
+        rank = f"{apart}{none}the lowest effective rank for its size is that of {literal(label[lowest.value])}"
         sentence = f"{rank[:1].upper()}{rank[1:]}, {{end:3}} of {{full}}."
     records |= {"one_direction": claims.end("one_direction"), "heads": claims.end("heads")}
     if records["one_direction"].value:
         sentence += " Of the heads' {heads:matrix} {one_direction} {one_direction:ends.} with one direction."
     return Finding(sentence, records, chapter="how", rank=45)
-
-
-def _plain(name: str) -> str:
-    """A name in a sentence whose braces name records."""
-    return name.replace("{", "{{").replace("}", "}}")

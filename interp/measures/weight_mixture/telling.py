@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from interp.figures import Curves, Density, Heatmap, Table
-from interp.findings import Claim, Claims, Finding
+from interp.findings import Claim, Claims, Finding, literal
 from interp.measures.loss import generalised_step
 from interp.measures.weight_mixture.fits import FOURIER, fourier_name, has_vocabulary
 from interp.summaries import listed, number
@@ -200,7 +200,7 @@ def _sides(claims: Claims, names: Sequence[str], short: Mapping[str, str]) -> li
         return []
     transformed = [name for name in names if name.startswith(FOURIER)]
     beside = "" if not transformed or set(transformed) & set(apart) else ", none of them of Fourier coefficients"
-    which = f": {listed([_plain(short[name]) for name in apart])}" if len(apart) <= FEW_NAMES else ""
+    which = f": {listed([literal(short[name]) for name in apart])}" if len(apart) <= FEW_NAMES else ""
     sentence = f"Sides at ±μ stand apart at the end in {{count:distribution}}{which}{beside}."
     return [Finding(sentence, records, chapter="how", rank=32)]
 
@@ -216,7 +216,7 @@ def _history(claims: Claims, name: str, called: str, full: bool) -> tuple[str, d
     phases, steps = known.mixture.values, known.step.values.tolist()
     changes = int((phases[1:] != phases[:-1]).sum())
     now = "a mixture" if phases[-1] else "one Gaussian"
-    text = f"{_plain(called)} is {'for good ' if changes > 1 else ''}{now}"
+    text = f"{literal(called)} is {'for good ' if changes > 1 else ''}{now}"
     records: dict[str, Claim] = {}
     place = claims.result.parameter.values.tolist().index(name)
     if changes:
@@ -243,8 +243,3 @@ def _history(claims: Claims, name: str, called: str, full: bool) -> tuple[str, d
     between = _between(one) if changes else ""
     within = f"within two standard errors {between}; " if between else ""
     return f"{text} ({within}{', '.join(told)})", records
-
-
-def _plain(name: str) -> str:
-    """A name in a sentence whose braces name records."""
-    return name.replace("{", "{{").replace("}", "}}")
