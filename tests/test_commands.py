@@ -57,6 +57,7 @@ def trained(folder: Path, trained_once: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_train_then_analyse_ends_with_the_path_of_the_report(folder: Path):
     call(folder, "interp.train", "checkpoints/tiny")
     printed = call(folder, "interp.run", "analyses/question.yaml")
@@ -132,6 +133,7 @@ def test_a_finished_run_is_left_as_it_is(trained: Path):
     assert {path: path.read_bytes() for path in (trained / "checkpoints").rglob("*.safetensors")} == before
 
 
+@pytest.mark.slow
 def test_set_changes_an_option(trained: Path):
     (trained / "analyses" / "question.yaml").write_text(ANALYSIS.replace("weight_norm", "embedding_circle"))
     call(trained, "interp.run", "analyses/question.yaml", "--set", "embedding_circle.freqs=[2]")
@@ -307,6 +309,7 @@ runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("limit", "module", "arguments", "file"),
     [
@@ -332,6 +335,7 @@ def test_a_full_disk_is_one_line_and_the_same_command_goes_on(
     call(folder, module, *arguments)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [["interp.run", "--list"], ["interp.train", "checkpoints/tiny"]])
 def test_whoever_reads_the_output_may_leave(folder: Path, command: list[str]):
     reader, writer = os.pipe()
@@ -346,6 +350,7 @@ def test_whoever_reads_the_output_may_leave(folder: Path, command: list[str]):
     assert "Exception" not in done.stderr
 
 
+@pytest.mark.slow
 def test_a_path_may_have_spaces_and_any_letters(folder: Path):
     """Trained, stopped, resumed and analysed: the same weights as under another name."""
     place = folder / "checkpoints" / "läuft gut" / "ø 1"
@@ -413,6 +418,7 @@ def test_ctrl_c_is_told_as_a_stop_not_as_an_error(folder: Path):
     assert done.stderr == "stopped; what was finished is kept: start again to go on\n"
 
 
+@pytest.mark.slow
 def test_a_training_that_is_stopped_says_how_to_go_on_and_is_no_error(folder: Path):
     program = (
         "import signal, sys; from interp import terminal, train\n"
@@ -469,6 +475,7 @@ def figure(result):
 """
 
 
+@pytest.mark.slow
 def test_a_mistake_in_a_figure_leaves_the_report_written_and_is_told_each_time(trained: Path, install, monkeypatch):
     install("elsewhere_g", {"clumsy": CLUMSY})
     monkeypatch.setattr(sys.modules[__name__], "ROOT", f"{ROOT}{os.pathsep}{trained}")

@@ -20,11 +20,11 @@ from interp.results.computing import is_across
 from interp.results.over_steps import over_steps
 from tests.awkward_runs import BANK
 
-QUICK = ("grokked and collapsed", "last checkpoint of zeros", "p = 3")
+QUICK = ("last checkpoint of zeros", "one checkpoint", "sparse parity")
 """A tenth of the bank; the rest is slow."""
 OPTIONS = {
     "keskar_sharpness": {"subspace_dim": 2, "draws": 2},
-    "sharpness": {"largest": 2, "probes": 4},
+    "sharpness": {"largest": 2, "probes": 4, "tolerance": 0.1, "most_negative_tolerance": 0.5},
 }
 DECIDED_BY = {
     "mechanism": r"\b(Clock|Pizza|memoris)",

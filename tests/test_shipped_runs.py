@@ -104,6 +104,7 @@ def test_the_dense_run_is_dense_and_small():
     assert sum(path.stat().st_size for path in DENSE.rglob("*") if path.is_file()) <= 15_000_000
 
 
+@pytest.mark.slow
 def test_the_dense_run_groks_long_after_it_memorised():
     """On pairs that no mirror answers, it is wrong for five times as long again as memorising took, then right."""
     found = interp.open_run(DENSE).measure("loss")

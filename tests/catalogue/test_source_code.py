@@ -430,6 +430,7 @@ def other_pythons() -> list[str]:
     return [*map(str, kept), *filter(None, on_path)]
 
 
+@pytest.mark.slow
 def test_every_python_gives_the_same_digests():
     pythons = other_pythons()
     if not pythons:

@@ -62,6 +62,7 @@ def save(folder: Path, tensors: dict[str, np.ndarray], settings: dict[str, Any] 
     return file
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "variant",
     [

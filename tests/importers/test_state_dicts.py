@@ -102,6 +102,7 @@ def test_an_old_transformer_lens_state_dict(shipped: Run, tmp_path: Path):
     torch.testing.assert_close(run.final.logits, shipped.final.logits)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "turned",
     [

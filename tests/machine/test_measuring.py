@@ -44,6 +44,7 @@ def accuracies(found):
     return found.all_accuracy.values.tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flushing", [False, True], ids=["as it starts", "flushing"])
 def test_a_notebook_measures_it_alike_by_every_way(run, tmp_path, flushing):
     with denormals.flushed(flushing):
@@ -60,6 +61,7 @@ def test_after_a_training_in_the_same_process_too(run, tmp_path):
     assert float(torch.tensor(1e-310, dtype=torch.float64) * 1) > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_the_command_measures_it_as_the_notebook_does(run, tmp_path, jobs):
     analysis = tmp_path / "denormal.yaml"

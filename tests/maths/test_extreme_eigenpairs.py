@@ -92,6 +92,7 @@ def test_warm_and_cold_agree_where_an_eigenvalue_has_overtaken():
     torch.testing.assert_close(warm.largest, after.sort(descending=True).values[:5], rtol=1e-6, atol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", [1, 3, 8, 14])
 def test_two_that_are_followed_at_a_dense_negative_end_find_the_one_that_has_overtaken(place):
     """All that is negative is small beside the positive bulk, so that products with anything else lead away from it."""

@@ -88,6 +88,7 @@ def test_it_narrows_with_the_number_of_pairs_also_where_the_formula_changes():
     assert at_201 == pytest.approx(at_200, rel=0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [4, 6, 24])
 def test_it_holds_the_true_correlation_in_93_of_100_samples_at_least(n):
     assert min(coverage(r, n, 2000) for r in (0, -0.8, 0.95, 0.999)) >= 0.93

@@ -62,6 +62,7 @@ def test_what_is_drawn_says_its_seed_and_its_error():
                 assert all(name.removesuffix("_se") in names for name in names if name.endswith("_se"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["mlp", "transformer"])
 def test_triples(make_run, kind):
     """100 of 343, against all of them."""

@@ -128,6 +128,7 @@ def test_triples_that_do_not_differ_tell_nothing_of_the_error_unless_they_are_al
     assert float(every.gradient_symmetricity_se) == 0
 
 
+@pytest.mark.slow
 def test_with_triples_without_a_cosine_the_error_is_that_of_the_others(with_weights):
     """Few neurons, all off on some pairs: over many draws the squared error is on average the variance of the mean."""
 

@@ -360,6 +360,7 @@ def crossing(found):
     return verdicts, np.where([verdict == verdicts[0] for verdict in verdicts], margins, -margins)
 
 
+@pytest.mark.slow
 def test_across_each_bar_the_margin_goes_through_0(of):
     """From a Clock by noise to unclear, and from a lookup table by ever more novel pairs to unclear."""
     p = 13
@@ -411,6 +412,7 @@ def between(one, other, share):
     return one if isinstance(one, bool) else one + share * (other - one)
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(FORMS, FORMS, MEMORY, MEMORY)
 def test_no_small_change_of_what_was_found_changes_a_margin_much(forms, other_forms, memory, other_memory):

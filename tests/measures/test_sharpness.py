@@ -75,6 +75,7 @@ def test_everything_agrees_with_the_whole_hessian_of_a_small_network(make_run):
     assert float(found.gradient_overlap) == pytest.approx(float(along), rel=1e-3)
 
 
+@pytest.mark.slow
 def test_the_order_of_neurons_and_heads_does_not_matter(make_run):
     weights = fresh(0)
     order, heads = torch.randperm(8, generator=torch.Generator().manual_seed(0)), torch.tensor([1, 0])
@@ -188,6 +189,7 @@ def test_a_checkpoint_before_of_which_fewer_were_found_or_of_another_size_is_no_
         torch.testing.assert_close(sharpness(run[0], previous).largest, cold.largest, rtol=0, atol=0)
 
 
+@pytest.mark.slow
 def test_weights_of_zero_are_a_saddle(make_run):
     """Logits are then W_U times the residual stream, which both are zero: each of its 4 dimensions gives one ±λ."""
     run = make_run({0: {name: 0 * value for name, value in fresh(0).items()}}, SPLIT, {"transformer": SMALL})
@@ -215,6 +217,7 @@ def test_two_checkpoints_long_after_grokking_are_told_apart(shipped):
     assert (apart > first.largest_residual * first.largest + second.largest_residual * second.largest)[0]
 
 
+@pytest.mark.slow
 def test_where_float32_sees_other_neurons_active_the_forward_pass_is_float64(make_run):
     """Half of the neurons are on, by less than float32 can tell."""
     weights = {name: value.double() for name, value in fresh(0).items()}

@@ -113,6 +113,7 @@ def said(result):
     return summary("sharpness_accuracy", result)
 
 
+@pytest.mark.slow
 def test_networks_that_are_the_surer_the_more_they_know_are_in_perfect_order(knowing):
     """The larger the logits the smaller the loss and its slope: φ falls where the test accuracy rises."""
     found = answer([knowing(f"run{n}", known=n / 6, size=4.0 + n) for n in range(6)])
@@ -138,12 +139,14 @@ def test_a_run_is_what_keskar_sharpness_and_loss_say_of_its_last_checkpoint(know
     assert found.sampling_seed.values.tolist() == [8] * 5
 
 
+@pytest.mark.slow
 def test_what_these_runs_cannot_show_is_said(knowing):
     found = answer([knowing(f"run{n}", known, 4.0 + n) for n, known in enumerate([0.6, 0.2, 0.8, 0.4, 0.5])])
     assert rho(found, "sharpness", "spearman_low") < 0 < rho(found, "sharpness", "spearman_high")
     assert "no order that these runs could show" in said(found).sentence
 
 
+@pytest.mark.slow
 def test_an_unknown_split_is_no_point(knowing):
     known = [knowing(f"run{n}", known=n / 6, size=4.0 + n) for n in range(5)]
     found = answer([*known, knowing("unknown", 0.5, split="unknown")])

@@ -154,6 +154,7 @@ def test_a_transformer_s_table_is_taken_at_the_residues_and_b_s_own_tokens_count
     assert int(found.histogram[0].sum()) == (2 * P + 1) * 32
 
 
+@pytest.mark.slow
 def test_tasks_without_a_cyclic_order_have_the_weights_alone(make_run, shapes):
     run = make_run(
         {0: gaussians(shapes), 10: gaussians(shapes)}, {"modular_arithmetic": {"p": P, "operation": "x^2+y^2"}}, MODEL
@@ -168,6 +169,7 @@ def test_tasks_without_a_cyclic_order_have_the_weights_alone(make_run, shapes):
     ]
 
 
+@pytest.mark.slow
 def test_few_values_are_left_out_and_equal_ones_have_no_numbers(measured, shapes):
     model = {"mlp": {"d_model": 40, "d_mlp": 63, "biases": "hidden"}}
     assert (
@@ -196,6 +198,7 @@ def shapes_of(model):
     return find("models", name)(modular_arithmetic(P), **options).shapes
 
 
+@pytest.mark.slow
 def test_a_slight_mixture_is_a_matter_of_the_least_margin(measured, shapes):
     weights = gaussians(shapes, **{"mlp.W_in": of_two(shapes["mlp.W_in"], apart=2.4)})
     place, found = measured(weights)
@@ -237,6 +240,7 @@ def test_a_new_order_of_neurons_or_residues_a_sign_and_a_unit_change_no_margin(m
 # Over a run.
 
 
+@pytest.mark.slow
 def test_the_step_of_a_change_is_the_one_from_which_the_phase_is_the_last(make_run, shapes):
     def at(**planted):
         return gaussians(shapes, **planted)
@@ -301,6 +305,7 @@ def test_a_change_is_known_to_the_steps_between_those_that_are_clear(make_run, s
     assert table.columns["since step"].values[labels.index("W_E a")] == "throughout"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("apart", "stand"), [(20.0, True), (6.0, True), (4.0, True), (2.4, False)])
 def test_sides_stand_apart_where_the_density_falls_by_half_between_them(make_run, shapes, apart, stand):
     """Of two equal Gaussians d deviations apart it falls to 2 exp(-d²/8) of the top: 0.00, 0.02, 0.27, 0.97."""
@@ -339,6 +344,7 @@ def test_where_all_weights_are_equal_it_says_so(make_run, shapes):
 # The figures.
 
 
+@pytest.mark.slow
 def test_the_density_is_that_of_the_values_and_the_mixture_s_at_every_step(make_run, shapes):
     narrow = 0.1 * gaussians(shapes)["mlp.W_in"]
     run = make_run(
@@ -375,6 +381,7 @@ def test_the_density_is_that_of_the_values_and_the_mixture_s_at_every_step(make_
         assert share == pytest.approx(float(fitted.weight[component]), abs=1e-3)
 
 
+@pytest.mark.slow
 def test_the_weights_and_their_coefficients_stand_side_by_side(make_run, shapes):
     result = make_run({0: gaussians(shapes), 10: gaussians(shapes)}, TASK, MODEL).measure("weight_mixture")
     panels = figure(result)

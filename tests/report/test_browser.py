@@ -94,6 +94,7 @@ def test_it_opens_at_the_end_of_the_run(report: Report) -> None:
     assert [phase.get_attribute("title") for phase in phases] == [phase.name for phase in PHASES]
 
 
+@pytest.mark.slow
 def test_it_opens_at_the_end_without_phases_and_with_any_steps(browser: Browser, tmp_path: Path) -> None:
     run = replace(sample_page().runs[0], name="run", phases=(), steps=STEPS[:-7:3])
     with Report(browser, written(tmp_path, run)) as report:
@@ -208,6 +209,7 @@ def test_the_theme_recolours_plots_and_page(report: Report) -> None:
     assert colours()[0] == "#56A8DC"
 
 
+@pytest.mark.slow
 def test_the_theme_follows_the_system(browser: Browser, folder: Path) -> None:
     with Report(browser, folder / "one.html", color_scheme="dark") as report:
         assert report.shown(LOSS, "data[0].line.color") == "#56A8DC"
@@ -305,6 +307,7 @@ def test_headings_are_in_order(report: Report) -> None:
     assert all(after - before <= 1 for before, after in pairwise(levels))
 
 
+@pytest.mark.slow
 def test_one_run_is_shown_at_a_time(browser: Browser, folder: Path) -> None:
     with Report(browser, folder / "many.html") as report:
         assert report.page.locator(".run:visible").count() == 1
@@ -320,6 +323,7 @@ def test_one_run_is_shown_at_a_time(browser: Browser, folder: Path) -> None:
         assert report.step == 15_000
 
 
+@pytest.mark.slow
 def test_an_address_opens_a_run_or_its_section(browser: Browser, folder: Path) -> None:
     with Report(browser, folder / "many.html", "#run=late&step=7000") as report:
         assert (report.page.locator(".run:visible").get_attribute("id"), report.step) == ("late", 7000)
@@ -347,6 +351,7 @@ def test_roles_and_gaps_may_move(browser: Browser, tmp_path: Path) -> None:
         np.testing.assert_array_equal(report.shown("one-1", "data[0].z", "run"), cells[1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", [[], [500]])
 def test_without_a_second_checkpoint_there_is_no_slider(browser: Browser, tmp_path: Path, steps: list[int]) -> None:
     still = DrawnPanel("Still", {"data": [{"type": "scatter", "y": [1, 2]}]}, np.array([]))
@@ -367,6 +372,7 @@ def written(folder: Path, run: RunPage) -> Path:
     return file
 
 
+@pytest.mark.slow
 def test_paper_gets_the_light_theme_and_the_step(browser: Browser, folder: Path, tmp_path: Path) -> None:
     with Report(browser, folder / "one.html", color_scheme="dark") as report:
         colour = "interp.panels['sample_59-loss-0'].gd.data[0].line.color"

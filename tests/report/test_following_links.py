@@ -33,6 +33,8 @@ from interp.report.html import render
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator
 
+pytestmark = pytest.mark.slow
+
 RINGS = ".ring:not(.on-cursor)"
 
 

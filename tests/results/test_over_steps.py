@@ -137,6 +137,7 @@ def test_all_mistakes_in_measures_are_told_at_once(run_folder: Path):
     assert "did you mean 'count'?" in str(error.value)
 
 
+@pytest.mark.slow
 def test_each_checkpoint_is_visited_once_and_its_forward_pass_shared(run_folder: Path, monkeypatch: pytest.MonkeyPatch):
     run = interp.open_run(run_folder)
     loads, passes = [], []
@@ -317,6 +318,7 @@ def test_arrays_that_differ_between_steps_are_told_in_one_line(
         interp.over_steps("changing", interp.open_run(run_folder), [0, 150])
 
 
+@pytest.mark.slow
 def test_a_changed_recipe_is_computed_again(run_folder: Path, tmp_path: Path):
     before = interp.over_steps(["loss"], interp.open_run(run_folder), keep=tmp_path / "kept").loss.all_loss.values
     recipe = run_folder / "run.yaml"
@@ -339,6 +341,7 @@ def test_a_changed_file_recomputes_exactly_what_depends_on_it(run_folder: Path, 
     assert changed == {"embedding_dft", "embedding_circle"}  # the one imports it, the other asks for the one
 
 
+@pytest.mark.slow
 def test_weights_that_are_not_finite_give_nan_masks_false_and_a_warning(run_folder: Path):
     from interp.files.checkpoint_blocks import CheckpointBlocks
 
@@ -491,6 +494,7 @@ def test_a_block_that_cannot_be_read_is_one_warning(tmp_path: Path):
     assert result.step.values.tolist() == [50, 51]
 
 
+@pytest.mark.slow
 def test_workers_do_not_repeat_the_warning(run_folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture):
     cut_short(run_folder / "weights" / "step-000000300.safetensors")
     with pytest.warns(UserWarning, match="left out") as warned:

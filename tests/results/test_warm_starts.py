@@ -250,6 +250,7 @@ def test_a_run_that_grows_goes_on_from_the_last_answer(settling, folder, tmp_pat
         computed.clear()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("settling")
 def test_a_run_that_grew_until_not_all_of_it_is_visited(folder, tmp_path, monkeypatch):
     """All of 90 checkpoints are visited, and some of 110."""

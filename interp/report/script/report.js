@@ -7,6 +7,7 @@ let shownRun = 0;
 let pointed = null; // {hash, target} of the number's link that one followed here
 let catchingUp = null;
 let addressTimer = null;
+let addressRead = "";
 
 /* Groups of panels */
 
@@ -182,6 +183,7 @@ function chooseRun(number) {
 
 function readAddress() {
   const { hash } = location;
+  addressRead = hash;
   const wanted = new URLSearchParams(hash.slice(1));
   const target = document.getElementById(wanted.get("panel") ?? decoded(hash.slice(1)));
   const article = target?.closest(".run") ?? document.getElementById(wanted.get("run") ?? "");
@@ -250,9 +252,11 @@ function decoded(text) {
 function writeAddress() {
   addressTimer ??= setTimeout(() => {
     addressTimer = null;
+    if (location.hash !== addressRead) return; // the browser is about to tell of another
     const run = DATA.runs.length > 1 ? `run=${encodeURIComponent(loadGroup(shownRun).spec.id)}&` : "";
     const hash = pointed?.hash ?? `#${run}step=${slider.step}`;
     try { history.replaceState(null, "", hash); } catch { /* not in an embedded page */ }
+    addressRead = location.hash;
   }, ADDRESS_PAUSE);
 }
 

@@ -134,6 +134,7 @@ def test_kept_results_follow_the_weights_at_all_steps_asked_for(run, tmp_path: P
     assert keys(interp.over_steps(EVER, reopened, keep=kept)["restricted_loss"], 300) == [2, 3]
 
 
+@pytest.mark.slow
 def test_jobs_agree_on_them(make_run):
     stages = {0: neurons(1, 2), 1000: neurons(2), 2000: neurons(2, 3)}
     run = make_run({step: network.weights for step, network in stages.items()}, stages[0].task, stages[0].model)
