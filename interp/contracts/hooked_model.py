@@ -33,7 +33,7 @@ class HookedModel(HookedRootModule):
 class HookedPart(nn.Module):
     """A part of a hooked model, whose class names its weights and hook points in annotations.
 
-    Each `hook_…` is made; each bias `b_…` is None until `register_weights` gives it a value.
+    Each `hook_…` is made; each weight `W_…` and bias `b_…` is None until `register_weights` gives it a value.
     """
 
     def __init__(self) -> None:
@@ -41,7 +41,7 @@ class HookedPart(nn.Module):
         for name in type(self).__annotations__:
             if name.startswith("hook_"):
                 setattr(self, name, HookPoint())
-            elif name.startswith("b_"):
+            elif name.startswith(("W_", "b_")):
                 self.register_parameter(name, None)
 
 

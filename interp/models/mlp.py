@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import torch
 from jaxtyping import Float, Int
-from pydantic import PositiveInt
+from pydantic import Field, PositiveInt
 from torch import Tensor
 
 from interp.contracts.architecture import Architecture, Weights
@@ -22,36 +22,48 @@ if TYPE_CHECKING:
     from interp.models.shared.hooked_mlp import HookedMLP
 
 
+MAX_LAYERS = 100
+Layers = Annotated[int, Field(ge=1, le=MAX_LAYERS)]
+
+
 def mlp(
     task: Task,
     d_model: PositiveInt = 256,
-    d_mlp: PositiveInt = 128,
-    n_layers: Literal[1, 2] = 1,
+    d_mlp: PositiveInt | tuple[PositiveInt, ...] = 128,
+    n_layers: Layers = 1,
     shared_embedding: bool = False,
     combine: Literal["concatenated", "added"] = "concatenated",
     biases: Literal["none", "hidden", "all"] = "none",
     act_fn: Literal["relu", "gelu"] = "relu",
+    one_hot: bool = False,
 ) -> MLP:
-    """One or two hidden layers on the two operands' embeddings; the default is that of Chughtai et al. 2023.
+    """Hidden layers on the two operands' embeddings; the default is that of Chughtai et al. 2023.
 
     logits = act([E_a[a], E_b[b]] @ W_in + b_in) @ W_U + b_U, where E_a and E_b are one table or two, and the two
-    embeddings are put side by side or added; a second hidden layer, mlp2, goes in between. The models A (added),
+    embeddings are put side by side or added; further hidden layers, mlp2, mlp3, …, go in between. The models A (added),
     B (added, two layers) and D (concatenated) of Zhong et al. 2023 have a shared embedding and hidden biases.
 
+    - d_mlp: the width of the hidden layers, or a list of the width of each.
     - biases: "hidden", b_in of each hidden layer; "all", b_U too; or "none".
+    - one_hot: the operands are read as one-hot vectors, side by side (a table each) or added (`shared_embedding`). The
+      first hidden layer's matrix, read per operand, is then the embedding, and there is no W_in before that layer's
+      neurons: logits = act(E_a[a] + E_b[b] + b_in) @ W_U + b_U, as in Gromov 2023. `d_model` is that layer's width.
 
     Fresh weights are normal with standard deviation 1/√fan_in (embeddings 1/√d_model), biases 0.
-    Raises ValueError where the task is not one of two operands.
+    Raises ValueError where the task is not one of two operands, `d_mlp` lists another number of layers than `n_layers`.
     """
+    widths = d_mlp if isinstance(d_mlp, tuple) else (d_mlp,) * n_layers
+    if len(widths) != n_layers:
+        raise ValueError(f"d_mlp lists {len(widths)} widths for {n_layers} hidden layers; give one each, or one number")
     return MLP(
         task=task_of_two_operands(task, "mlp"),
-        d_model=d_model,
-        d_mlp=d_mlp,
-        n_layers=n_layers,
+        d_model=widths[0] if one_hot else d_model,
+        widths=widths,
         shared_embedding=shared_embedding,
         combine=combine,
         biases=biases,
         act_fn=act_fn,
+        one_hot=one_hot,
     )
 
 
@@ -61,17 +73,22 @@ class MLP(Architecture):
 
     task: TwoOperands
     d_model: int
-    d_mlp: int
-    n_layers: Literal[1, 2]
+    widths: tuple[int, ...]
+    """The width of each hidden layer, from the embeddings up."""
     shared_embedding: bool
     combine: Literal["concatenated", "added"]
     biases: Literal["none", "hidden", "all"]
     act_fn: Literal["relu", "gelu"]
+    one_hot: bool
+
+    @property
+    def n_layers(self) -> int:
+        return len(self.widths)
 
     @property
     def hidden_layers(self) -> tuple[str, ...]:
         """The names of the hidden layers' modules, from the embeddings up."""
-        return ("mlp", "mlp2")[: self.n_layers]
+        return tuple(f"mlp{layer}" if layer > 1 else "mlp" for layer in range(1, self.n_layers + 1))
 
     @property
     def neurons(self) -> str:
@@ -82,11 +99,13 @@ class MLP(Architecture):
         p = self.task.p
         d_in = self.d_model if self.combine == "added" else 2 * self.d_model
         shapes: dict[str, tuple[int, ...]] = dict.fromkeys(sorted(set(self.embeddings)), (p, self.d_model))
-        for layer in self.hidden_layers:
-            shapes[f"{layer}.W_in"] = (d_in if layer == "mlp" else self.d_mlp, self.d_mlp)
+        for layer, width in zip(self.hidden_layers, self.widths, strict=True):
+            if not (self.one_hot and layer == "mlp"):
+                shapes[f"{layer}.W_in"] = (d_in, width)
             if self.biases != "none":
-                shapes[f"{layer}.b_in"] = (self.d_mlp,)
-        shapes["unembed.W_U"] = (self.d_mlp, p)
+                shapes[f"{layer}.b_in"] = (width,)
+            d_in = width
+        shapes["unembed.W_U"] = (d_in, p)
         if self.biases == "all":
             shapes["unembed.b_U"] = (p,)
         return shapes
@@ -100,16 +119,16 @@ class MLP(Architecture):
     def description(self) -> str:
         layers = "1 hidden layer" if self.n_layers == 1 else f"{self.n_layers} hidden layers"
         remarks = {
-            "shared embedding": self.shared_embedding,
-            "operands added": self.combine == "added",
+            "one-hot operands": self.one_hot,
+            "shared embedding": self.shared_embedding and not self.one_hot,
+            "operands added": self.shared_embedding if self.one_hot else self.combine == "added",
             "hidden biases": self.biases == "hidden",
             "biases": self.biases == "all",
             "GeLU": self.act_fn == "gelu",
         }
-        return ", ".join(
-            [f"{layers} of {self.d_mlp}", f"d_model {self.d_model}"]
-            + [remark for remark, holds in remarks.items() if holds]
-        )
+        widths = ", ".join(map(str, dict.fromkeys(self.widths) if len(set(self.widths)) == 1 else self.widths))
+        sizes = [f"{layers} of {widths}"] + [f"d_model {self.d_model}"] * (not self.one_hot)
+        return ", ".join(sizes + [remark for remark, holds in remarks.items() if holds])
 
     def initial(self, seed: int) -> dict[str, Tensor]:
         generator = torch.Generator().manual_seed(seed)
@@ -129,6 +148,8 @@ class MLP(Architecture):
     def logits_of_operands(
         self, weights: Weights, operands: Float[Tensor, "pair operand d_model"]
     ) -> Float[Tensor, "pair output"]:
+        if self.one_hot:
+            return self._from_pre(weights, plus(operands.sum(dim=1), weights.get("mlp.b_in")))["logits"]
         x = operands.sum(dim=1) if self.combine == "added" else operands.flatten(1)  # [pair, d_in]
         return self._from_pre(weights, affine(x, weights["mlp.W_in"], weights.get("mlp.b_in")))["logits"]
 
@@ -150,15 +171,18 @@ class MLP(Architecture):
         """Every activation, given what goes into the first hidden layer's neurons."""
         post = ACTIVATIONS[self.act_fn](pre)
         activations = {"mlp.hook_pre": pre, "mlp.hook_post": post}
-        if self.n_layers == 2:
-            pre = affine(post, weights["mlp2.W_in"], weights.get("mlp2.b_in"))
+        for layer in self.hidden_layers[1:]:
+            pre = affine(post, weights[f"{layer}.W_in"], weights.get(f"{layer}.b_in"))
             post = ACTIVATIONS[self.act_fn](pre)
-            activations |= {"mlp2.hook_pre": pre, "mlp2.hook_post": post}
+            activations |= {f"{layer}.hook_pre": pre, f"{layer}.hook_post": post}
         return activations | {"logits": affine(post, weights["unembed.W_U"], weights.get("unembed.b_U"))}
 
     def _first_layer_inputs(self, weights: Weights) -> tuple[Float[Tensor, "p neuron"], Float[Tensor, "p neuron"]]:
         """What each residue gives the first hidden layer's neurons, as a and as b."""
-        W_in, (E_a, E_b) = weights["mlp.W_in"], (weights[name] for name in self.embeddings)
+        E_a, E_b = (weights[name] for name in self.embeddings)
+        if self.one_hot:
+            return E_a, E_b
+        W_in = weights["mlp.W_in"]
         W_a, W_b = (W_in, W_in) if self.combine == "added" else W_in.split(self.d_model)
         return E_a @ W_a, E_b @ W_b
 
@@ -182,4 +206,5 @@ class MLP(Architecture):
     def hooked(self, weights: Weights) -> HookedMLP:
         from interp.models.shared.hooked_mlp import HookedMLP
 
-        return HookedMLP(self.embeddings, self.hidden_layers, self.combine, self.act_fn, weights)
+        combine = "one-hot" if self.one_hot else self.combine
+        return HookedMLP(self.embeddings, self.hidden_layers, combine, self.act_fn, weights)

@@ -41,6 +41,33 @@ def test_a_second_hidden_layer_goes_between_the_first_and_the_logits(random_weig
     np.testing.assert_allclose(found["logits"].numpy(), second @ w["unembed.W_U"], rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("shared", [False, True])
+def test_one_hot_operands_meet_the_first_matrix_itself(shared, random_weights):
+    architecture = mlp(
+        modular_arithmetic(5), d_mlp=(6, 4), n_layers=2, biases="all", shared_embedding=shared, one_hot=True
+    )
+    weights = random_weights(architecture)
+    w = {name: value.numpy() for name, value in weights.items()}
+    one_hot = np.eye(5)[architecture.task.pairs.numpy()]  # [pair, operand, p]
+    x = one_hot.sum(axis=1) if shared else one_hot.reshape(-1, 10)
+    first = w["embed.W_E"] if shared else np.concatenate([w["embed_a.W_E"], w["embed_b.W_E"]])
+    hidden = np.maximum(x @ first + w["mlp.b_in"], 0)
+    hidden = np.maximum(hidden @ w["mlp2.W_in"] + w["mlp2.b_in"], 0)
+    logits = hidden @ w["unembed.W_U"] + w["unembed.b_U"]
+    pairs = architecture.task.pairs
+    np.testing.assert_allclose(architecture.outputs(weights, pairs).numpy(), logits, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(architecture.hooked(weights)(pairs), torch.from_numpy(logits))
+    operands = architecture.operands(weights, pairs)
+    torch.testing.assert_close(architecture.logits_of_operands(weights, operands), torch.from_numpy(logits))
+
+
+def test_widths_are_one_number_or_one_a_layer():
+    shapes = mlp(modular_arithmetic(7), 4, (5, 6, 3), n_layers=3).shapes
+    assert [shapes[f"{layer}.W_in"] for layer in ("mlp", "mlp2", "mlp3")] == [(8, 5), (5, 6), (6, 3)]
+    with pytest.raises(ValueError, match="d_mlp lists 2 widths for 3 hidden layers"):
+        mlp(modular_arithmetic(7), 4, (5, 6), n_layers=3)
+
+
 def test_added_operands_are_concatenated_ones_that_meet_the_same_weights(random_weights):
     added = mlp(modular_arithmetic(5), 4, 6, combine="added")
     concatenated = mlp(modular_arithmetic(5), 4, 6)
@@ -94,7 +121,7 @@ def test_the_description_says_what_differs_from_the_default():
     [
         ({"biases": True}, "'none', 'hidden' or 'all'"),
         ({"biases": False}, "'none', 'hidden' or 'all'"),
-        ({"n_layers": 3}, "1 or 2"),
+        ({"n_layers": 0}, "n_layers"),
         ({"combine": "sum"}, "'concatenated' or 'added'"),
     ],
 )

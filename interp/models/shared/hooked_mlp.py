@@ -23,9 +23,11 @@ class Embed(HookedPart):
 
 
 class Hidden(HookedPart):
+    """A hidden layer; without W_in what comes in goes to the neurons as it is."""
+
     hook_pre: HookPoint
     hook_post: HookPoint
-    W_in: Float[Tensor, "d_in d_mlp"]
+    W_in: Float[Tensor, "d_in d_mlp"] | None
     b_in: Float[Tensor, " d_mlp"] | None
 
     def __init__(self, act_fn: str) -> None:
@@ -33,7 +35,7 @@ class Hidden(HookedPart):
         self.act_fn = ACTIVATIONS[act_fn]
 
     def forward(self, x: Float[Tensor, "batch d_in"]) -> Float[Tensor, "batch d_mlp"]:
-        pre = self.hook_pre(plus(x @ self.W_in, self.b_in))
+        pre = self.hook_pre(plus(x if self.W_in is None else x @ self.W_in, self.b_in))
         return self.hook_post(self.act_fn(pre))
 
 
@@ -52,7 +54,7 @@ class HookedMLP(HookedModel):
         self,
         embeddings: Sequence[str],
         hidden_layers: Sequence[str],
-        combine: Literal["concatenated", "added"],
+        combine: Literal["concatenated", "added", "one-hot"],
         act_fn: str,
         weights: Weights,
     ) -> None:
@@ -73,7 +75,7 @@ class HookedMLP(HookedModel):
     def forward(self, pairs: Int[Tensor, "batch 2"]) -> Float[Tensor, "batch p"]:
         embedded = [self.get_submodule(table)(operand) for table, operand in zip(self.tables, pairs.T, strict=True)]
         operands = self.hook_embed(torch.stack(embedded, dim=1))  # [batch, operand, d_model]
-        x = operands.sum(dim=1) if self.combine == "added" else operands.flatten(1)  # [batch, d_in]
+        x = operands.flatten(1) if self.combine == "concatenated" else operands.sum(dim=1)  # [batch, d_in]
         for layer in self.hidden:
             x = self.get_submodule(layer)(x)
         return self.unembed(x)
