@@ -31,3 +31,63 @@ def beside(places: Iterable[Path]) -> tuple[dict[str, Any], Path] | None:
     if not isinstance(content, dict):
         raise InterpError(f"{place} should hold names and values")
     return content, place
+
+
+MODULUS = ("p", "prime", "mod", "modulus", "modulo", "p_mod", "base")
+OPERATION = ("operation", "op", "fn_name", "fn", "function", "task", "operator", "math_operator")
+ACTIVATION = ("act_fn", "activation", "act_type", "act", "non_linearity", "nonlinearity", "activation_fn", "hidden_act")
+OPERATIONS = {
+    "x+y": {"add", "addition", "+", "x+y", "a+b", "plus", "sum", "modadd", "modularaddition"},
+    "x-y": {"sub", "subtract", "subtraction", "-", "x-y", "a-b", "minus", "modularsubtraction"},
+    "x*y": {
+        "mul",
+        "mult",
+        "multiply",
+        "multiplication",
+        "muliplication",
+        "*",
+        "x*y",
+        "a*b",
+        "times",
+        "modularmultiplication",
+    },
+    "x/y": {"div", "divide", "division", "/", "x/y", "a/b", "modulardivision"},
+    "x^2+y^2": {"x2+y2", "x^2+y^2", "x**2+y**2", "quad1"},
+    "x^2+x*y+y^2": {"x2xyy2", "x^2+xy+y^2", "x^2+x*y+y^2", "x**2+x*y+y**2", "quad2"},
+}
+"""Our operation -> what configurations call it, in small letters and without blanks and underscores."""
+ACTIVATIONS = {
+    "relu": {"relu"},
+    "gelu": {"gelu"},
+    "gelu_tanh": {"gelunew", "gelutanh", "gelufast", "gelupytorchtanh"},
+    "silu": {"silu", "swish", "swiglu"},
+    "leaky_relu": {"leakyrelu"},
+    "tanh": {"tanh"},
+    "x^2": {"square", "quadratic", "quad", "x2", "x^2"},
+    "relu^2": {"relu2", "relusquared", "squaredrelu"},
+    "|x|": {"abs"},
+}
+
+
+def settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The modulus, operation and activation that a configuration names, as `p`, `operation`, `act_fn`; else None."""
+    flat = _flat(config)
+    p = next((flat[name] for name in MODULUS if isinstance(flat.get(name), int) and flat[name] > 2), None)
+    return {
+        "p": p,
+        "operation": _called(flat, OPERATION, OPERATIONS),
+        "act_fn": _called(flat, ACTIVATION, ACTIVATIONS),
+    }
+
+
+def _flat(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The values by the last part of their name, in small letters; of two alike the outer one."""
+    inner = [_flat(value) for value in config.values() if isinstance(value, Mapping)]
+    own = {str(name).lower(): value for name, value in config.items() if not isinstance(value, Mapping)}
+    return {name: value for part in reversed(inner) for name, value in part.items()} | own
+
+
+def _called(flat: Mapping[str, Any], names: Iterable[str], known: Mapping[str, set[str]]) -> str | None:
+    said = (str(flat[name]).lower().rpartition(".")[2] for name in names if flat.get(name) is not None)
+    spelt = (text.replace(" ", "").replace("_", "").replace("()", "").removesuffix("%p") for text in said)
+    return next((ours for text in spelt for ours, theirs in known.items() if text in theirs), None)

@@ -1,37 +1,99 @@
 """What a network was to learn and what its shapes leave open, told by what its last checkpoint answers.
 
-Every task and model of its sizes is tried; the one under which it answers most pairs right is taken, and what its
-answers hardly tell apart is said.
+1. Every reading of two residues that the tables leave room for (`readings`), every number of heads, every place of the
+   norms is tried on a sample of pairs, with the usual activations and under every operation.
+2. Where that explains few answers, one option after another is changed: activation, positions, mask, scale, residual.
+3. Activations are then compared on all pairs. ReLU is taken unless another one answers clearly more: neither a slightly
+   higher accuracy nor a lower loss tells one from another. What was recorded beside the weights may.
+
+What was taken for granted is said, and so is what was tried where the answers stay unexplained.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, get_args
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from interp.catalogue.names import find
 from interp.contracts.imported import Arrays, Given
-from interp.contracts.task import two_operands
+from interp.contracts.task import TwoOperands, two_operands
 from interp.errors import InterpError
 from interp.importers.shared.layouts import Layout, in_our_layout
+from interp.importers.shared.readings import Reading, readings
 from interp.maths.cross_entropy import cross_entropy
+from interp.models.shared.activations import ACTIVATIONS
 from interp.tasks.modular_arithmetic import Operation, modular_arithmetic
 
 HEADS = (4, 8, 2, 1, 16, 3, 6, 12, 5, 10, 7, 9, 11, 13, 14, 15)
 """Tried in this order where the heads are merged into one matrix."""
+USUAL, USUAL_GATED = ("relu", "gelu"), ("silu", "gelu")
 CHANCE = 5
 """An operation counts as found where it is answered this many times as often as chance would."""
+EXPLAINED = 0.95
+"""A share of all pairs; with fewer answered right, another architecture may have been trained."""
+SAMPLE = 600
+"""Pairs on which structures are compared."""
 ALIKE = 0.005
 """Models whose accuracies differ by no more than this are not told apart by it."""
+CLEARLY = 0.05
+"""How much more of the pairs an unusual option has to answer before it is taken."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """Somebody's tensors at one step, and how they are laid out."""
+
+    arrays: Arrays
+    layout: Layout
+    source: str
+
+    def logits(self, model: Given, p: int, pairs: Int[Tensor, "pair 2"]) -> Float[Tensor, "pair output"]:
+        """The outputs under `model`, in float32. Raises ValueError, saying what does not fit, where shapes differ."""
+        architecture = find("models", model[0])(_plain_task(p), **model[1])
+        ours = in_our_layout(self.arrays, self.layout.fitted(model), self.source)
+        for name, shape in architecture.shapes.items():
+            if name not in ours or ours[name].shape != shape:
+                found = f"has shape {list(ours[name].shape)}" if name in ours else "is not there"
+                raise ValueError(f"{name} {found}; the model expects {list(shape)}")
+        if left := sorted(ours.keys() - architecture.shapes.keys()):
+            raise ValueError(f"{left[0]} {list(ours[left[0]].shape)} has no place in the model")
+        weights = {name: torch.from_numpy(np.asarray(array, np.float32)) for name, array in ours.items()}
+        with torch.no_grad():
+            return architecture.outputs(weights, pairs)
+
+
+@dataclass(frozen=True)
+class Told:
+    """What need not be guessed: from the user's run.yaml, or from a configuration beside the weights."""
+
+    task: Given | None = None
+    model: Given | None = None
+    p: int | None = None
+    operation: str | None = None
+    act_fn: str | None = None
+
+    @property
+    def everything(self) -> bool:
+        """Whether the user's own run.yaml settles task and model."""
+        return self.task is not None and self.model is not None
+
+    @property
+    def source_of_act_fn(self) -> str:
+        return "as the configuration says" if self.act_fn else "no file says which, and the answers hardly tell"
+
+    @property
+    def modulus(self) -> int | None:
+        return self.p if self.task is None else self.task[1].get("p", 113)
 
 
 @dataclass(frozen=True)
@@ -46,149 +108,298 @@ class Guess:
     """The median cross-entropy over the pairs it answers right, in nats."""
     ambiguity: str = ""
     """The options that the answers hardly settle, in words."""
+    tried: str = ""
+    """What was tried, in words."""
+    act_fn_by: str = ""
+    """What settled the activation, in words; "" where nothing but the answers did."""
+    others: tuple[Guess, ...] = ()
+    """The same with other activations, which answer about as much."""
 
     @property
     def found(self) -> bool:
         """Whether the answers are far above chance."""
         return self.accuracy > CHANCE / self.p
 
-    def sentence(self, task_told: bool) -> str:
+    @property
+    def explained(self) -> bool:
+        """Whether nearly all answers are right."""
+        return self.accuracy >= EXPLAINED
+
+    @property
+    def operation(self) -> str:
+        return f"{self.task[1].get('operation', self.task[0])} mod {self.p}"
+
+    def sentences(self, told: Told) -> list[str]:
         """What was taken for granted, and why, for the report."""
-        operation = f"{self.task[1].get('operation', self.task[0])} mod {self.p}"
-        answers = f"the last checkpoint answers {self.accuracy:.1%} of all pairs so."
-        taken = "The model is the one that fits best" if task_told else f"The task was taken to be {operation}"
-        return f"{taken}: {answers} {self.ambiguity}".rstrip()
+        if not self.found:
+            first = f"The answers are at chance: {self.accuracy:.1%} of all pairs are right as {self.operation}."
+        else:
+            taken = "The model is the one that fits best" if told.task else f"The task was taken to be {self.operation}"
+            first = f"{taken}: the last checkpoint answers {self.accuracy:.1%} of all pairs so."
+        said = [f"{first} {self.ambiguity}".rstrip()]
+        if not self.explained and not told.model:
+            said.insert(0, f"Another architecture? {first} {self.tried}")
+            said[1] = self.ambiguity
+        act_fn = self.model[1].get("act_fn")
+        if act_fn and not told.model:
+            said.append(f"The activation was taken to be {_spelt(act_fn)}: {self.act_fn_by or told.source_of_act_fn}.")
+        return [sentence for sentence in said if sentence]
 
 
-def guess(arrays: Arrays, layout: Layout, source: str, task: Given | None, model: Given | None) -> Guess:
-    """Return the task and the model under which `arrays`, the last checkpoint, answers most; those given are kept.
+def guess(network: Network, told: Told) -> Guess:
+    """Return the task and the model under which the network answers most; those told are kept.
 
-    Among models that answer alike, the first whose loss is at most twice the least is taken.
     Raises InterpError where the sizes are those of no network on two residues.
     """
-    guesses: list[Guess] = []
-    misfits: list[str] = []
-    for candidate in [model] if model else _models(layout):
-        for p in [task[1].get("p", 113)] if task else _moduli(layout, candidate[1]):
-            logits = _logits(arrays, layout, source, candidate, p, misfits)
-            if logits is not None:
-                judged = [_judged(logits, given, candidate, p) for given in ([task] if task else _tasks(p))]
-                guesses += [one for one in judged if one is not None]
-    if not guesses:
-        raise InterpError(
-            f"{source}: {misfits[0]}"
-            if misfits
-            else f"{source}: {_sizes(layout)} fit no network on two residues; "
-            "interp's read [a, b] or [a, b, =] and answer with a residue"
-        )
-    best = max(guesses, key=lambda one: (one.accuracy, -one.loss))
-    alike = [
-        one
-        for one in guesses
-        if one.task == best.task and one.accuracy >= best.accuracy - ALIKE and one.loss <= 2 * best.loss
+    search = _Search(network, told)
+    candidates = [told.model] if told.model else list(_models(network.layout, told))
+    structure = search.best(search.judged(candidates))
+    if structure is None:
+        misfits = search.misfits
+        raise InterpError(f"{network.source}: {misfits[0] if misfits else _sizes(network.layout)}")
+    if told.model:
+        return search.on_all_pairs(structure)
+    if structure.accuracy < EXPLAINED:
+        structure = search.varied(structure)
+    return search.with_activation(structure)
+
+
+class _Search:
+    """Models tried on one network, and the reasons for which some could not be."""
+
+    def __init__(self, network: Network, told: Told) -> None:
+        self._network, self._told = network, told
+        self.misfits: list[str] = []
+
+    def judged(self, models: Iterable[Given], every_pair: bool = False) -> list[Guess]:
+        """Each model under each task, judged on a sample of the pairs or on all."""
+        guesses = []
+        for model in models:
+            for p in [self._told.modulus or self._modulus(model)]:
+                pairs = _plain_task(p).pairs if every_pair else _sample(p)
+                try:
+                    logits = self._network.logits(_without_p(model), p, pairs)
+                except (ValueError, InterpError) as error:
+                    self.misfits.append(str(error))
+                    continue
+                for task in self._tasks(p):
+                    judged = _judged(logits, pairs, task, model, p)
+                    guesses += [judged] if judged is not None else []
+        return guesses
+
+    def _modulus(self, model: Given) -> int:
+        return model[1].get("p", self._network.layout.d_vocab_out)
+
+    def _tasks(self, p: int) -> list[Given]:
+        if self._told.task:
+            return [self._told.task]
+        known = [self._told.operation] if self._told.operation else get_args(Operation)
+        return [
+            ("modular_arithmetic", {"p": p, "operation": operation, "split": "unknown"})
+            for operation in known
+            if operation != "random"
+        ]
+
+    def best(self, guesses: list[Guess]) -> Guess | None:
+        """The first of those that answer nearly as much as the one that answers most and are not far less sure."""
+        if not guesses:
+            return None
+        best = max(guesses, key=lambda one: (one.accuracy, -one.loss))
+        alike = [one for one in guesses if one.accuracy >= best.accuracy - ALIKE and one.loss <= 2 * best.loss]
+        chosen = next((one for one in alike if one.accuracy == best.accuracy), best)
+        same_task = [one for one in alike if one.task == chosen.task]
+        return dataclasses.replace(chosen, ambiguity=_ambiguity(same_task))
+
+    def varied(self, start: Guess) -> Guess:
+        """Change one unusual option after another, as long as each explains clearly more."""
+        best = start
+        for _ in range(3):
+            changed = [_changed(best.model, option) for option in _variations(best.model, self._network.layout)]
+            found = max(self.judged(changed), key=lambda one: (one.accuracy, -one.loss), default=best)
+            if found.accuracy < best.accuracy + CLEARLY:
+                break
+            best = found
+        options = "every activation, other positions, no mask, no scale of the scores, no residual stream"
+        return dataclasses.replace(best, tried=f"Tried were every operation, {options}; not tried: {NOT_TRIED}.")
+
+    def with_activation(self, structure: Guess) -> Guess:
+        """The structure with the activation that the configuration says, else ReLU unless another is clearly better."""
+        gated = self._network.layout.gated
+        order = [self._told.act_fn] if self._told.act_fn else [*(USUAL_GATED if gated else ()), *ACTIVATIONS]
+        options = [_changed(structure.model, ("act_fn", act_fn)) for act_fn in dict.fromkeys(order)]
+        judged = [one for one in self.judged(options, every_pair=True) if one.task == structure.task]
+        if not judged:
+            return self.on_all_pairs(structure)
+        best = max(judged, key=lambda one: (one.accuracy, -one.loss))
+        chosen = best if best.accuracy > judged[0].accuracy + CLEARLY else judged[0]
+        others = tuple(one for one in judged if one is not chosen and one.accuracy >= chosen.accuracy - CLEARLY)
+        return dataclasses.replace(chosen, ambiguity=structure.ambiguity, tried=structure.tried, others=others)
+
+    def on_all_pairs(self, one: Guess) -> Guess:
+        again = [other for other in self.judged([one.model], every_pair=True) if other.task == one.task]
+        return dataclasses.replace(again[0], ambiguity=one.ambiguity, tried=one.tried) if again else one
+
+
+NOT_TRIED = "dropout at test time, a mean over positions, embeddings that are scaled, an MLP or attention twice over"
+
+
+def _models(layout: Layout, told: Told) -> Iterator[Given]:
+    """Every model of these shapes with a usual activation, and its modulus as the option "p", which is none of its."""
+    if not layout.names.is_transformer:
+        for act_fn in _usual(layout, told):
+            yield "mlp", _perceptron(layout) | {"act_fn": act_fn}
+        return
+    heads = [layout.n_heads] if layout.n_heads else [n for n in HEADS if layout.d_inner % n == 0]
+    causal = (True, False) if layout.names.n_layers > 1 else (True,)
+    ways = itertools.product(
+        readings(layout, told.modulus), heads, _norms(layout), _positions(layout)[:2], causal, _usual(layout, told)
+    )
+    for reading, n_heads, norm, positions, masked, act_fn in ways:
+        options = _transformer(layout, reading, n_heads) | norm | positions
+        yield "transformer", options | {"causal": masked, "act_fn": act_fn}
+
+
+def _usual(layout: Layout, told: Told) -> tuple[str, ...]:
+    if told.act_fn:
+        return (told.act_fn,)
+    return USUAL_GATED if layout.gated else USUAL
+
+
+def _perceptron(layout: Layout) -> dict[str, Any]:
+    same = len(set(layout.widths)) == 1
+    return {
+        **({"one_hot": True} if layout.one_hot else {"d_model": layout.d_model}),
+        "d_mlp": layout.widths[0] if same else layout.widths,
+        "n_layers": len(layout.widths),
+        "shared_embedding": not layout.concatenated if layout.one_hot else "embed.W_E" in layout.names.theirs,
+        **({} if layout.one_hot else {"combine": "concatenated" if layout.concatenated else "added"}),
+        "biases": layout.biases,
+    }
+
+
+def _transformer(layout: Layout, reading: Reading, n_heads: int) -> dict[str, Any]:
+    usual_head = layout.d_model // n_heads
+    return {
+        "p": reading.p,
+        "n_layers": layout.names.n_layers,
+        "d_model": layout.d_model,
+        "n_heads": n_heads,
+        **({"d_head": layout.d_inner // n_heads} if layout.d_inner // n_heads != usual_head else {}),
+        "d_mlp": layout.d_hidden,
+        "biases": layout.biases,
+        **({"gated": True} if layout.gated else {}),
+        **reading.options(layout),
+    }
+
+
+def _norms(layout: Layout) -> list[dict[str, Any]]:
+    """The places and kinds of norms that their parameters leave open."""
+    if not layout.norms:
+        return [{}]
+    parameters = "all" if layout.norm_shifts else "weight"
+    kinds = ["layer"] if layout.norm_shifts else ["rms"] if layout.says_rms else ["rms", "layer"]
+    final = "ln_final" in layout.norms
+    places = ["pre", "post"] if final else ["post", "pre"]
+    return [
+        {"norm": kind, "norm_position": place, "norm_parameters": parameters, "final_norm": final}
+        for kind, place in itertools.product(kinds, places)
     ]
-    chosen = next((one for one in alike if one.accuracy == best.accuracy), best)
-    return dataclasses.replace(chosen, ambiguity=_ambiguity(alike or [best]))
+
+
+def _positions(layout: Layout) -> list[dict[str, Any]]:
+    if layout.sinusoidal:
+        return [{"positions": "sinusoidal"}]
+    return [{}] if layout.n_ctx is not None else [{"positions": "none"}, {"positions": "rotary"}]
+
+
+def _variations(model: Given, layout: Layout) -> Iterator[tuple[str, Any]]:
+    name, options = model
+    yield from (("act_fn", act_fn) for act_fn in ACTIVATIONS if act_fn != options["act_fn"])
+    if name == "transformer":
+        yield "causal", not options["causal"]
+        yield "attention_scale", not options.get("attention_scale", True)
+        yield "residual", not options.get("residual", True)
+        known = "learned" if layout.n_ctx is not None and not layout.sinusoidal else options.get("positions", "none")
+        yield from (
+            ("positions", positions)
+            for positions in dict.fromkeys([known, "none", "sinusoidal", "rotary"])
+            if positions != options.get("positions", "learned")
+        )
+        if len(heads := [n for n in HEADS if layout.d_inner % n == 0]) > 1 and not layout.n_heads:
+            yield from (("n_heads", n) for n in heads if n != options["n_heads"])
+
+
+def _changed(model: Given, option: tuple[str, Any]) -> Given:
+    name, value = option
+    return model[0], {**model[1], name: value}
+
+
+def _without_p(model: Given) -> Given:
+    return model[0], {name: value for name, value in model[1].items() if name != "p"}
+
+
+def _judged(
+    logits: Float[Tensor, "pair output"], pairs: Int[Tensor, "pair 2"], task: Given, model: Given, p: int
+) -> Guess | None:
+    """How much of the task the logits answer right; None where there is no such task modulo p."""
+    answers = _answers(task[0], tuple(sorted(task[1].items())))
+    if answers is None:
+        return None
+    right = answers[pairs[:, 0], pairs[:, 1]]
+    valid = right >= 0
+    said, right = logits[valid], right[valid]
+    hit = said.argmax(dim=1) == right
+    losses = cross_entropy(said[hit], right[hit])  # those of pairs answered wrong may be anything
+    accuracy = float(hit.double().mean()) if len(hit) else 0.0
+    return Guess(task, _without_p(model), p, accuracy, float(losses.median()) if len(losses) else math.inf)
+
+
+@functools.cache
+def _answers(name: str, options: tuple[tuple[str, Any], ...]) -> Int[Tensor, "a b"] | None:
+    """The answer to each pair, -1 where it has none; None where there is no such task."""
+    try:
+        made = two_operands(find("tasks", name)(**dict(options)))
+    except ValueError:  # p is not prime, and the task divides
+        return None
+    table = torch.full((made.p, made.p), -1)
+    table[made.pairs[:, 0], made.pairs[:, 1]] = made.targets
+    return table
+
+
+@functools.cache
+def _plain_task(p: int) -> TwoOperands:
+    return modular_arithmetic(p=p, split="unknown")
+
+
+@functools.cache
+def _sample(p: int) -> Int[Tensor, "pair 2"]:
+    order = torch.randperm(p * p, generator=torch.Generator().manual_seed(0))
+    return _plain_task(p).pairs[order[:SAMPLE].sort().values]
 
 
 def _ambiguity(alike: list[Guess]) -> str:
-    """Say which options the answers hardly settle; "" where they settle all."""
-    tried = {name: {one.model[1].get(name) for one in alike} for name in alike[0].model[1]}
+    """Say which options the answers hardly settle; "" where they settle all. The activation is spoken of anyway."""
+    options = set().union(*(one.model[1] for one in alike)) - {"act_fn", "p"}
+    tried = {name: {_spelt(one.model[1].get(name)) for one in alike} for name in sorted(options)}
     open_options = {name: values for name, values in tried.items() if len(values) > 1}
     if not open_options:
         return ""
-    listed = "; ".join(f"{name} {' or '.join(sorted(map(str, values)))}" for name, values in open_options.items())
+    listed = "; ".join(f"{name} {' or '.join(sorted(values))}" for name, values in open_options.items())
     return f"Its answers hardly tell {listed} apart; say which in a run.yaml."
+
+
+def _spelt(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {each}" for name, each in value.items())
+    return {True: "true", False: "false", None: "left out", "relu": "ReLU", "gelu": "GELU", "silu": "SiLU"}.get(
+        value, str(value)
+    )
 
 
 def _sizes(layout: Layout) -> str:
     positions = f", {layout.n_ctx} positions" if layout.n_ctx else ""
-    return f"a vocabulary of {layout.d_vocab} in and {layout.d_vocab_out} out{positions}"
-
-
-def _tasks(p: int) -> Iterator[Given]:
-    """Every operation on residues modulo p but random labels."""
-    for operation in get_args(Operation):
-        if operation != "random":
-            yield "modular_arithmetic", {"p": p, "operation": operation, "split": "unknown"}
-
-
-def _models(layout: Layout) -> Iterator[Given]:
-    """Every model of these shapes."""
-    names = layout.names
-    if not names.is_transformer:
-        for act_fn in ("relu", "gelu"):
-            yield (
-                "mlp",
-                {
-                    "d_model": layout.d_model,
-                    "d_mlp": layout.d_hidden,
-                    "n_layers": 2 if "mlp2.W_in" in names.theirs else 1,
-                    "shared_embedding": "embed.W_E" in names.theirs,
-                    "combine": "concatenated" if layout.concatenated else "added",
-                    "biases": layout.biases,
-                    "act_fn": act_fn,
-                },
-            )
-        return
-    heads = [layout.n_heads] if layout.n_heads else [n for n in HEADS if layout.d_inner % n == 0]
-    causal = (True, False) if names.n_layers > 1 else (True,)
-    either = (True, False)
-    for equals, shared, n_heads, act_fn, masked in itertools.product(either, either, heads, ("relu", "gelu"), causal):
-        if layout.n_ctx is None or layout.n_ctx >= 2 + equals:
-            yield (
-                "transformer",
-                {
-                    "n_layers": names.n_layers,
-                    "d_model": layout.d_model,
-                    "n_heads": n_heads,
-                    "d_mlp": layout.d_hidden,
-                    "act_fn": act_fn,
-                    "causal": masked,
-                    "equals_sign": equals,
-                    "shared_vocab": shared,
-                    "biases": layout.biases,
-                    **({"d_vocab_out": layout.d_vocab_out} if layout.d_vocab_out != layout.d_vocab else {}),
-                },
-            )
-
-
-def _moduli(layout: Layout, options: dict[str, Any]) -> list[int]:
-    """The moduli for which the vocabulary has the sizes there are: one or none."""
-    if not layout.names.is_transformer:
-        return [layout.d_vocab] if layout.d_vocab == layout.d_vocab_out else []
-    residues, rest = divmod(layout.d_vocab - options["equals_sign"], 1 if options["shared_vocab"] else 2)
-    return [residues] if not rest and residues >= 3 and layout.d_vocab_out in (residues, layout.d_vocab) else []
-
-
-def _logits(
-    arrays: Arrays, layout: Layout, source: str, model: Given, p: int, misfits: list[str]
-) -> Float[Tensor, "a b d_vocab_out"] | None:
-    """Return the logits of every pair; None, with the reason added to `misfits`, where the model has other shapes."""
-    task = modular_arithmetic(p=p, split="unknown")
-    try:
-        architecture = find("models", model[0])(task, **model[1])
-    except ValueError as error:
-        misfits.append(str(error))
-        return None
-    ours = in_our_layout(arrays, layout.fitted(model), source)
-    for name, shape in architecture.shapes.items():
-        if name not in ours or ours[name].shape != shape:
-            found = f"has shape {list(ours[name].shape)}" if name in ours else "is not there"
-            misfits.append(f"{name} {found}; the model expects {list(shape)}")
-            return None
-    weights = {name: torch.from_numpy(np.asarray(array, np.float32)) for name, array in ours.items()}
-    with torch.no_grad():
-        return architecture.outputs(weights, task.pairs).unflatten(0, (p, p))  # [a, b, d_vocab_out]
-
-
-def _judged(logits: Float[Tensor, "a b d_vocab_out"], task: Given, model: Given, p: int) -> Guess | None:
-    """Return how much of the task the logits answer right; None where there is no such task modulo p."""
-    try:
-        made = two_operands(find("tasks", task[0])(**task[1]))
-    except ValueError:  # p is not prime, and the task divides
-        return None
-    said = logits[made.pairs[:, 0], made.pairs[:, 1]]  # [pair, d_vocab_out]
-    right = said.argmax(dim=1) == made.targets
-    losses = cross_entropy(said, made.targets)[right]  # those of pairs answered wrong may be anything
-    return Guess(task, model, p, float(right.double().mean()), float(losses.median()) if len(losses) else math.inf)
+    return (
+        f"a vocabulary of {layout.d_vocab} in and {layout.d_vocab_out} out{positions} fit no network on two residues; "
+        "interp's read [a, b] or [a, b, =], with an operator or not, and answer with a residue. The importer weights "
+        "opens any network for what its weights alone tell"
+    )

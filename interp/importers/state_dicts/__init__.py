@@ -1,0 +1,226 @@
+"""Anyone's own run: a folder of state dicts, one file a checkpoint.
+
+1. The files are put in the order of their steps, and one checkpoint stands for the run (`_example`).
+2. Its tensors are recognised (`tensor_names`) and laid out as ours are (`layouts`).
+3. What the shapes leave open is told by what the network answers (`guess`), and by what is recorded beside the weights.
+4. The split is the one that is recorded or told, else the one under which the recorded losses are the weights' own.
+5. What is then computed is held against what was recorded (`agreement`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from interp.contracts.imported import Arrays, Given, Imported, state_dict
+from interp.errors import InterpError
+from interp.files import foreign
+from interp.importers.shared import configuration, files_by_step, guess, layouts, tensor_names
+from interp.importers.shared.recorded import Recorded, records_beside
+from interp.importers.state_dicts import training_pairs, unrecognised
+from interp.importers.state_dicts.account import Account, Beside, Opened, most_consistent
+
+
+def state_dicts(
+    path: Path,
+    task: Given | None = None,
+    model: Given | None = None,
+    pattern: str | None = None,
+    names: dict[str, str | None] | None = None,
+    train: str | None = None,
+    test: str | None = None,
+) -> Imported:
+    """State dicts of a training loop of your own: a folder of .pt, .pth or .safetensors files, or one file.
+
+    - pattern: where the step is in a file's name, such as "model_{step}.pt"; else it is the last number there.
+    - names: which of their tensors is which of ours, {unembed.W_U: their.name}, null for one to leave out, where it is
+      not recognised. Recognised by name, order and shape are TransformerLens's layout, those of the published
+      networks, Hugging Face's, and PyTorch's and flax's own modules.
+    - train: a file with the training pairs: a mask over the pairs, row-major in (a, b), their numbers, or the pairs.
+    - test: the same with the other pairs.
+
+    The operation, the activation, the row of tokens and the number of merged heads, which shapes leave open, are those
+    under which the last checkpoint answers most, unless a run.yaml or a configuration beside the weights says them.
+    What they record of losses and accuracies is compared with the weights' own.
+    Raises InterpError where a tensor is not recognised, with what was found and what fits, and where what was guessed
+    contradicts what was recorded.
+    """
+    read = files_by_step.reading_once()
+    files = files_by_step.by_step(path, pattern, read)
+
+    def tensors(step: int) -> Arrays:
+        return files_by_step.arrays_at(files[step], read)
+
+    example, arrays, constant = _example(sorted(files), tensors)
+    source = str(files[example].path)
+    recorded = records_beside(path)
+    told = _told(task, model, recorded)
+    network = _recognised(_Tensors(arrays, constant, source), names or {}, told)
+    found = guess.guess(network, told)
+    if task is None and not found.found:
+        raise InterpError(_which_task(network, told, found))
+    fitted = network.layout.fitted(found.model)
+
+    def load(step: int) -> Arrays:
+        return layouts.in_our_layout(tensors(step), fitted, str(files[step].path))
+
+    given = training_pairs.in_file(path, train or test or "", found.p) if train or test else None
+    beside = Beside(given if test is None or given is None else ~given, read(files[example].path), recorded)
+    account = most_consistent(Opened(found, load, [step for step in sorted(files) if step <= example]), beside)
+    found = account.found
+    if account.wrong and not told.everything:
+        raise InterpError(_contradiction(source, account))
+    notes = [f"{one.sentence} The run.yaml says otherwise, or they are of something else." for one in account.wrong[:1]]
+    notes += account.notes
+    said = found.sentences(told) if not told.everything or not found.found else []
+    if network.layout.names.is_transformer and network.layout.n_ctx is None:
+        said.append(f"The files hold no position embedding: positions are {found.model[1].get('positions', 'none')}.")
+    if network.layout.tied:
+        said.append("The unembedding is the embedding's own table.")
+    first = [note for note in said if note.startswith("Another architecture?")]
+    return Imported(
+        task=found.task,
+        model=found.model,
+        steps=sorted(files),
+        load=load,
+        train=account.train,
+        files={step: place.path for step, place in files.items()},
+        notes=(*first, *notes, *(note for note in said if note not in first)),
+    )
+
+
+def recognises(path: Path) -> bool:
+    """Whether there is a state dict of a network at `path`; the most general of the importers."""
+    try:
+        files = files_by_step.by_step(path, None)
+        state_dict(foreign.read(files[max(files)].path), str(path))
+    except InterpError:
+        return False
+    return True
+
+
+def _told(task: Given | None, model: Given | None, recorded: Recorded) -> guess.Told:
+    """What the user says, and, where the user says nothing, what the configuration does."""
+    settings = configuration.settings(recorded.config)
+    return guess.Told(task, model, **settings) if task is None else guess.Told(task, model, act_fn=settings["act_fn"])
+
+
+@dataclasses.dataclass(frozen=True)
+class _Tensors:
+    """A checkpoint as it was saved."""
+
+    arrays: Arrays
+    constant: frozenset[str]
+    """The names of those that are the same at all checkpoints, where others change."""
+    source: str
+
+
+def _example(steps: list[int], tensors: Callable[[int], Arrays]) -> tuple[int, Arrays, frozenset[str]]:
+    """Return the checkpoint that stands for the run: the last that is finite and has the tensors that most have.
+
+    Only the last three and about four spread over the run are read; where none of them can be, the others, from the
+    last on, until one can. The names are those of tensors that never change among those read, where others do.
+    Raises the reason for the last one where none can be read.
+    """
+    sample = dict.fromkeys([*steps[-3:], *steps[:: -max(1, len(steps) // 4)]])
+    others = [step for step in steps if step not in sample]
+    read: dict[int, Arrays] = {}
+    reasons: dict[int, InterpError] = {}
+    for step in [*sample, *reversed(others)]:
+        if read and step not in sample:
+            break
+        try:
+            read[step] = layouts.heads_together(tensors(step))
+        except InterpError as error:
+            reasons[step] = error
+    if not read:
+        raise reasons[steps[-1]]
+    shapes = {step: frozenset((name, array.shape) for name, array in arrays.items()) for step, arrays in read.items()}
+    count = Counter(shapes.values())
+    usual = [step for step in read if count[shapes[step]] == max(count.values())]
+    finite = [step for step in usual if all(np.isfinite(array).all() for array in read[step].values())]
+    chosen = max(finite or usual)
+    same = {
+        name for name, array in read[chosen].items() if all(_same(array, read[step][name]) for step in finite or usual)
+    }
+    return chosen, read[chosen], frozenset(same if same != read[chosen].keys() else ())
+
+
+def _recognised(tensors: _Tensors, names: dict[str, str | None], told: guess.Told) -> guess.Network:
+    """The network of these tensors. Raises InterpError, with the line to add, where not all are recognised."""
+    arrays, source = tensors.arrays, tensors.source
+    try:
+        matched = _matched(tensors, names)
+        missing = layouts.missing(matched)
+        if not (matched.unknown or missing):
+            return guess.Network(arrays, layouts.layout(arrays, matched), source)
+    except InterpError as error:
+        raise InterpError(f"{source}: {error}") from None
+
+    def opens(more: dict[str, str | None]) -> bool:
+        """Whether these names as well make a network that answers something, or one whose task is told."""
+        try:
+            again = _matched(tensors, {**names, **more})
+            if again.unknown or layouts.missing(again):
+                return False
+            found = guess.guess(guess.Network(arrays, layouts.layout(arrays, again), source), told)
+        except InterpError:
+            return False
+        return found.found or told.task is not None
+
+    shapes = {name: array.shape for name, array in arrays.items()}
+    raise InterpError(unrecognised.message(source, shapes, matched, missing, opens))
+
+
+def _matched(tensors: _Tensors, names: dict[str, str | None]) -> tensor_names.Names:
+    """Which tensor is which; those that never change are weights only where something would be missing without them."""
+    arrays = tensors.arrays
+    matched = _without_second_names(tensor_names.match(arrays, names, tensors.constant), arrays)
+    if not (matched.unknown or layouts.missing(matched)):
+        return matched
+    every = _without_second_names(tensor_names.match(arrays, names), arrays)
+    return matched if every.unknown or layouts.missing(every) else every
+
+
+def _without_second_names(names: tensor_names.Names, arrays: Arrays) -> tensor_names.Names:
+    """Take an unknown tensor that equals a known one to be that one, saved under two names."""
+    known = [arrays[theirs] for theirs in names.theirs.values()]
+    second = [name for name in names.unknown if any(_same(arrays[name], array) for array in known)]
+    unknown = tuple(name for name in names.unknown if name not in second)
+    return dataclasses.replace(names, unknown=unknown, ignored=(*names.ignored, *second))
+
+
+def _same(first: np.ndarray, second: np.ndarray) -> bool:
+    return first.dtype == second.dtype and first.shape == second.shape and first.tobytes() == second.tobytes()
+
+
+def _contradiction(source: str, account: Account) -> str:
+    found = account.found
+    guessed = found.tried or "Its activation, operation and row of tokens were guessed."
+    return (
+        f"{source}: {account.wrong[0].sentence} So it is another network than it was taken for, {found.operation} by "
+        f"{found.model[0]} {found.model[1]}. {guessed} Write task and model into a run.yaml beside the files; where "
+        f"the records are of something else, it then opens with a note. {unrecognised.WEIGHTS}"
+    )
+
+
+def _which_task(network: guess.Network, told: guess.Told, found: guess.Guess) -> str:
+    """The question for the task, and lines that answer it, each tried."""
+    task = {"p": found.p, "operation": found.task[1].get("operation", "x+y")}
+    try:
+        guess.guess(network, dataclasses.replace(told, task=("modular_arithmetic", task)))
+        line = (
+            f"task: {{modular_arithmetic: {{p: {task['p']}, operation: {task['operation']}}}}}\nimporter: state_dicts"
+        )
+    except (InterpError, ValueError):
+        line = "importer: weights"
+    return (
+        f"{network.source}: which task? no operation explains its answers (at best {found.accuracy:.1%} of the pairs, as "
+        f"{found.operation}). It may be one that interp does not know, another architecture, or a network that has "
+        f"learned nothing yet. Write the task into a run.yaml beside the files, such as\n{line}\n"
+        f"{unrecognised.WEIGHTS}"
+    )

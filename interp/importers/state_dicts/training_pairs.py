@@ -1,0 +1,86 @@
+"""Which pairs somebody trained on, as a file says: a mask, numbers of pairs, or the pairs themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from interp.errors import InterpError
+from interp.files import foreign
+from interp.importers.shared.tensor_names import words
+
+KINDS = {"indices", "idx", "index", "inds", "mask", "pairs", "ids", "ixs"}
+
+
+def in_file(folder: Path, file: str, p: int) -> np.ndarray:
+    """The mask over the pairs, [pair], in a file beside the weights.
+
+    Raises InterpError where the file has none of the three forms, or names a pair twice.
+    """
+    place = (folder if folder.is_dir() else folder.parent) / file
+    content = foreign.read(place)
+    if isinstance(content, Mapping):
+        held = [value for value in content.values() if isinstance(value, np.ndarray)]
+        content = held[0] if len(held) == 1 else content
+    try:
+        return as_mask(content, p)
+    except ValueError as error:
+        raise InterpError(f"{place} is no list of pairs: {error}") from None
+
+
+def recorded(content: Any, p: int) -> tuple[np.ndarray, str] | None:
+    """The mask in what a weight file holds under a name such as "train_indices", and that name; None without one."""
+    for name, value in content.items() if isinstance(content, Mapping) else ():
+        said = set(words(str(name)))
+        if "train" in said and said & KINDS:
+            try:
+                return as_mask(value, p), str(name)
+            except ValueError:
+                continue
+    return None
+
+
+def as_mask(content: Any, p: int) -> np.ndarray:
+    """The mask, [pair], that numbers in any of the three forms say. Raises ValueError, in words, where they say none."""
+    values = _numbers(content)
+    n = p * p
+    is_mask = values.dtype == np.bool_ or (values.dtype.kind in "iuf" and set(np.unique(values).tolist()) <= {0, 1})
+    if values.size == n and is_mask:
+        return values.reshape(-1).astype(bool)  # [pair]
+    numbers: Any = None
+    if values.dtype.kind in "iu" and values.size and values.min() >= 0:
+        if values.ndim == 1 and values.max() < n:
+            numbers = values
+        elif values.ndim == 2 and values.shape[1] >= 2 and values[:, :2].max() < p:
+            numbers = values[:, 0].astype(np.int64) * p + values[:, 1]
+    if numbers is not None:
+        mask = np.zeros(n, bool)
+        mask[numbers] = True
+        again = len(numbers) - int(mask.sum())
+        if again:
+            raise ValueError(
+                f"{again:,} of its {len(numbers):,} entries name a pair again; list each training pair once"
+            )
+        return mask
+    raise ValueError(
+        f"expected a mask over the {n:,} pairs, their numbers a·{p} + b, or the pairs [a, b] themselves; it is "
+        f"{_form(values)}"
+    )
+
+
+def _numbers(content: Any) -> Any:
+    """The content as an array; an empty one where it is none."""
+    try:
+        return np.asarray(content) if isinstance(content, np.ndarray | list | tuple) else np.zeros(0)
+    except ValueError:  # lists of unequal lengths
+        return np.zeros(0)
+
+
+def _form(values: np.ndarray) -> str:
+    if not values.size:
+        return "no array of numbers"
+    span = f", from {values.min()} to {values.max()}" if values.dtype.kind in "iuf" else ""
+    return f"{values.dtype} {list(values.shape)}{span}"
