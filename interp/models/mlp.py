@@ -14,7 +14,7 @@ from torch import Tensor
 
 from interp.contracts.architecture import Architecture, Weights
 from interp.contracts.task import Task, TwoOperands
-from interp.models.shared.activations import ACTIVATIONS
+from interp.models.shared.activations import ACTIVATIONS, IN_WORDS, ActFn
 from interp.models.shared.operations import affine, plus, rows
 from interp.models.shared.two_operand_tasks import task_of_two_operands
 
@@ -30,7 +30,7 @@ def mlp(
     shared_embedding: bool = False,
     combine: Literal["concatenated", "added"] = "concatenated",
     biases: Literal["none", "hidden", "all"] = "none",
-    act_fn: Literal["relu", "gelu"] = "relu",
+    act_fn: ActFn = "relu",
 ) -> MLP:
     """One or two hidden layers on the two operands' embeddings; the default is that of Chughtai et al. 2023.
 
@@ -66,7 +66,7 @@ class MLP(Architecture):
     shared_embedding: bool
     combine: Literal["concatenated", "added"]
     biases: Literal["none", "hidden", "all"]
-    act_fn: Literal["relu", "gelu"]
+    act_fn: ActFn
 
     @property
     def hidden_layers(self) -> tuple[str, ...]:
@@ -104,7 +104,7 @@ class MLP(Architecture):
             "operands added": self.combine == "added",
             "hidden biases": self.biases == "hidden",
             "biases": self.biases == "all",
-            "GeLU": self.act_fn == "gelu",
+            IN_WORDS.get(self.act_fn, ""): self.act_fn != "relu",
         }
         return ", ".join(
             [f"{layers} of {self.d_mlp}", f"d_model {self.d_model}"]

@@ -28,6 +28,7 @@ from interp.tasks.modular_arithmetic import Operation, modular_arithmetic
 
 HEADS = (4, 8, 2, 1, 16, 3, 6, 12, 5, 10, 7, 9, 11, 13, 14, 15)
 """Tried in this order where the heads are merged into one matrix."""
+ROWS = ("a b =", "a b")
 CHANCE = 5
 """An operation counts as found where it is answered this many times as often as chance would."""
 ALIKE = 0.005
@@ -134,8 +135,8 @@ def _models(layout: Layout) -> Iterator[Given]:
     heads = [layout.n_heads] if layout.n_heads else [n for n in HEADS if layout.d_inner % n == 0]
     causal = (True, False) if names.n_layers > 1 else (True,)
     either = (True, False)
-    for equals, shared, n_heads, act_fn, masked in itertools.product(either, either, heads, ("relu", "gelu"), causal):
-        if layout.n_ctx is None or layout.n_ctx >= 2 + equals:
+    for row, shared, n_heads, act_fn, masked in itertools.product(ROWS, either, heads, ("relu", "gelu"), causal):
+        if layout.n_ctx is None or layout.n_ctx >= len(row.split()):
             yield (
                 "transformer",
                 {
@@ -145,7 +146,7 @@ def _models(layout: Layout) -> Iterator[Given]:
                     "d_mlp": layout.d_hidden,
                     "act_fn": act_fn,
                     "causal": masked,
-                    "equals_sign": equals,
+                    "row": row,
                     "shared_vocab": shared,
                     "biases": layout.biases,
                     **({"d_vocab_out": layout.d_vocab_out} if layout.d_vocab_out != layout.d_vocab else {}),
@@ -157,7 +158,7 @@ def _moduli(layout: Layout, options: dict[str, Any]) -> list[int]:
     """The moduli for which the vocabulary has the sizes there are: one or none."""
     if not layout.names.is_transformer:
         return [layout.d_vocab] if layout.d_vocab == layout.d_vocab_out else []
-    residues, rest = divmod(layout.d_vocab - options["equals_sign"], 1 if options["shared_vocab"] else 2)
+    residues, rest = divmod(layout.d_vocab - ("=" in options["row"]), 1 if options["shared_vocab"] else 2)
     return [residues] if not rest and residues >= 3 and layout.d_vocab_out in (residues, layout.d_vocab) else []
 
 

@@ -49,7 +49,7 @@ class Layout:
         """Return the layout with the number of heads and positions that `model`, our name and options, has."""
         _, options = model
         n_heads = self.n_heads or (int(options.get("n_heads", 4)) if self.names.is_transformer else 1)
-        return dataclasses.replace(self, n_heads=n_heads, n_ctx=3 if options.get("equals_sign", True) else 2)
+        return dataclasses.replace(self, n_heads=n_heads, n_ctx=len(options.get("row", "a b =").split()))
 
 
 def layout(arrays: Mapping[str, np.ndarray], names: Names) -> Layout:
