@@ -110,7 +110,7 @@ def pizza_transformer(p: int = 13, sizes: dict[int, float] | None = None, ring: 
         {summed: W_in},
         W_U,
         written,
-        {"n_heads": 1, "causal": False, "attention_rate": 0.0, "equals_sign": False},
+        {"n_heads": 1, "causal": False, "attention_rate": 0.0, "row": "a b"},
     )
 
 

@@ -65,6 +65,13 @@ class Architecture(ABC):
         """Return what the hooked module is called on: the inputs, unless the network reads them in another form."""
         return inputs
 
+    def from_module(self, outputs: Float[Tensor, "example ..."]) -> Float[Tensor, "example output"]:
+        """Return the network's outputs, given what the hooked module returns on `tokens`.
+
+        They are the same unless the module answers at every position, or has its answers in another order.
+        """
+        return outputs
+
     @abstractmethod
     def hooked(self, weights: Weights) -> HookedModel:
         """Return the network as a TransformerLens hooked module that holds `weights`."""

@@ -74,7 +74,7 @@ def _transformer(settings: dict[str, Any], layout: layouts.Layout) -> Given:
             "act_fn": ACTIVATIONS[act_fn],
             "causal": False,
             "attention_rate": float(settings["attn_coeff"]),
-            "equals_sign": bool(settings.get("eqn_sign")),
+            "row": "a b =" if settings.get("eqn_sign") else "a b",
             "shared_vocab": not settings.get("diff_vocab"),
         },
     )

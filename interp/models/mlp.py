@@ -14,7 +14,7 @@ from torch import Tensor
 
 from interp.contracts.architecture import Architecture, Weights
 from interp.contracts.task import Task, TwoOperands
-from interp.models.shared.activations import ACTIVATIONS
+from interp.models.shared.activations import ACTIVATIONS, IN_WORDS, ActFn
 from interp.models.shared.operations import affine, plus, rows
 from interp.models.shared.two_operand_tasks import task_of_two_operands
 
@@ -34,7 +34,7 @@ def mlp(
     shared_embedding: bool = False,
     combine: Literal["concatenated", "added"] = "concatenated",
     biases: Literal["none", "hidden", "all"] = "none",
-    act_fn: Literal["relu", "gelu"] = "relu",
+    act_fn: ActFn = "relu",
     one_hot: bool = False,
 ) -> MLP:
     """Hidden layers on the two operands' embeddings; the default is that of Chughtai et al. 2023.
@@ -78,7 +78,7 @@ class MLP(Architecture):
     shared_embedding: bool
     combine: Literal["concatenated", "added"]
     biases: Literal["none", "hidden", "all"]
-    act_fn: Literal["relu", "gelu"]
+    act_fn: ActFn
     one_hot: bool
 
     @property
@@ -124,7 +124,7 @@ class MLP(Architecture):
             "operands added": self.shared_embedding if self.one_hot else self.combine == "added",
             "hidden biases": self.biases == "hidden",
             "biases": self.biases == "all",
-            "GeLU": self.act_fn == "gelu",
+            IN_WORDS.get(self.act_fn, ""): self.act_fn != "relu",
         }
         widths = ", ".join(map(str, dict.fromkeys(self.widths) if len(set(self.widths)) == 1 else self.widths))
         sizes = [f"{layers} of {widths}"] + [f"d_model {self.d_model}"] * (not self.one_hot)

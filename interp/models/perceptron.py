@@ -14,7 +14,7 @@ from torch import Tensor
 
 from interp.contracts.architecture import Architecture, Weights
 from interp.contracts.task import Task
-from interp.models.shared.activations import ACTIVATIONS
+from interp.models.shared.activations import ACTIVATIONS, ActFn
 from interp.models.shared.operations import affine
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ Initialisation = Literal["truncated_normal", "normal", "he", "uniform"]
 def perceptron(
     task: Task,
     widths: tuple[PositiveInt, ...] = (64,),
-    act_fn: Literal["relu", "gelu", "tanh", "x^2"] = "relu",
+    act_fn: ActFn = "relu",
     biases: Literal["none", "hidden", "all"] | tuple[bool, ...] = "hidden",
     initialisation: Initialisation = "truncated_normal",
 ) -> Perceptron:
@@ -66,7 +66,7 @@ class Perceptron(Architecture):
     """Hidden layers and a readout; it offers what `HasNeurons` asks for."""
 
     widths: tuple[int, ...]
-    act_fn: str
+    act_fn: ActFn
     biases: tuple[bool, ...]
     """Whether each hidden layer, and the readout, has one."""
     initialisation: Initialisation

@@ -142,9 +142,7 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
 
 MODELS = {
     "SeparateProjections": {"transformer": {"d_model": 24, "n_heads": 4, "d_mlp": 40}},
-    "TorchAttention": {
-        "transformer": {"d_model": 24, "n_heads": 2, "d_mlp": 40, "equals_sign": False, "biases": "all"}
-    },
+    "TorchAttention": {"transformer": {"d_model": 24, "n_heads": 2, "d_mlp": 40, "row": "a b", "biases": "all"}},
     "TwoLayers": {"transformer": {"n_layers": 2, "d_model": 24, "n_heads": 3, "d_mlp": 32, "act_fn": "gelu"}},
     "Perceptron": {"mlp": {"d_model": 16, "d_mlp": 48, "shared_embedding": True, "biases": "all"}},
     "DeepAddedPerceptron": {

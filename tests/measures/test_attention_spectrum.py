@@ -32,7 +32,7 @@ def network(make_run):
         weights["embed.W_E"][axis, :4] = torch.cat([circle(len(axis), 2), circle(len(axis), 5)], dim=1)
         weights["pos_embed.W_pos"][-1, 4] = 1
         root = math.sqrt(6)
-        if options.get("equals_sign", True):
+        if "=" in options.get("row", "a b ="):
             weights["blocks.0.attn.W_Q"][0, 4, 0] = strength * root
             weights["blocks.0.attn.W_K"][0, 0, 0] = 1
         else:
@@ -69,7 +69,7 @@ def test_qk_and_ov_have_each_the_frequency_they_read(network):
 
 def test_where_b_asks_the_query_depends_on_b_and_the_circuit_is_a_wave_of_both(network):
     """The score of a is cos w_2(a - b), which its averages do not show."""
-    found = network(0.5, equals_sign=False)[0].measure("attention_spectrum")
+    found = network(0.5, row="a b")[0].measure("attention_spectrum")
     assert float(found.qk_share[0, 2]) == pytest.approx(1)
     assert found.score_share.isnan().all()
     assert found.score_a.abs().max() < 1e-6
@@ -89,13 +89,13 @@ def test_the_pattern_is_the_one_that_acts_at_the_attention_rate(network, rate):
 
 
 @pytest.mark.parametrize(
-    ("equals_sign", "shared_vocab", "biases", "n_layers"),
-    [*itertools.product([True, False], [True, False], ["none", "all"], [1]), (True, True, "hidden", 2)],
+    ("row", "shared_vocab", "biases", "n_layers"),
+    [*itertools.product(["a b =", "a b"], [True, False], ["none", "all"], [1]), ("a b =", True, "hidden", 2)],
 )
-def test_scores_and_pattern_are_those_of_the_hooked_network(make_run, equals_sign, shared_vocab, biases, n_layers):
+def test_scores_and_pattern_are_those_of_the_hooked_network(make_run, row, shared_vocab, biases, n_layers):
     p, task = 5, {"modular_arithmetic": {"p": 5}}
     options = {"d_model": 6, "n_heads": 2, "d_mlp": 3, "attention_rate": 0.7}
-    options |= {"equals_sign": equals_sign, "shared_vocab": shared_vocab, "biases": biases, "n_layers": n_layers}
+    options |= {"row": row, "shared_vocab": shared_vocab, "biases": biases, "n_layers": n_layers}
     model = {"transformer": options}
     generator = torch.Generator().manual_seed(0)
     shapes = make_run({}, task, model, "empty").architecture.shapes
@@ -109,7 +109,7 @@ def test_scores_and_pattern_are_those_of_the_hooked_network(make_run, equals_sig
         table = checkpoint.cache[f"blocks.0.attn.{name}"][:, :, -1].unflatten(0, (p, p))  # [a, b, head, pos]
         assert np.allclose(of_a, table[..., 0].mean(dim=1).T, atol=1e-5)
         assert np.allclose(of_b, table[..., 1].mean(dim=0).T, atol=1e-5)
-    if equals_sign:
+    if "=" in row:
         torch.testing.assert_close(found.qk_share, found.score_share)
 
 

@@ -25,7 +25,7 @@ NETWORKS = {
             "act_fn": "gelu",
             "causal": False,
             "attention_rate": 0.4,
-            "equals_sign": False,
+            "row": "a b",
             "shared_vocab": False,
             "biases": "all",
         }

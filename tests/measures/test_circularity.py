@@ -78,7 +78,7 @@ def test_products_have_circles_in_the_order_of_logarithms(of_embedding):
 def test_a_second_vocabulary_counts_only_where_it_is_asked_for(make_run):
     """b's tokens lie where a's do: each component then has half its length among the residues."""
     circles = torch.stack([3 * wave for wave in waves(7, 1)] + waves(7, 3), dim=1)
-    model = {"transformer": {"d_model": 4, "n_heads": 2, "d_mlp": 3, "equals_sign": False, "shared_vocab": False}}
+    model = {"transformer": {"d_model": 4, "n_heads": 2, "d_mlp": 3, "row": "a b", "shared_vocab": False}}
     task = {"modular_arithmetic": {"p": 7}}
     shapes = make_run({}, task, model, name="empty").architecture.shapes
     weights = {name: torch.zeros(shape).double() for name, shape in shapes.items()}

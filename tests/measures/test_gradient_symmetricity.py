@@ -59,8 +59,8 @@ def test_operands_that_are_read_from_different_directions_have_cosine_0(with_wei
     "options",
     [
         {},
-        {"equals_sign": False, "causal": False, "attention_rate": 0.3, "act_fn": "gelu"},
-        {"equals_sign": False, "shared_vocab": False, "biases": "all"},
+        {"row": "a b", "causal": False, "attention_rate": 0.3, "act_fn": "gelu"},
+        {"row": "a b", "shared_vocab": False, "biases": "all"},
         {"n_layers": 2, "shared_vocab": False},
     ],
     ids=str,
@@ -72,7 +72,7 @@ def test_it_is_the_gradient_at_hook_embed_of_the_hooked_path(with_weights, optio
     a, b, c = torch.tensor([(number // 49, number // 7 % 7, number % 7) for number in numbers[:100]]).unbind(1)
     model = checkpoint.model.double()
     tokens = [a, b + 7 * (shift_b and not options.get("shared_vocab", True))]
-    tokens += [torch.full_like(a, len(model.W_E) - 1)] * options.get("equals_sign", True)
+    tokens += [torch.full_like(a, len(model.W_E) - 1)] * ("=" in options.get("row", "a b ="))
     tokens = torch.stack(tokens, dim=1)
     embedded = model.W_E[tokens].detach().requires_grad_()
     model.hook_embed.add_hook(lambda *_, **__: embedded)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import get_args
 
 import pytest
 import torch
@@ -12,6 +13,8 @@ from hypothesis import strategies as st
 from interp.contracts.task import Task
 from interp.maths.cross_entropy import cross_entropy
 from interp.models.mlp import mlp
+from interp.models.shared.activations import ActFn
+from interp.models.shared.blocks import Positions
 from interp.models.transformer import transformer
 from interp.tasks.modular_arithmetic import modular_arithmetic
 
@@ -19,7 +22,7 @@ from interp.tasks.modular_arithmetic import modular_arithmetic
 def hooked_logits(architecture, weights, pairs):
     """At the last position, as a differentiable function of the weights."""
     logits = torch.func.functional_call(architecture.hooked(weights), weights, (architecture.tokens(pairs),))
-    return logits if logits.ndim == 2 else logits[:, -1]
+    return architecture.from_module(logits)
 
 
 def relative(found, expected):
@@ -32,13 +35,13 @@ def assert_fast_is_hooked(architecture, weights):
     pairs = architecture.task.pairs
     fast = architecture.activations(weights, pairs)
     logits, cache = architecture.hooked(weights).run_with_cache(architecture.tokens(pairs))
-    assert relative(fast["logits"], logits if logits.ndim == 2 else logits[:, -1]) <= 1e-10
+    assert relative(fast["logits"], architecture.from_module(logits)) <= 1e-10
     assert architecture.neurons in fast
     for name in set(fast) - {"logits"}:
         if name.endswith("hook_pattern"):  # [pair, head, query, key]
             expected = cache[name][:, :, -1]
         else:
-            expected = cache[name] if name.startswith("mlp") else cache[name][:, -1]
+            expected = cache[name] if name.startswith("mlp") else cache[name][:, architecture.row.read_at]
         assert fast[name].shape == expected.shape
         assert relative(fast[name], expected) <= 1e-10, name
 
@@ -55,10 +58,41 @@ transformers = st.builds(
     act_fn=st.sampled_from(["relu", "gelu"]),
     causal=st.booleans(),
     attention_rate=st.sampled_from([1.0, 0.3, 0.0]),
-    equals_sign=st.booleans(),
+    row=st.sampled_from(["a b =", "a b"]),
     shared_vocab=st.booleans(),
     biases=st.sampled_from(["none", "hidden", "all"]),
     more_logits=st.none() | st.integers(0, 9),
+)
+wider_transformers = st.builds(
+    lambda p, more, final, **options: transformer(
+        modular_arithmetic(p),
+        d_vocab=3 * p + 9,
+        answers=more,
+        final_norm=final if options["norm"] != "none" else None,
+        tokens={"first": more},
+        **options,
+    ),
+    p=st.integers(3, 6),
+    more=st.integers(0, 7),
+    final=st.none() | st.booleans(),
+    n_layers=st.sampled_from([1, 1, 2]),
+    d_model=st.integers(3, 15),
+    n_heads=st.integers(1, 3),
+    d_head=st.sampled_from([2, 4]),
+    d_mlp=st.integers(1, 9),
+    act_fn=st.sampled_from(get_args(ActFn)),
+    gated=st.booleans(),
+    causal=st.booleans(),
+    row=st.sampled_from(["a b =", "a b", "a op b =", "eos a op b = eos", "b a"]),
+    shared_vocab=st.booleans(),
+    biases=st.sampled_from(["none", "hidden", "all"]),
+    norm=st.sampled_from(["none", "layer", "rms"]),
+    norm_position=st.sampled_from(["pre", "post"]),
+    norm_parameters=st.sampled_from(["none", "weight", "all"]),
+    norm_eps=st.sampled_from([1e-5, 1e-2]),
+    positions=st.sampled_from(get_args(Positions)),
+    attention_scale=st.booleans(),
+    residual=st.booleans(),
 )
 mlps = st.builds(
     lambda p, **options: mlp(modular_arithmetic(p), **options),
@@ -75,10 +109,10 @@ mlps = st.builds(
 
 @pytest.mark.parametrize("biases", ["none", "hidden", "all"])
 @pytest.mark.parametrize("shared_vocab", [True, False])
-@pytest.mark.parametrize("equals_sign", [True, False])
-def test_every_one_layer_transformer_is_the_hooked_one(random_weights, equals_sign, shared_vocab, biases):
+@pytest.mark.parametrize("row", ["a b =", "a b"])
+def test_every_one_layer_transformer_is_the_hooked_one(random_weights, row, shared_vocab, biases):
     for causal, attention_rate, act_fn in itertools.product([True, False], [1.0, 0.3, 0.0], ["relu", "gelu"]):
-        options = (act_fn, causal, attention_rate, equals_sign, shared_vocab, biases)
+        options = (act_fn, causal, attention_rate, row, shared_vocab, biases)
         architecture = transformer(modular_arithmetic(5), 1, 7, 3, 4, *options)
         assert_fast_is_hooked(architecture, random_weights(architecture))
 
@@ -93,13 +127,13 @@ def test_every_mlp_is_the_hooked_one(random_weights, n_layers, shared_embedding,
 
 
 @settings(max_examples=25, deadline=None)
-@given(transformers | mlps, st.integers(0, 2**31))
+@given(transformers | wider_transformers | mlps, st.integers(0, 2**31))
 def test_the_fast_path_gives_the_hooked_path_s_activations(random_weights, architecture, seed):
     assert_fast_is_hooked(architecture, random_weights(architecture, seed))
 
 
 @settings(max_examples=15, deadline=None)
-@given(transformers | mlps, st.integers(0, 2**31))
+@given(transformers | wider_transformers | mlps, st.integers(0, 2**31))
 def test_the_logits_alone_and_all_gradients_are_the_same_by_every_path(random_weights, architecture, seed):
     weights = {name: value.requires_grad_() for name, value in random_weights(architecture, seed).items()}
     task = architecture.task
@@ -118,7 +152,7 @@ def test_the_logits_alone_and_all_gradients_are_the_same_by_every_path(random_we
 
 
 @settings(max_examples=15, deadline=None)
-@given(transformers | mlps, st.integers(0, 2**31))
+@given(transformers | wider_transformers | mlps, st.integers(0, 2**31))
 def test_the_logits_of_the_operands_own_embeddings_are_the_logits(random_weights, architecture, seed):
     weights = random_weights(architecture, seed)
     pairs = architecture.task.pairs
@@ -132,9 +166,11 @@ def test_the_logits_of_the_operands_own_embeddings_are_the_logits(random_weights
 VARIANTS = [
     transformer(modular_arithmetic(7), 1, 8, 2, 5),
     transformer(modular_arithmetic(7), 1, 8, 2, 5, "gelu", biases="all", attention_rate=0.3, d_vocab_out=7),
-    transformer(modular_arithmetic(7), 1, 8, 2, 5, "gelu", equals_sign=False, shared_vocab=False, biases="all"),
-    transformer(modular_arithmetic(7), 1, 8, 2, 5, equals_sign=False, causal=False, attention_rate=0.0, biases="none"),
+    transformer(modular_arithmetic(7), 1, 8, 2, 5, "gelu", row="a b", shared_vocab=False, biases="all"),
+    transformer(modular_arithmetic(7), 1, 8, 2, 5, row="a b", causal=False, attention_rate=0.0, biases="none"),
     transformer(modular_arithmetic(7), 2, 8, 2, 5, causal=False, biases="all"),
+    transformer(modular_arithmetic(7), 1, 8, 2, 5, "gelu", norm="layer", row="a op b =", biases="all"),
+    transformer(modular_arithmetic(7), 1, 8, 2, 5, "silu", norm="rms", norm_position="post", gated=True, answers=1),
     mlp(modular_arithmetic(7), 4, 5),
     mlp(modular_arithmetic(7), 4, 5, 2, shared_embedding=True, combine="added", biases="all", act_fn="gelu"),
 ]
@@ -211,7 +247,7 @@ def test_fresh_weights_follow_the_seed_and_leave_the_global_random_state_alone(a
     assert torch.equal(torch.get_rng_state(), before)
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert not torch.equal(first["unembed.W_U"], other["unembed.W_U"])
-    assert all((value == 0).all() for name, value in first.items() if ".b_" in name)
+    assert all((value == 0).all() for name, value in first.items() if ".b_" in name or name.endswith(".b"))
 
 
 @pytest.mark.parametrize("model", [transformer, mlp])

@@ -43,16 +43,16 @@ def by_numpy(weights, tokens, n_layers, d_head, act_fn="relu", causal=True, atte
 @pytest.mark.parametrize("biases", ["none", "hidden", "all"])
 @pytest.mark.parametrize(("attention_rate", "act_fn"), [(1.0, "relu"), (0.3, "gelu"), (0.0, "relu")])
 @pytest.mark.parametrize(
-    ("equals_sign", "shared_vocab", "tokens", "d_vocab"),
+    ("row", "shared_vocab", "tokens", "d_vocab"),
     [
-        (True, True, lambda a, b: [a, b, 5], 6),
-        (False, True, lambda a, b: [a, b], 5),
-        (True, False, lambda a, b: [a, 5 + b, 10], 11),
-        (False, False, lambda a, b: [a, 5 + b], 10),
+        ("a b =", True, lambda a, b: [a, b, 5], 6),
+        ("a b", True, lambda a, b: [a, b], 5),
+        ("a b =", False, lambda a, b: [a, 5 + b, 10], 11),
+        ("a b", False, lambda a, b: [a, 5 + b], 10),
     ],
 )
 def test_a_one_layer_transformer_is_its_formulas(
-    random_weights, equals_sign, shared_vocab, tokens, d_vocab, attention_rate, act_fn, biases
+    random_weights, row, shared_vocab, tokens, d_vocab, attention_rate, act_fn, biases
 ):
     architecture = transformer(
         modular_arithmetic(5),
@@ -61,7 +61,7 @@ def test_a_one_layer_transformer_is_its_formulas(
         d_mlp=6,
         act_fn=act_fn,
         attention_rate=attention_rate,
-        equals_sign=equals_sign,
+        row=row,
         shared_vocab=shared_vocab,
         biases=biases,
     )
@@ -113,15 +113,15 @@ def test_only_without_causality_does_the_first_operand_see_the_second(random_wei
         assert torch.allclose(at_a, at_a[:, :1].expand_as(at_a)) == causal
 
 
-@pytest.mark.parametrize("equals_sign", [True, False])
-def test_the_pattern_is_the_softmax_mixed_with_ones(random_weights, equals_sign):
+@pytest.mark.parametrize("row", ["a b =", "a b"])
+def test_the_pattern_is_the_softmax_mixed_with_ones(random_weights, row):
     """A = α·softmax + (1 - α), so that its rows sum to α + n_ctx·(1 - α)."""
     patterns = {}
     for rate in (1.0, 0.3, 0.0):
-        options = {"causal": False, "attention_rate": rate, "equals_sign": equals_sign}
+        options = {"causal": False, "attention_rate": rate, "row": row}
         architecture = transformer(modular_arithmetic(5), 1, 6, 2, 4, **options)
         patterns[rate] = activations(architecture, random_weights(architecture))["blocks.0.attn.hook_pattern"]
-    n_ctx = 3 if equals_sign else 2
+    n_ctx = len(row.split())
     assert patterns[1].shape == (25, 2, n_ctx, n_ctx)
     torch.testing.assert_close(patterns[1].sum(-1), torch.ones(25, 2, n_ctx, dtype=torch.float64))
     torch.testing.assert_close(patterns[0.3], 0.3 * patterns[1] + 0.7)
@@ -136,8 +136,8 @@ def test_the_causal_pattern_at_rate_0_sees_every_earlier_position_alike(random_w
 
 def test_key_biases_move_no_logit(random_weights):
     """They raise the scores of all keys alike."""
-    for equals_sign in (True, False):
-        architecture = transformer(modular_arithmetic(5), 1, 6, 2, 4, equals_sign=equals_sign, biases="all")
+    for row in ("a b =", "a b"):
+        architecture = transformer(modular_arithmetic(5), 1, 6, 2, 4, row=row, biases="all")
         weights = random_weights(architecture)
         moved = weights | {"blocks.0.attn.b_K": weights["blocks.0.attn.b_K"] + 3}
         before, after = (architecture.activations(one, architecture.task.pairs)["logits"] for one in (weights, moved))
@@ -145,7 +145,7 @@ def test_key_biases_move_no_logit(random_weights):
 
 
 def test_the_embedding_is_of_the_first_operand_s_tokens(random_weights):
-    for options in ({}, {"shared_vocab": False}, {"equals_sign": False}):
+    for options in ({}, {"shared_vocab": False}, {"row": "a b"}):
         architecture = transformer(modular_arithmetic(5), 1, 6, 2, 4, **options)
         weights = random_weights(architecture)
         assert torch.equal(architecture.embedding(weights), weights["embed.W_E"][:5])
@@ -168,7 +168,7 @@ def test_the_description_says_what_differs_from_the_default():
     task = modular_arithmetic(5)
     assert transformer(task).description == "1 layer, 4 heads, d_model 128, d_mlp 512"
     assert transformer(task, d_vocab_out=6) == transformer(task)
-    unusual = transformer(task, 2, 6, 1, 4, "gelu", False, 0.3, False, False, "none", 5)
+    unusual = transformer(task, 2, 6, 1, 4, "gelu", False, 0.3, "a b", False, "none", 5)
     assert unusual.description == (
         "2 layers, 1 head, d_model 6, d_mlp 4, GeLU, not causal, attention rate 0.3, no equals sign, "
         "two vocabularies, no biases, 5 logits"
@@ -400,7 +400,7 @@ def test_zhong_s_transformers_have_their_published_losses(reference: Path, name)
         act_fn=config["act_fn"].lower(),
         causal=False,
         attention_rate=float(config["attn_coeff"]),
-        equals_sign=bool(config["eqn_sign"]),
+        row="a b =" if config["eqn_sign"] else "a b",
         shared_vocab=not config["diff_vocab"],
     )
     assert {key: tuple(value.shape) for key, value in weights.items()} == architecture.shapes

@@ -77,30 +77,6 @@ def from_b(
     return Attended(pattern.permute(1, 2, 0), z.flatten(1), _times_pattern_sum(z_constant, attention_rate, n_ctx=2))
 
 
-def scores(
-    operands: Float[Tensor, "operand p d_model"],
-    last: Float[Tensor, " d_model"] | Float[Tensor, "p d_model"],
-    weights: Weights,
-    equals_sign: bool,
-) -> Float[Tensor, "a b head pos"]:
-    """Return the last position's score of each position, before the softmax.
-
-    `operands` is the residual stream at a and at b, `last` that at the last position: of "=" one vector, of b a row
-    for each residue.
-    """
-    p = operands.shape[1]
-    W_Q, W_K = (weights[f"blocks.0.attn.W_{letter}"] for letter in "QK")
-    b_K = weights.get("blocks.0.attn.b_K")
-    query = _with_biases(torch.einsum("...m,hmd->...hd", last, W_Q), weights) / math.sqrt(W_Q.shape[-1])
-    query = query.expand(p, -1, -1)  # [b, head, d_head]
-    keys = plus(torch.einsum("opm,hmd->ophd", operands, W_K), b_K)  # [operand, p, head, d_head]
-    seen = [torch.einsum("ahd,bhd->abh", keys[0], query), torch.einsum("bhd,bhd->bh", keys[1], query).expand(p, -1, -1)]
-    if equals_sign:
-        key = plus(torch.einsum("m,hmd->hd", last, W_K), b_K)  # [head, d_head]
-        seen.append(torch.einsum("hd,bhd->bh", key, query).expand(p, -1, -1))
-    return torch.stack(seen, dim=-1)  # [a, b, head, pos]
-
-
 def _with_biases(query: Float[Tensor, "... head d_head"], weights: Weights) -> Float[Tensor, "... head d_head"]:
     """Add b_Q to the query.
 

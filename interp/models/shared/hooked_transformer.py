@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -12,17 +9,9 @@ from torch import Tensor, nn
 from interp.contracts.architecture import Weights
 from interp.contracts.hooked_model import HookedModel, HookedPart, HookPoint, register_weights
 from interp.models.shared.activations import ACTIVATIONS
+from interp.models.shared.blocks import Blocks, rotated, sinusoidal, times
+from interp.models.shared.blocks import Norm as NormOptions
 from interp.models.shared.operations import plus
-
-
-@dataclass(frozen=True)
-class Options:
-    """What a transformer's shapes do not tell."""
-
-    n_layers: int
-    act_fn: str
-    causal: bool
-    attention_rate: float
 
 
 class Embed(HookedPart):
@@ -37,6 +26,26 @@ class PosEmbed(HookedPart):
 
     def forward(self, tokens: Int[Tensor, "batch pos"]) -> Float[Tensor, "batch pos d_model"]:
         return self.W_pos[: tokens.shape[1]].expand(len(tokens), -1, -1)
+
+
+class Norm(HookedPart):
+    """Its hooks are those of TransformerLens's bridge to norms: σ, and x/σ before w and b."""
+
+    hook_scale: HookPoint
+    hook_normalized: HookPoint
+    w: Float[Tensor, " d_model"] | None
+    b: Float[Tensor, " d_model"] | None
+
+    def __init__(self, norm: NormOptions) -> None:
+        super().__init__()
+        self.norm = norm
+        self.register_parameter("w", None)
+        self.register_parameter("b", None)
+
+    def forward(self, x: Float[Tensor, "batch pos d_model"]) -> Float[Tensor, "batch pos d_model"]:
+        centred = self.norm.centred(x)
+        normalized = self.hook_normalized(centred / self.hook_scale(self.norm.scale(centred)))
+        return plus(times(normalized, self.w), self.b)
 
 
 class Attention(HookedPart):
@@ -55,21 +64,26 @@ class Attention(HookedPart):
     b_V: Float[Tensor, "head d_head"] | None
     b_O: Float[Tensor, " d_model"] | None
 
-    def __init__(self, causal: bool, attention_rate: float) -> None:
+    def __init__(self, blocks: Blocks) -> None:
         super().__init__()
-        self.causal = causal
-        self.attention_rate = attention_rate
+        self.blocks = blocks
+        if blocks.positions == "rotary":
+            self.hook_rot_q, self.hook_rot_k = HookPoint(), HookPoint()
 
     def forward(self, x: Float[Tensor, "batch pos d_model"]) -> Float[Tensor, "batch pos d_model"]:
         q = self.hook_q(plus(torch.einsum("bpm,hmd->bphd", x, self.W_Q), self.b_Q))  # [batch, pos, head, d_head]
         k = self.hook_k(plus(torch.einsum("bpm,hmd->bphd", x, self.W_K), self.b_K))
         v = self.hook_v(plus(torch.einsum("bpm,hmd->bphd", x, self.W_V), self.b_V))
-        scores = torch.einsum("bqhd,bkhd->bhqk", q, k) / math.sqrt(q.shape[-1])  # [batch, head, query, key]
+        if self.blocks.positions == "rotary":
+            pos = torch.arange(x.shape[1], device=x.device)
+            q, k = self.hook_rot_q(rotated(q, pos)), self.hook_rot_k(rotated(k, pos))
+        scale = self.blocks.score_scale(q.shape[-1])
+        scores = torch.einsum("bqhd,bkhd->bhqk", q, k) / scale  # [batch, head, query, key]
         seen = torch.ones(scores.shape[-2:], dtype=torch.bool, device=x.device)  # [query, key]
-        if self.causal:
+        if self.blocks.causal:
             seen = seen.tril()
         softmax = self.hook_attn_scores(scores.masked_fill(~seen, -torch.inf)).softmax(dim=-1)
-        pattern = self.attention_rate * softmax + (1 - self.attention_rate) * seen.type_as(softmax)
+        pattern = self.blocks.attention_rate * softmax + (1 - self.blocks.attention_rate) * seen.type_as(softmax)
         z = torch.einsum("bhqk,bkhd->bqhd", self.hook_pattern(pattern), v)  # [batch, pos, head, d_head]
         return plus(torch.einsum("bqhd,hdm->bqm", self.hook_z(z), self.W_O), self.b_O)  # [batch, pos, d_model]
 
@@ -92,22 +106,63 @@ class MLP(HookedPart):
         return plus(post @ self.W_out, self.b_out)
 
 
+class GatedMLP(HookedPart):
+    """SwiGLU, GeGLU and the like: as TransformerLens has it, hook_pre is what goes into the gate."""
+
+    hook_pre: HookPoint
+    hook_pre_linear: HookPoint
+    hook_post: HookPoint
+    W_gate: Float[Tensor, "d_model d_mlp"]
+    b_gate: Float[Tensor, " d_mlp"] | None
+    W_in: Float[Tensor, "d_model d_mlp"]
+    b_in: Float[Tensor, " d_mlp"] | None
+    W_out: Float[Tensor, "d_mlp d_model"]
+    b_out: Float[Tensor, " d_model"] | None
+
+    def __init__(self, act_fn: str) -> None:
+        super().__init__()
+        self.act_fn = ACTIVATIONS[act_fn]
+
+    def forward(self, x: Float[Tensor, "batch pos d_model"]) -> Float[Tensor, "batch pos d_model"]:
+        pre = self.hook_pre(plus(x @ self.W_gate, self.b_gate))
+        linear = self.hook_pre_linear(plus(x @ self.W_in, self.b_in))
+        return plus(self.hook_post(self.act_fn(pre) * linear) @ self.W_out, self.b_out)
+
+
 class Block(HookedPart):
+    """Attention and an MLP, a norm before each, after each, or none.
+
+    hook_resid_mid and hook_resid_post are what is added up; after a norm it is hook_normalized_resid_mid and
+    hook_normalized_resid_post, as in TransformerLens's BERT.
+    """
+
     hook_resid_pre: HookPoint
     hook_attn_out: HookPoint
     hook_resid_mid: HookPoint
     hook_mlp_out: HookPoint
     hook_resid_post: HookPoint
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, blocks: Blocks) -> None:
         super().__init__()
-        self.attn = Attention(options.causal, options.attention_rate)
-        self.mlp = MLP(options.act_fn)
+        self.blocks = blocks
+        norm = blocks.norm
+        self.attn = Attention(blocks)
+        self.mlp = (GatedMLP if blocks.gated else MLP)(blocks.act_fn)
+        if norm:
+            self.ln1, self.ln2 = Norm(norm), Norm(norm)
+        if norm and norm.position == "post":
+            self.hook_normalized_resid_mid, self.hook_normalized_resid_post = HookPoint(), HookPoint()
 
     def forward(self, x: Float[Tensor, "batch pos d_model"]) -> Float[Tensor, "batch pos d_model"]:
+        added, position = self.blocks.added, self.blocks.norm.position if self.blocks.norm else None
         x = self.hook_resid_pre(x)
-        x = self.hook_resid_mid(x + self.hook_attn_out(self.attn(x)))
-        return self.hook_resid_post(x + self.hook_mlp_out(self.mlp(x)))
+        read = self.ln1(x) if position == "pre" else x
+        x = self.hook_resid_mid(added(x, self.hook_attn_out(self.attn(read))))
+        if position == "post":
+            x = self.hook_normalized_resid_mid(self.ln1(x))
+        read = self.ln2(x) if position == "pre" else x
+        x = self.hook_resid_post(added(x, self.hook_mlp_out(self.mlp(read))))
+        return self.hook_normalized_resid_post(self.ln2(x)) if position == "post" else x
 
 
 class Unembed(HookedPart):
@@ -121,22 +176,30 @@ class Unembed(HookedPart):
 class HookedTransformer(HookedModel):
     """Called on tokens [batch, pos], it returns logits [batch, pos, d_vocab_out]."""
 
-    def __init__(self, options: Options, weights: Weights) -> None:
+    def __init__(self, blocks: Blocks, weights: Weights) -> None:
         super().__init__()
+        self.positions = blocks.positions
         self.embed = Embed()
-        self.pos_embed = PosEmbed()
-        self.blocks = nn.ModuleList(Block(options) for _ in range(options.n_layers))
-        self.unembed = Unembed()
         self.hook_embed = HookPoint()
-        self.hook_pos_embed = HookPoint()
+        if blocks.positions == "learned":
+            self.pos_embed = PosEmbed()
+        if blocks.positions in ("learned", "sinusoidal"):
+            self.hook_pos_embed = HookPoint()
+        self.blocks = nn.ModuleList(Block(blocks) for _ in range(blocks.n_layers))
+        self.ln_final = Norm(blocks.norm) if blocks.norm and blocks.norm.final else nn.Identity()
+        self.unembed = Unembed()
         register_weights(self, weights)
         self.setup()
 
     def forward(self, tokens: Int[Tensor, "batch pos"]) -> Float[Tensor, "batch pos d_vocab_out"]:
-        x = self.hook_embed(self.embed(tokens)) + self.hook_pos_embed(self.pos_embed(tokens))
+        x = self.hook_embed(self.embed(tokens))
+        if self.positions == "learned":
+            x = x + self.hook_pos_embed(self.pos_embed(tokens))
+        elif self.positions == "sinusoidal":
+            x = x + self.hook_pos_embed(sinusoidal(tokens.shape[1], like=x).expand(len(tokens), -1, -1))
         for block in self.blocks:
             x = block(x)
-        return self.unembed(x)
+        return self.unembed(self.ln_final(x))
 
     def _stacked(self, parameter: str) -> Float[Tensor, "layer ..."]:
         """Stack a parameter of every block, as TransformerLens's models show them."""
