@@ -181,7 +181,7 @@ class Training:
         model, tokens = self._hooked, self.architecture.tokens(inputs)
         with model.hooks([(name, _as_transformer_lens_calls_it(act)) for name, act in hooks]):
             outputs = torch.func.functional_call(model, self.weights, (tokens,))
-        return outputs[:, -1] if outputs.ndim == 3 else outputs  # [example, pos, output]: read at the last position
+        return self.architecture.answers(outputs)
 
     def _check_hooks(self) -> None:
         for name in (name for intervention in self.interventions for name in intervention.hooks):
