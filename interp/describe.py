@@ -11,6 +11,8 @@ from interp import terminal
 from interp.errors import InterpError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import numpy as np
 
     from interp.checkpoints import Run
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 
 LAST_RESORT = "state_dicts"
 """The importer that reads what no other recognises."""
+WEIGHTS = "weights"
+"""The one that opens the weights of what none can read as a network."""
 
 
 def main(path: Annotated[Path, typer.Argument(help="A run, a weight file, or a folder of them.")]) -> None:
@@ -39,22 +43,26 @@ def describe(path: Path) -> list[str]:
     if (path / run_recipe.FILE).is_file():
         run = open_run(path)
         tensors = _tensors(run.final.arrays)
-        return [f"{path} is a run.", _facts(run), tensors, *run.notes, _use(f"--run {path}")]
+        return [f"{path} is a run.", _facts(run), tensors, *run.notes, _use(f"--run {path}", run)]
     importer = _importer(path)
     paragraphs = [_contents(path)]
     try:
         run = open_run(path, importer)
     except InterpError as error:
-        return [*paragraphs, f"It could not be opened by the importer {importer}:\n{error}"]
+        refused = f"It could not be opened by the importer {importer}:\n{error}"
+        return [*paragraphs, refused, *_weights_alone(path)]
     return [
         *paragraphs,
         f"The importer {importer} opens it.",
         _facts(run),
         _tensors(run.final.arrays),
-        *run.notes,
-        _recipe(path, importer, run),
-        _use(f"--run {path} --importer {importer}"),
+        *_opened_so(path, importer, run),
     ]
+
+
+def _opened_so(path: Path, importer: str, run: Run) -> list[str]:
+    """What is to be known of a run that an importer opened, and how to open it."""
+    return [*run.notes, _recipe(path, importer, run), _use(f"--run {path} --importer {importer}", run)]
 
 
 def _importer(path: Path) -> str:
@@ -66,6 +74,17 @@ def _importer(path: Path) -> str:
         if recognises and recognises(path):
             return name
     return LAST_RESORT
+
+
+def _weights_alone(path: Path) -> list[str]:
+    """What opens the weights of a network that is not recognised; nothing where not even they can be read."""
+    from interp.checkpoints import open_run
+
+    try:
+        run = open_run(path, WEIGHTS)
+    except InterpError:
+        return []
+    return [f"The importer {WEIGHTS} opens its weights alone.", _facts(run), *_opened_so(path, WEIGHTS, run)]
 
 
 def _contents(path: Path) -> str:
@@ -116,11 +135,11 @@ def _facts(run: Run) -> str:
     )
 
 
-def _tensors(arrays: dict[str, np.ndarray]) -> str:
+def _tensors(arrays: Mapping[str, np.ndarray]) -> str:
     return "\n".join(["weights, as interp names them", *_table(arrays)])
 
 
-def _table(arrays: dict[str, np.ndarray]) -> list[str]:
+def _table(arrays: Mapping[str, np.ndarray]) -> list[str]:
     width = max(len(name) for name in arrays)
     total = sum(array.size for array in arrays.values())
     rows = [f"  {name:<{width}}  {list(array.shape)} {array.dtype}" for name, array in arrays.items()]
@@ -131,19 +150,24 @@ def _recipe(path: Path, importer: str, run: Run) -> str:
     """A run.yaml that opens it, from anywhere; beside the files it needs no path."""
     from interp.catalogue.names import singular
     from interp.catalogue.options import changed_options
+    from interp.contracts.task import UnknownTask
     from interp.recipes.document import dump_yaml
 
     content = {
         singular(call.kind): {call.name: changed_options(call.kind, call.name, call.options)}
         for call in (run.task_call, run.model_call)
+        if not isinstance(run.task, UnknownTask)  # what nobody knows need not be written
     }
     content["importer"] = {importer: {"path": str(path.resolve())}}
     lines = dump_yaml(content).rstrip().replace("\n", "\n  ")
     return f"run.yaml that opens it (in the folder of the files, leave out the path):\n\n  {lines}"
 
 
-def _use(arguments: str) -> str:
-    return f"analyse it:\n\n  python -m interp.run analyses/fourier.yaml {arguments}"
+def _use(arguments: str, run: Run) -> str:
+    from interp.contracts.task import UnknownTask
+
+    analysis = "weights" if isinstance(run.task, UnknownTask) else "fourier"
+    return f"analyse it:\n\n  python -m interp.run analyses/{analysis}.yaml {arguments}"
 
 
 def _span(steps: list[int]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ import typer
 from interp import terminal
 from interp.catalogue.listing import listings
 from interp.catalogue.names import KINDS, check_name
-from interp.errors import InterpError
+from interp.errors import InterpError, NothingToSay
 
 if TYPE_CHECKING:
     from interp.recipes.analysis_recipe import Analysis
@@ -114,7 +115,8 @@ def _compute(analysis: Analysis, machine: _Machine, report: Path) -> tuple[str, 
     runs = open_runs(analysis.sources, device)
     if device != "cpu":
         for on_device, on_cpu in zip(runs, open_runs(analysis.sources, "cpu"), strict=True):
-            devices.compare(f"{on_device.name} on {device}", on_device.final.logits, on_cpu.final.logits)
+            with contextlib.suppress(NothingToSay):  # weights of which nobody knows what they answer
+                devices.compare(f"{on_device.name} on {device}", on_device.final.logits, on_cpu.final.logits)
     remove_abandoned(report.parent, ABANDONED)
     line = terminal.ProgressLine()
 

@@ -121,6 +121,9 @@ def _member(path: Path, chosen: tuple[str, ...]) -> Path:
     document = read_document(path)
     for assignment in chosen:
         document.set(assignment)
+    for option, written in run_recipe.files_beside(document).items():
+        if not Path(written).is_absolute() and written[:1] not in "$~":
+            document.set(f"{option}={Path('..', written).as_posix()}")
     folder = path.parent / ",".join(map(_folder_name, chosen))
     own = folder / run_recipe.FILE
     if own.exists() and read_document(own).content != document.content:

@@ -21,7 +21,7 @@ from typing import Any
 from interp.catalogue.names import KINDS, file_of, find
 from interp.catalogue.source_code import PACKAGE
 
-LIGHT = ("typing", "collections", "pydantic", "annotated_types", "types", "math")
+LIGHT = ("typing", "collections", "pydantic", "annotated_types", "types", "math", "os", "pathlib")
 """Packages that may be imported to evaluate an annotation."""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -19,7 +19,7 @@ from interp.contracts.architecture import Architecture, has_neurons, reads_two_o
 from interp.contracts.loss import Loss
 from interp.contracts.task import Task
 from interp.errors import InterpError, NothingToSay
-from interp.files.arrays import Arrays
+from interp.files.one_at_a_time import OneAtATime
 from interp.machine import devices, process
 from interp.results import schema
 from interp.results.account import show_panel
@@ -64,7 +64,7 @@ class RunOfCheckpoint(Protocol):
 
     def __getitem__(self, step: Any) -> Checkpoint: ...
 
-    def weights_and_digest(self, step: int) -> tuple[Arrays, str]:
+    def weights_and_digest(self, step: int) -> tuple[Mapping[str, np.ndarray], str]:
         """The weights at `step`, as stored, and their digest. Raises InterpError where they cannot be read."""
         ...
 
@@ -73,6 +73,22 @@ class RunOfCheckpoint(Protocol):
         ...
 
     def measure(self, name: str, **options: Any) -> xr.Dataset: ...
+
+
+class TensorsOneAtATime(Mapping[str, Tensor]):
+    """Arrays that are read one at a time, as tensors on a device: none is kept."""
+
+    def __init__(self, arrays: OneAtATime, device: str) -> None:
+        self._arrays, self._device = arrays, device
+
+    def __getitem__(self, name: str) -> Tensor:
+        return torch.from_numpy(self._arrays[name]).to(self._device)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._arrays)
+
+    def __len__(self) -> int:
+        return len(self._arrays)
 
 
 class Answer:
@@ -113,7 +129,7 @@ class Checkpoint(Moment):
         return self.run.loss
 
     @functools.cached_property
-    def _read(self) -> tuple[Arrays, str]:
+    def _read(self) -> tuple[Mapping[str, np.ndarray], str]:
         return self.run.weights_and_digest(self.step)
 
     @property
@@ -122,19 +138,25 @@ class Checkpoint(Moment):
         return self._read[1]
 
     @property
-    def arrays(self) -> Arrays:
+    def arrays(self) -> Mapping[str, np.ndarray]:
         """The weights as they are stored."""
         return self._read[0]
 
     @property
-    def weights(self) -> dict[str, Tensor]:
-        """Parameter name -> tensor, in the precision they were trained in."""
+    def weights(self) -> Mapping[str, Tensor]:
+        """Parameter name -> tensor, in the precision they were trained in.
+
+        Weights opened by the importer `weights` may be read one at a time: each whenever it is asked for.
+        """
         self._note()
         return self._weights
 
     @functools.cached_property
-    def _weights(self) -> dict[str, Tensor]:
-        return {name: torch.from_numpy(array).to(self.run.device) for name, array in self._read[0].items()}
+    def _weights(self) -> Mapping[str, Tensor]:
+        arrays = self._read[0]
+        if isinstance(arrays, OneAtATime):
+            return TensorsOneAtATime(arrays, self.run.device)
+        return {name: torch.from_numpy(array).to(self.run.device) for name, array in arrays.items()}
 
     @property
     def finite(self) -> bool:

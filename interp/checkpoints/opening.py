@@ -65,10 +65,11 @@ def _own(source: Source, device: str, recipe: Recipe) -> Run:
     weights = source.path / WEIGHTS
     if (weights / SPLIT).exists():
         task = _with_split(task, read_arrays(weights / SPLIT)[0].get("train"), weights / SPLIT)
+    architecture = _made(recipe.path, recipe.model, task)
     return Run(
         path=source.path,
         task=task,
-        architecture=_made(recipe.path, recipe.model, task),
+        architecture=architecture,
         loss=_made(recipe.path, recipe.loss),
         task_call=recipe.task,
         model_call=recipe.model,
@@ -78,6 +79,7 @@ def _own(source: Source, device: str, recipe: Recipe) -> Run:
         opener=opened,
         training=recipe.training,
         text=recipe.text,
+        notes=architecture.notes,
         device=device,
     )
 
@@ -95,10 +97,11 @@ def _imported(source: Source, device: str, recipe: Recipe) -> Run:
     task = _made(place, task_call)
     if found.train is not None:
         task = _with_split(task, found.train, place)
+    architecture = _made(place, model_call, task)
     return Run(
         path=source.path,
         task=task,
-        architecture=_made(place, model_call, task),
+        architecture=architecture,
         loss=_made(place, recipe.loss),
         task_call=task_call,
         model_call=model_call,
@@ -107,7 +110,7 @@ def _imported(source: Source, device: str, recipe: Recipe) -> Run:
         source=source,
         opener=opened,
         text=recipe.text,
-        notes=found.notes,
+        notes=(*found.notes, *architecture.notes),
         device=device,
     )
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from interp.checkpoints.weight_source import Shapes, WeightSource
+from interp.checkpoints.weight_source import Arrays, Shapes, WeightSource
 from interp.contracts.architecture import Architecture
 from interp.errors import DamagedError, InterpError
+from interp.files.one_at_a_time import OneAtATime
 from interp.summaries import listed_steps
 
 
@@ -95,4 +96,9 @@ class Readable:
     def _shapes(self, step: int) -> Shapes:
         if self.weights.shapes:
             return self.weights.shapes(step)
-        return {name: array.shape for name, array in self.weights.load(step).items()}
+        return shapes_of(self.weights.load(step))
+
+
+def shapes_of(arrays: Arrays) -> Shapes:
+    """The shape of each array; arrays that are read one at a time tell them without being read."""
+    return arrays.shapes if isinstance(arrays, OneAtATime) else {name: array.shape for name, array in arrays.items()}

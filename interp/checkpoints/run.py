@@ -17,13 +17,13 @@ from interp.catalogue.names import current_digest
 from interp.catalogue.options import default_options
 from interp.checkpoints import folder
 from interp.checkpoints.checkpoint import Answer, Checkpoint
-from interp.checkpoints.readable import DamagedCheckpointError, LeftOut, Readable
-from interp.checkpoints.weight_source import WeightSource
+from interp.checkpoints.readable import DamagedCheckpointError, LeftOut, Readable, shapes_of
+from interp.checkpoints.weight_source import Arrays, WeightSource
 from interp.contracts.architecture import Architecture
 from interp.contracts.loss import Loss
 from interp.contracts.task import Task
 from interp.errors import DamagedError, InterpError
-from interp.files.arrays import Arrays, arrays_digest
+from interp.files.arrays import arrays_digest
 from interp.recipes import step_choice
 from interp.recipes.call import Call
 from interp.recipes.run_paths import Source, run_name
@@ -222,13 +222,13 @@ class Run(Series):
         """
         try:
             arrays = self.weights.load(step)
-            self.readable.check_shapes({name: array.shape for name, array in arrays.items()})
+            self.readable.check_shapes(shapes_of(arrays))
         except (InterpError, OSError) as error:
             told = f"{error.filename or self.path}: {error.strerror}" if isinstance(error, OSError) else str(error)
             damage = DamagedCheckpointError(step, told)
             self.readable.damage[step] = damage
             raise damage from error
-        digest = arrays_digest(arrays)
+        digest = (self.weights.digest(step) if self.weights.for_good else None) or arrays_digest(arrays)
         if self._memory.digests.setdefault(step, digest) != digest:
             raise DamagedCheckpointError(
                 step,

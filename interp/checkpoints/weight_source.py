@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from interp.contracts.imported import Imported
-from interp.files.arrays import Arrays, file_state
+from interp.files.arrays import file_state
 from interp.files.checkpoint_blocks import CheckpointBlocks
 
+Arrays = Mapping[str, np.ndarray]
 Shapes = Mapping[str, tuple[int, ...]]
 
 
@@ -28,6 +31,8 @@ class WeightSource:
     """step -> shapes, told without reading the weights; None where only reading tells them."""
     digest: Callable[[int], str | None] = lambda _: None
     """step -> the weights' digest, told without reading them and checked whenever they are; None where it is not."""
+    for_good: bool = False
+    """Whether `digest` names a content that can never be another, so that reading need not check it."""
 
 
 def own_weights(folder: Path) -> WeightSource:
@@ -38,9 +43,13 @@ def own_weights(folder: Path) -> WeightSource:
 
 def imported_weights(found: Imported, path: Path) -> WeightSource:
     """The weights an importer found at `path`; where it does not tell their files, whatever lies there is asked."""
+    steps = tuple(found.steps)
+    if found.versions:
+        version = found.versions.__getitem__
+        return WeightSource(steps, found.load, version, found.shapes, version, for_good=True)
     if found.files:
-        return WeightSource(tuple(found.steps), found.load, lambda step: file_state(found.files[step]))
-    return WeightSource(tuple(found.steps), found.load, lambda _: _everything_at(path))
+        return WeightSource(steps, found.load, lambda step: file_state(found.files[step]), found.shapes)
+    return WeightSource(steps, found.load, lambda _: _everything_at(path), found.shapes)
 
 
 def _everything_at(path: Path) -> tuple[Any, ...]:

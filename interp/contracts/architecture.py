@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+import numpy as np
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
@@ -41,6 +42,11 @@ class Architecture(ABC):
     def description(self) -> str:
         """What the network is, in words for the report: "1 layer, 4 heads, d_model 128, d_mlp 512"."""
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of a run with this network should know, a sentence each."""
+        return ()
+
     @abstractmethod
     def initial(self, seed: int) -> dict[str, Tensor]:
         """Return fresh weights, float32, drawn from a generator of this seed alone."""
@@ -66,11 +72,15 @@ class Architecture(ABC):
         return inputs
 
     def from_module(self, outputs: Float[Tensor, "example ..."]) -> Float[Tensor, "example output"]:
-        """Return the network's outputs, given what the hooked module returns on `tokens`.
+        """Return the network's outputs, given what the hooked module returns on `tokens`: of positions, at the last.
 
-        They are the same unless the module answers at every position, or has its answers in another order.
+        A network overrides it that is read elsewhere, or has its answers in another order.
         """
-        return outputs
+        return outputs[:, -1] if outputs.ndim == 3 else outputs
+
+    def silence(self, lack: str) -> NothingToSay:
+        """Return what is said where the network lacks something: "the network has no attention"."""
+        return NothingToSay(f"the network {lack}")
 
     @abstractmethod
     def hooked(self, weights: Weights) -> HookedModel:
@@ -183,22 +193,34 @@ class HasAttention(ReadsTwoOperands, Protocol):
         ...
 
 
+@runtime_checkable
+class ReadsStateDicts(Protocol):
+    """A network whose weights have the names that its authors gave them."""
+
+    def weights_of(self, tensors: Mapping[str, np.ndarray], source: str) -> dict[str, np.ndarray]:
+        """Return its weights among the tensors of a state dict; `source` is what messages call that.
+
+        Raises InterpError where one is missing or of another shape, or where what is constant here differs there.
+        """
+        ...
+
+
 def has_neurons(architecture: Architecture) -> HasNeurons:
     """Return `architecture`, which has neurons. Raises NothingToSay where no hidden layer precedes its outputs."""
     if isinstance(architecture, HasNeurons):
         return architecture
-    raise NothingToSay("the network has no last hidden layer of neurons")
+    raise architecture.silence("has no last hidden layer of neurons")
 
 
 def reads_two_operands(architecture: Architecture) -> ReadsTwoOperands:
     """Return `architecture`, which looks up two operands. Raises NothingToSay where it does not."""
     if isinstance(architecture, ReadsTwoOperands):
         return architecture
-    raise NothingToSay("the network reads no embeddings of two operands")
+    raise architecture.silence("reads no embeddings of two operands")
 
 
 def has_attention(architecture: Architecture) -> HasAttention:
     """Return `architecture`, which has attention. Raises NothingToSay where it has none."""
     if isinstance(architecture, HasAttention):
         return architecture
-    raise NothingToSay("the network has no attention")
+    raise architecture.silence("has no attention")

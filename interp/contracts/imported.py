@@ -25,12 +25,19 @@ class Imported:
     task: Given
     model: Given
     steps: list[int]
-    load: Callable[[int], Arrays]
-    """step -> arrays under our names and shapes. Raises InterpError where the file behind it cannot be read."""
+    load: Callable[[int], Mapping[str, np.ndarray]]
+    """step -> arrays under our names and shapes. Raises InterpError where the file behind it cannot be read.
+
+    A mapping that reads an array whenever it is asked for it keeps the memory down to the largest of them.
+    """
     train: np.ndarray | None = None
     """The split, True where an example was trained on, [example]; None where the task's rule tells it, or nobody."""
     files: Mapping[int, Path] = field(default_factory=dict)
     """The file of each step, where one is known: a replaced one is noticed."""
+    shapes: Callable[[int], Mapping[str, tuple[int, ...]]] | None = None
+    """step -> the shapes of its arrays, told without reading them; None where only reading tells them."""
+    versions: Mapping[int, str] = field(default_factory=dict)
+    """What names the content of each step for good, such as a commit; weights with such a name are never replaced."""
     notes: tuple[str, ...] = ()
     """What a reader should know of how it was read, a sentence each."""
 

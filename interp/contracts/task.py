@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from interp.contracts.group import Group
 from interp.errors import NothingToSay
+
+NOTHING_KNOWN = "nothing is known of the task"
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,10 @@ class Task:
             return (outputs[:, 0] > 0) == (targets > 0)
         return outputs.argmax(dim=-1) == targets
 
+    def silence(self, lack: str) -> NothingToSay:
+        """Return what is said where the task lacks something: "the task is not one of two operands"."""
+        return NothingToSay(f"the task {lack}")
+
 
 @dataclass(frozen=True)
 class TwoOperands(Task):
@@ -69,8 +76,28 @@ class TwoOperands(Task):
         return table
 
 
+class UnknownTask(Task):
+    """A task of which nothing is known: who asks for its examples, or for anything else of it, hears so."""
+
+    def __init__(self) -> None:
+        object.__setattr__(self, "description", NOTHING_KNOWN)
+        object.__setattr__(self, "train", None)
+
+    def __repr__(self) -> str:
+        return "UnknownTask()"
+
+    def __getattr__(self, name: str) -> Any:
+        """Raise NothingToSay of a field that every other task has."""
+        if name in Task.__dataclass_fields__:
+            raise NothingToSay(NOTHING_KNOWN)
+        raise AttributeError(name)
+
+    def silence(self, lack: str) -> NothingToSay:  # noqa: ARG002 (what it lacks is not known either)
+        return NothingToSay(NOTHING_KNOWN)
+
+
 def two_operands(task: Task) -> TwoOperands:
     """`task`, which is one of two operands. Raises NothingToSay where it is not."""
     if isinstance(task, TwoOperands):
         return task
-    raise NothingToSay("the task is not one of two operands")
+    raise task.silence("is not one of two operands")

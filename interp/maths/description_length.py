@@ -14,6 +14,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from interp.maths.spectra import is_map
+
 Weights = Mapping[str, Float[Tensor, "..."]]
 Spectrum = tuple[Float[Tensor, "..."], Float[Tensor, "..."], Float[Tensor, "..."]]
 """U, the singular values and the transpose of V."""
@@ -50,7 +52,9 @@ class Description:
 
 def raw_size(weights: Weights) -> int:
     """Bytes of the weights as they are, compressed."""
-    return len(bz2.compress(b"".join(value.contiguous().cpu().numpy().tobytes() for value in weights.values())))
+    compressor = bz2.BZ2Compressor()
+    size = sum(len(compressor.compress(value.contiguous().cpu().numpy().tobytes())) for value in weights.values())
+    return size + len(compressor.flush())
 
 
 def zeros_like(weights: Weights) -> dict[str, Float[Tensor, "..."]]:
@@ -103,6 +107,8 @@ class _Row:
     tau: float
     parts: dict[str, Part]
     """Each parameter's matrices, each as itself or as two factors."""
+    maps: frozenset[str]
+    """The parameters that are linear maps."""
 
     @functools.cached_property
     def factors(self) -> list[Float[Tensor, "..."]]:
@@ -120,8 +126,8 @@ class _Row:
 
     @property
     def factored_share(self) -> float:
-        ways = [len(matrix) for name, part in self.parts.items() if _is_map(name) for matrix in part]
-        return ways.count(2) / len(ways)
+        ways = [len(matrix) for name in self.maps for matrix in self.parts[name]]
+        return ways.count(2) / len(ways) if ways else 0.0
 
     def delta(self, place: int) -> float:
         """The Δ at this place of the grid, the coarsest at 0."""
@@ -183,18 +189,16 @@ class _Row:
 
 def _rows(weights: Weights) -> Iterator[_Row]:
     """The weights truncated at each τ, from 1 down; once where several come to the same."""
-    spectra = {name: torch.linalg.svd(value, full_matrices=False) for name, value in weights.items() if _is_map(name)}
+    maps = {name: value for name, value in weights.items() if is_map(name, value)}
+    spectra = {name: torch.linalg.svd(value, full_matrices=False) for name, value in maps.items()}
     seen = set()
     for tau in TAUS:
-        row = _Row(tau, {name: _truncated(value, spectra.get(name), tau) for name, value in weights.items()})
+        parts = {name: _truncated(value, spectra.get(name), tau) for name, value in weights.items()}
+        row = _Row(tau, parts, frozenset(maps))
         shapes = tuple(factor.shape for factor in row.factors)
         if shapes not in seen:
             seen.add(shapes)
             yield row
-
-
-def _is_map(name: str) -> bool:
-    return not name.rpartition(".")[2].startswith("b_")
 
 
 def _truncated(value: Float[Tensor, "..."], spectrum: Spectrum | None, tau: float) -> Part:

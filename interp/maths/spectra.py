@@ -16,13 +16,16 @@ def matrices(weights: Mapping[str, Float[Tensor, "..."]]) -> dict[str, Float[Ten
     """
     found: dict[str, Tensor] = {}
     for name, value in weights.items():
-        if name.rpartition(".")[2].startswith("b_"):
-            continue
-        if value.ndim == 3:
-            found |= {f"{name}.{head}": matrix for head, matrix in enumerate(value)}
-        elif value.ndim == 2:
-            found[name] = value
+        if is_map(name, value):
+            found |= (
+                {f"{name}.{head}": matrix for head, matrix in enumerate(value)} if value.ndim == 3 else {name: value}
+            )
     return found
+
+
+def is_map(name: str, value: Float[Tensor, "..."]) -> bool:
+    """Whether a parameter is a linear map, or one for each head: it has two or three axes and is no bias of ours."""
+    return value.ndim in (2, 3) and value.numel() > 0 and not name.rpartition(".")[2].startswith("b_")
 
 
 def stable_rank(singular_values: Float[Tensor, " component"]) -> Float[Tensor, ""]:

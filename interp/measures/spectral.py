@@ -56,8 +56,13 @@ def spectral(checkpoint: Checkpoint) -> Spectral:
 
     Paper: DeMoss et al. 2024, arXiv 2412.09810; Roy & Vetterli 2007
     """
-    found = matrices({name: devices.float64(value) for name, value in checkpoint.weights.items()})
-    values = {name: torch.linalg.svdvals(matrix).cpu() for name, matrix in found.items()}
+    values = {
+        name: torch.linalg.svdvals(devices.float64(matrix)).cpu()
+        for parameter, value in checkpoint.weights.items()  # which may be read one at a time
+        for name, matrix in matrices({parameter: value}).items()
+    }
+    if not values:
+        raise NothingToSay("the network has no matrix among its weights")
     if not any(one.any() for one in values.values()):
         raise NothingToSay("all its matrices are zeros, which have no rank")
     entropy = torch.stack([spectral_entropy(one) for one in values.values()])

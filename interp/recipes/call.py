@@ -1,12 +1,20 @@
-"""A name and its options, as they stand in YAML: checked, then called."""
+"""A name and its options, as they stand in YAML: checked, then called.
+
+An option that is annotated with `BesideRecipe` is a file, which is looked for in the recipe's folder.
+"""
 
 from __future__ import annotations
 
+import os
+import typing
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from interp.catalogue.names import find, singular
 from interp.catalogue.options import OptionError, checked_options
+from interp.catalogue.signatures import options
+from interp.contracts.recipe_file import BesideRecipe, recipe_file
 from interp.errors import MisnamedError
 from interp.recipes.document import Document, Key
 
@@ -45,13 +53,39 @@ def checked_call(document: Document, key: Key, kind: str, name: Any, given: Any)
         document.problem(key, f"the options of {name!r} should be names and values")
         return None
     try:
-        return Call(kind, name, checked_options(kind, name, {str(option): value for option, value in given.items()}))
+        checked = checked_options(kind, name, {str(option): value for option, value in given.items()})
+        return Call(kind, name, checked | _files(document, key, kind, name, checked))
     except OptionError as error:
         note_problems(document, key, error)
     except MisnamedError as error:
         document.misnamed = True
         document.problem(key, str(error))
     return None
+
+
+def _files(document: Document, key: Key, kind: str, name: str, given: dict[str, Any]) -> dict[str, Any]:
+    """The options that are files, found in the recipe's folder; one that cannot be read is noted in `document`."""
+    found = {}
+    for option in files_among(kind, name, given):
+        written = str(given[option])
+        place = document.path.parent / Path(os.path.expandvars(written)).expanduser()
+        try:
+            found[option] = recipe_file(written, place)
+        except OSError as error:
+            reason = "does not exist" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror}"
+            where = f"{option} is relative to the folder of {document.path.name}"
+            document.problem((*key, option), f"{name}: {place} {reason}; {where}")
+    return found
+
+
+def files_among(kind: str, name: str, given: dict[str, Any]) -> list[str]:
+    """The options among those given that are files beside the recipe."""
+    known = options(kind, name)
+    return [
+        option
+        for option, value in given.items()
+        if value is not None and BesideRecipe in (known[option][0], *typing.get_args(known[option][0]))
+    ]
 
 
 def note_problems(document: Document, key: Key, error: OptionError) -> None:

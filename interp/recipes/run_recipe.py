@@ -17,8 +17,11 @@ from typing import Annotated, Any
 from pydantic import ConfigDict, Field, with_config
 from typing_extensions import TypedDict
 
+from interp.catalogue.names import known_names
 from interp.catalogue.options import OptionError, checked
-from interp.recipes.call import Call, call_at, note_problems
+from interp.catalogue.signatures import options
+from interp.contracts.recipe_file import RecipeFile
+from interp.recipes.call import Call, call_at, files_among, note_problems
 from interp.recipes.document import Document, Key, read_document
 from interp.recipes.save_schedule import schedule
 
@@ -80,6 +83,8 @@ class Recipe:
 def _plain(value: Any) -> Any:
     if isinstance(value, Call):
         return {value.name: {name: _plain(option) for name, option in sorted(value.options.items())}}
+    if isinstance(value, RecipeFile):
+        return {"file": value.written, "content": value.digest}
     if isinstance(value, Training):
         unsaid = {"loss": CROSS_ENTROPY, "interventions": ()}  # as in runs begun before recipes could say them
         parts = sorted(vars(value).items())
@@ -113,6 +118,18 @@ def check_names(path: Path, overrides: tuple[str, ...] = ()) -> None:
     document, _ = _checked(path, overrides)
     if document.misnamed:
         document.settle()
+
+
+def files_beside(document: Document) -> dict[str, str]:
+    """The files that the task and the model of a recipe name, by option as --set writes it: "task.examples.file"."""
+    found = {}
+    for key in ("task", "model"):
+        named = document.content.get(key)
+        for name, given in named.items() if isinstance(named, dict) else ():
+            if isinstance(given, dict) and name in known_names(KEYS[key]):
+                told = {option: value for option, value in given.items() if option in options(KEYS[key], name)}
+                found |= {f"{key}.{name}.{one}": str(given[one]) for one in files_among(KEYS[key], name, told)}
+    return found
 
 
 def _checked(path: Path, overrides: tuple[str, ...]) -> tuple[Document, Recipe]:

@@ -33,8 +33,9 @@ class Trained:
 
 
 def trained(checkpoint: Checkpoint) -> Trained:
-    """Raises NothingToSay where nobody knows which examples were trained on, and where none were."""
+    """Raises NothingToSay where nobody knows the task or which examples were trained on, and where none were."""
     task, architecture = checkpoint.task, checkpoint.run.architecture
+    inputs, targets = task.inputs, task.targets  # of a task of which nothing is known there are none
     if task.train is None:
         raise NothingToSay("nobody knows which examples were trained on")
     if not task.train.any():
@@ -42,7 +43,7 @@ def trained(checkpoint: Checkpoint) -> Trained:
     weights = {name: devices.float64(value) for name, value in checkpoint.weights.items()}
     shapes = {name: value.shape for name, value in weights.items()}
     flat = landscape.flattened(weights)
-    inputs, targets = (of_all[task.train].to(flat.device) for of_all in (task.inputs, task.targets))
+    inputs, targets = (of_all[task.train].to(flat.device) for of_all in (inputs, targets))
 
     def outputs(vector: Float[Tensor, " weight"]) -> Float[Tensor, "example output"]:
         return architecture.activations(landscape.unflattened(vector, shapes), inputs)["logits"]

@@ -107,7 +107,10 @@ def _pairs(names: Sequence[str]) -> dict[str, str | None]:
 
 
 def short_names(names: Sequence[str]) -> dict[str, str]:
-    """Return the last part of each name, with the number or letter that tells it apart where several have it."""
+    """Return the last part of each name, with the number or letter that tells it apart where several have it.
+
+    Where that does not tell them apart either, the names stay as they are.
+    """
     short: dict[str, str] = {}
     for name in names:
         module, _, last = name.rpartition(".")
@@ -118,7 +121,7 @@ def short_names(names: Sequence[str]) -> dict[str, str]:
             short[name] = name.removeprefix(FOURIER).replace("_a", " a").replace("_b", " b") + ", Fourier"
         else:
             short[name] = f"{last} {own}" if alike and own else last
-    return short
+    return {name: one if list(short.values()).count(one) == 1 else name for name, one in short.items()}
 
 
 def _density(result: xr.Dataset, name: str, title: str) -> Density:
