@@ -7,11 +7,12 @@ import difflib
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+from pydantic import NonNegativeInt
 
-from interp.contracts.imported import Arrays, Given, Imported, state_dict
+from interp.contracts.imported import Arrays, Given, Imported
 from interp.errors import InterpError
 from interp.files import foreign
 from interp.importers.shared import files_by_step, guess, layouts, tensor_names
@@ -24,10 +25,17 @@ def state_dicts(
     pattern: str | None = None,
     names: dict[str, str | None] | None = None,
     train: str | None = None,
+    entry: str | None = None,
+    steps: list[NonNegativeInt] | dict[Literal["start", "every"], NonNegativeInt] | None = None,
 ) -> Imported:
-    """State dicts of a training loop of your own: a folder of .pt, .pth or .safetensors files, or one file.
+    """State dicts of a training loop of your own: a folder of weight files, at any depth, or one file.
 
-    - pattern: where the step is in a file's name, such as "model_{step}.pt"; else it is the last number there.
+    Files are torch's, safetensors, NumPy's .npz or flax's msgpack; Lightning's and Hugging Face's folders are known.
+    The step is what a file says inside, else what its name says; of several checkpoints in one file each has its own.
+
+    - pattern: where the step is in a file's name, such as "model_{step}.pt", where the names do not tell it plainly.
+    - entry: the key in the file under which the network lies, or its checkpoints do, such as ema, or a.b for b in a.
+    - steps: the steps of checkpoints in one file that does not tell them: [0, 100, 200], or {start: 0, every: 100}.
     - names: which of their tensors is which of ours, {unembed.W_U: their.name}, null for one to leave out, where it is
       not recognised. Recognised by name, order and shape are TransformerLens's layout, those of the published
       networks, and PyTorch's own modules.
@@ -38,7 +46,8 @@ def state_dicts(
     Raises InterpError where a tensor is not recognised, with what was found and what fits.
     """
     read = files_by_step.reading_once()
-    files = files_by_step.by_step(path, pattern, read)
+    run = files_by_step.find(path, files_by_step.Asked(pattern, entry, steps), read)
+    files = run.places
 
     def tensors(step: int) -> Arrays:
         return files_by_step.arrays_at(files[step], read)
@@ -59,6 +68,7 @@ def state_dicts(
         return layouts.in_our_layout(tensors(step), fitted, str(files[step].path))
 
     notes = [found.sentence(task is not None)] if task is None or model is None else []
+    notes += run.notes
     if layout.names.is_transformer and layout.n_ctx is None:
         notes.append("The files hold no position embedding; it is taken to be 0.")
     return Imported(
@@ -75,8 +85,7 @@ def state_dicts(
 def recognises(path: Path) -> bool:
     """Whether there is a state dict of a network at `path`; the most general of the importers."""
     try:
-        files = files_by_step.by_step(path, None)
-        state_dict(foreign.read(files[max(files)].path), str(path))
+        files_by_step.find(path)
     except InterpError:
         return False
     return True
