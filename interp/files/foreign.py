@@ -42,8 +42,9 @@ def read(path: Path) -> Any:
     """The content of a weight file: dicts, lists, tuples, text, numbers, None, bytes, and arrays for tensors.
 
     The format is told by the content: torch.save's (zip and legacy), a plain pickle, safetensors, .npz, .npy, flax's
-    msgpack. An array has its tensor's shape and type, bfloat16 widened to float32; tensors that share a storage share memory. Of what a
-    training script puts beside the weights,
+    msgpack. An array has its tensor's shape and type, bfloat16 widened to float32; tensors that share a storage share
+    memory, and the tensors of which safetensors kept one are there under both names. Of what a training script puts
+    beside the weights,
 
     - an object (a config, a namespace) is the dict of its attributes, a network saved whole its state dict;
     - a dict of any kind is a dict, a set, deque or list of any kind a list, a named tuple a tuple, an Enum its value;
@@ -57,13 +58,13 @@ def read(path: Path) -> Any:
     return _read(path, math.inf)
 
 
-def outline(path: Path) -> Any:
+def outline(path: Path, largest: int = SMALL) -> Any:
     """The content of a weight file as `read` gives it, but for its large arrays, whose numbers are not read.
 
-    An array of more than 64 KiB has its shape and type and is 0 throughout, without taking memory; so a folder of
-    torch, safetensors or .npz files is looked through without reading its weights. (Other files are read whole.)
+    An array of more than `largest` bytes, 64 KiB, has its shape and type and is 0 throughout, without taking memory; so
+    a folder of torch, safetensors or .npz files is looked through without reading its weights. (Others are read whole.)
     """
-    return _read(path, SMALL)
+    return _read(path, largest)
 
 
 class TensorsOneByOne(Mapping[str, np.ndarray]):

@@ -61,7 +61,8 @@ def in_folder(folder: Path, asked: Asked, read: Callable[[Path], Any]) -> Found:
 
 def _with(found: Found, looked: _Looked, beside: tuple[Path, ...]) -> Found:
     """Add what was skipped, and why."""
-    notes = list(found.notes)
+    last = looked.networks.get(found.places[max(found.places)].path)
+    notes = list(dict.fromkeys([*(last.notes if last else ()), *found.notes]))
     if looked.others:
         notes.append(f"Skipped, for they hold no network: {listed(file.name for file in looked.others)}.")
     if beside:

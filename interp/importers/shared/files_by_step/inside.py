@@ -111,7 +111,8 @@ def numbers_beside(content: Any, route: Route) -> dict[str, Any]:
     for depth in range(len(route) + 1):
         around = _at(content, route[:depth])
         if isinstance(around, Mapping):
-            ours = _network(around) if depth == len(route) else {}
+            network = _network(around) if depth == len(route) else {}
+            ours = {*network, *(re.split(r"[./]", name)[0] for name in network if name not in around)}
             inner = route[depth] if depth < len(route) else None
             found |= {
                 str(key): value
