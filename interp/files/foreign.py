@@ -22,8 +22,8 @@ from interp.files.husks import STORAGE, Husk, Recorder, Refused
 from interp.files.plain_values import PlainValues, stored_type
 from interp.files.safetensors_header import Header, safetensors_header
 
-LEGACY_MAGIC = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
-"""A pickle of 0x1950a86a20f9469cfc6c."""
+LEGACY_MAGIC = re.compile(rb"\x80[\x02-\x05](\x95.{8})?\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19\.", re.DOTALL)
+"""A pickle of 0x1950a86a20f9469cfc6c, of any protocol."""
 
 EXPECTED = "expected a torch file, a pickle, safetensors, .npz or flax's msgpack"
 
@@ -154,7 +154,7 @@ def _content(path: Path, largest: float) -> Any:
         if head.startswith(HDF5):
             raise Refused(f"an HDF5 file, such as Keras writes, which is not read here; {SAVE_AGAIN}")
         data = head + file.read()
-    if data.startswith(LEGACY_MAGIC):
+    if LEGACY_MAGIC.match(data):
         return _legacy(data)
     if data.startswith(b"\x93NUMPY"):
         return _npy(data)
@@ -240,7 +240,7 @@ def _recorded_legacy(data: bytes) -> tuple[Any, dict[str, Storage]]:
 
 def _nested(raw: Any) -> Storage:
     """The storage that a tensor pickled without torch.save holds: a legacy file within the pickle."""
-    if type(raw) is bytes and raw.startswith(LEGACY_MAGIC):
+    if type(raw) is bytes and LEGACY_MAGIC.match(raw):
         recorded, storages = _recorded_legacy(raw)
         if type(recorded) is Husk and recorded.name == STORAGE:
             return storages[stored_type(recorded)[0]]

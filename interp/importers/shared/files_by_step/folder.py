@@ -20,7 +20,7 @@ from typing import Any
 from interp.errors import InterpError
 from interp.files import foreign
 from interp.files.foreign import ForeignFileError
-from interp.importers.shared.files_by_step.inside import AVERAGED, Inside, look, tensors
+from interp.importers.shared.files_by_step.inside import AVERAGED, Inside, look, tensors, updates_made
 from interp.importers.shared.files_by_step.names import Ambiguous, Named, by_pattern, folder_of, named, stem
 from interp.importers.shared.files_by_step.one_file import (
     EPOCHS,
@@ -37,6 +37,8 @@ from interp.importers.shared.files_by_step.weight_files import weight_files
 
 MANY = 400
 """Files; of more, some sixty are looked into, and the others too only where these say more than their names."""
+ACCELERATE = "random_states_0.pkl"
+"""What accelerate writes beside each checkpoint."""
 MOST_TOLD = 40
 """Runs whose lines are listed."""
 
@@ -83,6 +85,7 @@ class _Looked:
         self.others: dict[Path, NoWeights] = {}
         self.unread: dict[Path, ForeignFileError] = {}
         self.told: dict[Path, dict[str, int]] = {}
+        self.updates: dict[Path, int | None] = {}
         self.shapes: dict[Path, frozenset[tuple[str, tuple[int, ...]]]] = {}
         sample = files if len(files) <= MANY else (*files[:3], *files[3:-3:-1], *files[:: len(files) // 50])
         for file in dict.fromkeys(sample):
@@ -102,6 +105,7 @@ class _Looked:
             self.networks[file] = found
             if not found.series:
                 self.told[file] = told_of(file, found)
+                self.updates[file] = updates_made(content)
                 arrays = tensors(content, *found.routes[0][1:])
                 self.shapes[file] = frozenset((name, array.shape) for name, array in arrays.items())
 
@@ -234,10 +238,27 @@ class _Placing:
         )
         if inside is None or (inside == "epoch" and spoken == {"step"}) or not all(read):
             self._agree(names, told)
-            return [(_step(each), each) for each in names], by_name
+            return self._saves(names) or [(_step(each), each) for each in names], by_name
         if not self._another_count(names, [each[inside] for each in told]):
             self._agree(names, told)
         return [(each[inside], name) for each, name in zip(told, names, strict=True)], inside
+
+    def _saves(self, names: list[Named]) -> list[tuple[int, Named]] | None:
+        """The updates made at each save of accelerate, whose names count the saves; None of other files."""
+        if any(each.unit for each in names) or not all((each.path.parent / ACCELERATE).is_file() for each in names):
+            return None
+        found = []
+        for each in names:
+            beside = sorted(each.path.parent.glob("optimizer*"))
+            made = [updates_made(foreign.outline(file)) for file in beside]
+            found.append((next((step for step in made if step is not None), None), each))
+        steps = [step for step, _ in found if step is not None]
+        if len(steps) < len(names):
+            self.notes.append("The steps count the times that accelerate saved; at which updates that was is not told.")
+            return None
+        if steps != [each.step for each in names]:
+            self.notes.append("The files' names count the times that accelerate saved; the steps are the optimiser's.")
+        return [(step, each) for step, each in found if step is not None]
 
     def _agree(self, names: list[Named], told: list[dict[str, int]]) -> None:
         cases = [
@@ -308,6 +329,8 @@ class _Placing:
             place = Place(file, self._route(file))
             alike = self.looked.shapes[file] in usual
             step = told.get(unit)
+            if not told and unit == "step":
+                step = self.looked.updates[file]
             if alike and step is not None and step not in places:
                 places[step] = place
                 continue

@@ -368,6 +368,20 @@ def told_step(content: Any, route: Route) -> dict[str, int]:
     return found
 
 
+def updates_made(content: Any, level: int = 0) -> int | None:
+    """How many updates an optimiser whose state lies in the content has made; None where none says so."""
+    if isinstance(content, list | tuple) and len(content) < 16:
+        content = dict(enumerate(content))
+    if not isinstance(content, Mapping) or level > MAX_LEVELS:
+        return None
+    state = content.get("state")
+    if "param_groups" in content and isinstance(state, Mapping):
+        steps = [whole_number(each.get("step")) for each in state.values() if isinstance(each, Mapping)]
+        return max((step for step in steps if step is not None), default=None)
+    within = (updates_made(part, level + 1) for part in content.values() if isinstance(part, Mapping | list | tuple))
+    return next((step for step in within if step is not None), None)
+
+
 INSIDE_STEP = (
     "global_step", "step", "train_step", "training_step", "current_step", "steps", "iteration", "iterations", "iter",
     "iters", "it", "its", "update", "updates", "num_updates", "n_updates", "step_num", "iter_num",

@@ -9,7 +9,7 @@ from typing import Any
 
 from interp.errors import InterpError
 from interp.files import foreign
-from interp.importers.shared.files_by_step.inside import Inside, look, tensors, whole_number
+from interp.importers.shared.files_by_step.inside import Inside, look, tensors, updates_made, whole_number
 from interp.importers.shared.files_by_step.names import Ambiguous, Named, by_pattern, named
 from interp.importers.shared.files_by_step.places import Asked, Found, Place, Unit
 from interp.importers.shared.files_by_step.proposals import option_line
@@ -35,6 +35,8 @@ def in_file(path: Path, content: Any, asked: Asked) -> Found:
             raise InterpError(f"{path}: the pattern {asked.pattern!r} does not fit its name")
         return Found({_step(said[0]): place}, found.notes, said[0].unit or "step")
     told, name = told_of(path, found), _name_alone(path)
+    if not told and name.step is None and (updates := updates_made(content)) is not None:
+        told = {"step": updates}
     notes = list(found.notes)
     if told:
         unit: Unit = "step" if "step" in told else "epoch"
