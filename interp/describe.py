@@ -89,12 +89,11 @@ def _weights_alone(path: Path) -> list[str]:
 
 def _contents(path: Path) -> str:
     """What lies there, and the tensors of the last file, as its authors named them."""
-    from interp.contracts.imported import state_dict
     from interp.files import foreign
     from interp.importers.shared import files_by_step
 
     try:
-        places = files_by_step.by_step(path, None)
+        places = dict(files_by_step.find(path).places)
     except InterpError as error:
         if path.is_file():
             raise
@@ -107,7 +106,7 @@ def _contents(path: Path) -> str:
     if isinstance(content, dict):
         others = [(key, value) for key, value in content.items() if not _is_array(value)]
         lines += [f"  {str(key)[:60]}: {_kind_of(value)}" for key, value in others[:40]]
-    tensors = state_dict(files_by_step.entry(content, last), str(last.path))
+    tensors = files_by_step.arrays_at(last, lambda _: content)
     return "\n".join([*lines, *_table(tensors)])
 
 

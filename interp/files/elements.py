@@ -12,6 +12,8 @@ from interp.errors import shown
 from interp.files.husks import Refused
 
 MAX_AXES = 32
+PIECE = 2**20
+"""Bytes read from a file at a time."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,12 @@ class Storage:
     values: np.ndarray
 
 
-def numpy_elements(dtype: np.dtype, raw: bytes, shape: Any) -> np.ndarray:
+def zeros(dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
+    """An array that is 0 throughout and takes no memory; it stands for one whose numbers were not read."""
+    return np.broadcast_to(np.zeros((), dtype), shape)
+
+
+def numpy_elements(dtype: np.dtype, raw: bytes | bytearray, shape: Any) -> np.ndarray:
     """The elements of a NumPy array, one axis, checked to be as many as `shape` says and to be numbers or text."""
     if dtype.kind not in "biufcSU" or not dtype.itemsize or dtype.char in "gG":
         raise Refused(f"an array of the NumPy type {shown(dtype)}; expected numbers or text")

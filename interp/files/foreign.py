@@ -1,39 +1,37 @@
-"""Other people's weight files as plain data: torch files, pickles, safetensors, .npz. They are never trusted."""
+"""Other people's weight files as plain data: torch's, pickles, safetensors, NumPy's, flax's. They are never trusted."""
 
 from __future__ import annotations
 
 import io
+import math
 import os
 import re
 import stat
 import struct
 import zipfile
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NoReturn, cast
+from typing import Any, BinaryIO, NoReturn
 
 import numpy as np
-import safetensors
 
 from interp.errors import InterpError, shown
-from interp.files.elements import TYPES, Storage, Type, numpy_elements
+from interp.files.elements import PIECE, Storage, Type, count, numpy_elements, zeros
+from interp.files.flax_msgpack import flax_content, is_flax
 from interp.files.husks import STORAGE, Husk, Recorder, Refused
 from interp.files.plain_values import PlainValues, stored_type
+from interp.files.safetensors_header import Header, safetensors_header
 
-LEGACY_MAGIC = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
-"""A pickle of 0x1950a86a20f9469cfc6c."""
+LEGACY_MAGIC = re.compile(rb"\x80[\x02-\x05](\x95.{8})?\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19\.", re.DOTALL)
+"""A pickle of 0x1950a86a20f9469cfc6c, of any protocol."""
 
-EXPECTED = "expected a torch file, a pickle, safetensors or .npz"
+EXPECTED = "expected a torch file, a pickle, safetensors, .npz or flax's msgpack"
 
-SAFETENSORS = {
-    "F64": "float64",
-    "F32": "float32",
-    "F16": "float16",
-    "BF16": "bfloat16",
-    **{f"I{bits}": f"int{bits}" for bits in (64, 32, 16, 8)},
-    **{f"U{bits}": f"uint{bits}" for bits in (64, 32, 16, 8)},
-    "BOOL": "bool",
-    "C64": "complex64",
-}
+HDF5 = b"\x89HDF\r\n\x1a\n"
+SAVE_AGAIN = "save its weights as .npz or safetensors"
+MAX_NPY_HEADER = 2**16
+SMALL = 2**16
+"""Bytes of an array that an outline has in full."""
 
 
 class ForeignFileError(InterpError):
@@ -43,9 +41,10 @@ class ForeignFileError(InterpError):
 def read(path: Path) -> Any:
     """The content of a weight file: dicts, lists, tuples, text, numbers, None, bytes, and arrays for tensors.
 
-    The format is told by the content: torch.save's (zip and legacy), a plain pickle, safetensors, .npz, .npy. An array
-    has its tensor's shape and type, bfloat16 widened to float32; tensors that share a storage share memory. Of what a
-    training script puts beside the weights,
+    The format is told by the content: torch.save's (zip and legacy), a plain pickle, safetensors, .npz, .npy, flax's
+    msgpack. An array has its tensor's shape and type, bfloat16 widened to float32; tensors that share a storage share
+    memory, and the tensors of which safetensors kept one are there under both names. Of what a training script puts
+    beside the weights,
 
     - an object (a config, a namespace) is the dict of its attributes, a network saved whole its state dict;
     - a dict of any kind is a dict, a set, deque or list of any kind a list, a named tuple a tuple, an Enum its value;
@@ -56,8 +55,69 @@ def read(path: Path) -> Any:
     None of them is imported or run. What contains itself is cut there ("..."): the result has no cycles. Raises
     ForeignFileError where the file is missing or damaged, or would take far more memory than its size.
     """
+    return _read(path, math.inf)
+
+
+def outline(path: Path, largest: int = SMALL) -> Any:
+    """The content of a weight file as `read` gives it, but for its large arrays, whose numbers are not read.
+
+    An array of more than `largest` bytes, 64 KiB, has its shape and type and is 0 throughout, without taking memory; so
+    a folder of torch, safetensors or .npz files is looked through without reading its weights. (Others are read whole.)
+    """
+    return _read(path, largest)
+
+
+class TensorsOneByOne(Mapping[str, np.ndarray]):
+    """The tensors of a safetensors file, each read from it when it is asked for, and not kept.
+
+    `shapes` and `metadata` are told without reading any. Raises ForeignFileError where it is no whole safetensors file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._header = _told(path, self._opened_header)
+        self.metadata: dict[str, str] = self._header.metadata
+        self.shapes = self._header.shapes()
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        if name not in self.shapes:
+            raise KeyError(name)
+        return _told(self._path, lambda: self._tensor(self._header.second_names.get(name, name)))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.shapes)
+
+    def __len__(self) -> int:
+        return len(self.shapes)
+
+    def _opened_header(self) -> Header:
+        with _opened(self._path) as file:
+            if file.read(9)[7:] != b"\0{":
+                raise Refused("no safetensors file")
+            return safetensors_header(file, os.fstat(file.fileno()).st_size)
+
+    def _tensor(self, name: str) -> np.ndarray:
+        with _opened(self._path) as file:
+            return self._header.read(file, name)
+
+
+def is_safetensors(path: Path) -> bool:
+    """Whether the file begins as a safetensors file does."""
     try:
-        return _content(path)
+        with _opened(path) as file:
+            return file.read(9)[7:] == b"\0{"
+    except (Refused, OSError):
+        return False
+
+
+def _read(path: Path, largest: float) -> Any:
+    return _told(path, lambda: _content(path, largest))
+
+
+def _told(path: Path, reading: Callable[[], Any]) -> Any:
+    """What `reading` the file returns. Raises ForeignFileError, with the file's name, for whatever goes wrong."""
+    try:
+        return reading()
     except Refused as refused:
         reason = str(refused)
     except EOFError:
@@ -78,43 +138,49 @@ def lfs_pointer(head: bytes) -> str | None:
     return f"a git-lfs pointer, not the file{bytes_} it stands for; fetch that with: git lfs pull"
 
 
-def _content(path: Path) -> Any:
-    data = _bytes(path)
-    head = data[:1024]
-    if pointer := lfs_pointer(head):
-        raise Refused(pointer)
-    if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
-        return _zip(data)
-    if head[7:9] == b"\0{":
-        return _safetensors(data)
-    if head.startswith(LEGACY_MAGIC):
+def _content(path: Path, largest: float) -> Any:
+    with _opened(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        head = file.read(1024)
+        if not head:
+            raise Refused("empty; fetch it again")
+        if pointer := lfs_pointer(head):
+            raise Refused(pointer)
+        if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
+            return _zip(file, size, largest)
+        if head[7:9] == b"\0{":
+            header = safetensors_header(file, size)
+            return header.with_second_names({name: header.read(file, name, largest) for name in header.tensors})
+        if head.startswith(HDF5):
+            raise Refused(f"an HDF5 file, such as Keras writes, which is not read here; {SAVE_AGAIN}")
+        data = head + file.read()
+    if LEGACY_MAGIC.match(data):
         return _legacy(data)
-    if head.startswith(b"\x93NUMPY"):
+    if data.startswith(b"\x93NUMPY"):
         return _npy(data)
-    if head[0] == 0x80 or (head[:1] in b"(]}cl" and data.endswith(b".")):
+    if data[0] == 0x80 or (data[:1] in b"(]}cl" and data.endswith(b".")):
         return PlainValues(len(data), _no_storage, _nested).of(Recorder(io.BytesIO(data)).load())
+    if is_flax(head):
+        return flax_content(data)
     if _is_text(head):
         raise Refused(f"a text file, not weights; {EXPECTED}")
     raise Refused(f"not a kind of file that is read here (it begins with the bytes {head[:8].hex(' ')}); {EXPECTED}")
 
 
-def _bytes(path: Path) -> bytes:
+def _opened(path: Path) -> BinaryIO:
     try:
         kind = os.stat(path).st_mode
         if stat.S_ISDIR(kind):
             raise Refused("a folder; expected a file of weights")
         if not stat.S_ISREG(kind):
             raise Refused("not a regular file; expected a file of weights")
-        data = Path(path).read_bytes()
+        return Path(path).open("rb")
     except FileNotFoundError:
         raise Refused("does not exist") from None
     except PermissionError:
         raise Refused("may not be read: permission denied") from None
     except (OSError, ValueError) as error:
         raise Refused(f"cannot be read: {shown(getattr(error, 'strerror', None) or error)}") from None
-    if not data:
-        raise Refused("empty; fetch it again")
-    return data
 
 
 def _is_text(head: bytes) -> bool:
@@ -122,29 +188,20 @@ def _is_text(head: bytes) -> bool:
     return all(character.isprintable() or character in "\t\n\r\f" for character in text) and "\ufffd" not in text
 
 
-def _safetensors(data: bytes) -> dict[str, np.ndarray]:
-    (header,) = struct.unpack("<Q", data[:8])
-    if header > len(data) - 8:
-        raise Refused(f"it is cut short (a header of {header:,} bytes in a file of {len(data):,}); fetch it again")
-    arrays: dict[str, np.ndarray] = {}
-    for name, tensor in safetensors.deserialize(data):
-        kind = SAFETENSORS.get(str(tensor["dtype"]))
-        if kind is None:
-            raise Refused(f"tensor {shown(name)} is of type {shown(tensor['dtype'])}, which NumPy has not")
-        raw = cast(bytearray, tensor["data"])
-        arrays[name] = TYPES[kind].array(raw).reshape(cast("list[int]", tensor["shape"]))
-    return arrays
+def _npy(data: bytes | bytearray) -> np.ndarray:
+    shape, fortran, dtype, start = _npy_header(data)
+    flat = numpy_elements(dtype, data[start:], shape)
+    return flat.reshape(shape, order="F" if fortran else "C")
 
 
-def _npy(data: bytes) -> np.ndarray:
+def _npy_header(data: bytes | bytearray) -> tuple[tuple[int, ...], bool, np.dtype, int]:
+    """Shape, whether columns come first, type, and where the elements begin."""
     file = io.BytesIO(data)
     version = np.lib.format.read_magic(file)
     headers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     if version not in headers:
         raise Refused(f"a .npy array of version {version}; save plain numbers")
-    shape, fortran, dtype = headers[version](file)
-    flat = numpy_elements(dtype, data[file.tell() :], shape)
-    return flat.reshape(shape, order="F" if fortran else "C")
+    return *headers[version](file), file.tell()
 
 
 def _legacy(data: bytes) -> Any:
@@ -183,7 +240,7 @@ def _recorded_legacy(data: bytes) -> tuple[Any, dict[str, Storage]]:
 
 def _nested(raw: Any) -> Storage:
     """The storage that a tensor pickled without torch.save holds: a legacy file within the pickle."""
-    if type(raw) is bytes and raw.startswith(LEGACY_MAGIC):
+    if type(raw) is bytes and LEGACY_MAGIC.match(raw):
         recorded, storages = _recorded_legacy(raw)
         if type(recorded) is Husk and recorded.name == STORAGE:
             return storages[stored_type(recorded)[0]]
@@ -202,11 +259,11 @@ def _exactly(file: io.BytesIO, size: int) -> bytes:
 
 
 class _Archive:
-    """A zip file whose entries are stored, or small."""
+    """A zip file whose entries are stored, or small; each is read from the file when it is asked for."""
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, file: BinaryIO, size: int) -> None:
         try:
-            self._zip = zipfile.ZipFile(io.BytesIO(data))
+            self._zip = zipfile.ZipFile(file)
         except zipfile.BadZipFile as error:
             raise Refused(f"it is cut short or damaged (zip: {shown(error)}); fetch it again") from None
         entries = self._zip.infolist()
@@ -216,30 +273,48 @@ class _Archive:
                 raise Refused("an encrypted zip file; expected weights")
             if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
                 raise Refused("a zip file compressed in a way no weights are; save it again without compression")
-        total, limit = sum(entry.file_size for entry in entries), 16 * 2**20 + 4 * len(data)
+        total, limit = sum(entry.file_size for entry in entries), 16 * 2**20 + 4 * size
         if total > limit:
-            raise Refused(f"its {len(data):,} bytes unpack to {total:,}, more than weights do; not unpacked")
+            raise Refused(f"its {size:,} bytes unpack to {total:,}, more than weights do; not unpacked")
 
-    def read(self, name: str) -> bytes:
-        size = self._zip.getinfo(name).file_size
+    def size(self, name: str) -> int:
+        return self._zip.getinfo(name).file_size
+
+    def read(self, name: str, size: int | None = None) -> bytearray:
+        """The entry, or its first `size` bytes, in memory of its own and without a second copy."""
+        read = bytearray(min(self.size(name), self.size(name) if size is None else size))
+        view, filled = memoryview(read), 0
         with self._zip.open(name) as entry:
-            read = entry.read(size)  # asked for without a size, zipfile unpacks all that is there
-        if len(read) < size:
-            raise EOFError
+            while filled < len(read):
+                count = entry.readinto(view[filled : filled + PIECE])
+                if not count:
+                    raise EOFError
+                filled += count
         return read
 
 
-def _zip(data: bytes) -> Any:
-    archive = _Archive(data)
+def _zip(file: BinaryIO, size: int, largest: float) -> Any:
+    archive = _Archive(file, size)
     pickles = [name for name in archive.names if name.count("/") <= 1 and name.rpartition("/")[2] == "data.pkl"]
     if len(pickles) == 1:
-        return _torch_zip(archive, pickles[0])
+        return _torch_zip(archive, pickles[0], largest)
     if archive.names and all(name.endswith(".npy") for name in archive.names):
-        return {name.removesuffix(".npy"): _npy(archive.read(name)) for name in archive.names}
+        return {name.removesuffix(".npy"): _npy_entry(archive, name, largest) for name in archive.names}
+    if any(name.endswith(".weights.h5") for name in archive.names):
+        raise Refused(f"a Keras file, which is not read here; {SAVE_AGAIN}")
     raise Refused(f"a zip file that is neither torch's (no data.pkl) nor NumPy's (not all .npy); {EXPECTED}")
 
 
-def _torch_zip(archive: _Archive, pickled: str) -> Any:
+def _npy_entry(archive: _Archive, name: str, largest: float) -> np.ndarray:
+    if archive.size(name) <= largest:
+        return _npy(archive.read(name))
+    shape, _, dtype, _ = _npy_header(archive.read(name, MAX_NPY_HEADER))
+    if count(shape) * dtype.itemsize > archive.size(name) or dtype.hasobject:
+        raise Refused(f"an array of shape {shown(shape)} and type {shown(dtype)} that its bytes cannot hold")
+    return zeros(dtype.newbyteorder("="), shape)
+
+
+def _torch_zip(archive: _Archive, pickled: str, largest: float) -> Any:
     root, names = pickled.removesuffix("data.pkl"), set(archive.names)
     swapped = f"{root}byteorder" in names and archive.read(f"{root}byteorder") == b"big"
     storages: dict[str, Storage] = {}
@@ -249,10 +324,14 @@ def _torch_zip(archive: _Archive, pickled: str) -> Any:
             name = f"{root}data/{key}"
             if name not in names:
                 raise Refused(f"storage {shown(key)} is missing; it is damaged")
-            raw, needed = archive.read(name), numel * kind.stored.itemsize
-            if len(raw) < needed:
-                raise Refused(f"storage {shown(key)} holds {len(raw):,} bytes, its tensors need {needed:,}")
-            storages[key] = Storage(key, kind, kind.array(raw[:needed], swapped))
+            needed = numel * kind.stored.itemsize
+            if archive.size(name) < needed:
+                raise Refused(f"storage {shown(key)} holds {archive.size(name):,} bytes, its tensors need {needed:,}")
+            if needed > largest:
+                values = zeros(kind.array(b"").dtype, (numel,))
+            else:
+                values = kind.array(archive.read(name, needed), swapped)
+            storages[key] = Storage(key, kind, values)
         return storages[key]
 
     data = archive.read(pickled)

@@ -18,7 +18,7 @@ import numpy as np
 from interp.errors import DamagedError, InterpError, shown
 from interp.files.arrays import opened
 from interp.files.elements import TYPES, Type
-from interp.files.foreign import SAFETENSORS
+from interp.files.safetensors_header import NAMES
 
 Shape = tuple[int, ...]
 
@@ -101,7 +101,7 @@ def on_disk(file: Callable[[], Path]) -> dict[str, Lying]:
     header, begin = _header(path)
     found = {}
     for name, told in header.items():
-        kind = SAFETENSORS.get(str(told["dtype"]))
+        kind = NAMES.get(str(told["dtype"]))
         if kind is None:
             raise InterpError(
                 f"{path}: tensor {shown(name)} is of type {shown(told['dtype'])}, which NumPy has not; save it as F32"

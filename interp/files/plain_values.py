@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Literal, cast
 import numpy as np
 
 from interp.errors import shown
-from interp.files.elements import TYPES, Storage, Type, count, numpy_elements
+from interp.files.elements import TYPES, Storage, Type, count, numpy_elements, zeros
 from interp.files.husks import STORAGE, Husk, Refused
 
 MAX_EXPANDED = 64 * 2**20
@@ -262,6 +262,8 @@ class PlainValues:
             self._expanded += elements * values.itemsize
             if self._expanded > MAX_EXPANDED:
                 raise Refused(f"a tensor of shape {shown(size)} repeats the few numbers it holds; save it contiguous")
+        if values.strides == (0,):  # not read
+            return zeros(values.dtype, size)
         strides = tuple((step if n > 1 else 1) * values.itemsize for n, step in zip(size, stride, strict=True))
         return np.ndarray(size, values.dtype, values, offset * values.itemsize, strides)
 
@@ -380,6 +382,8 @@ def _typed(storage: Storage, name: str) -> Storage:
     if storage.kind is not TYPES["uint8"]:
         raise Refused("a tensor without a storage; it is damaged")
     width = kind.stored.itemsize
+    if storage.values.strides == (0,):  # not read
+        return Storage(storage.key, kind, zeros(kind.stored, (storage.values.size // width,)))
     return Storage(storage.key, kind, storage.values[: storage.values.size // width * width].view(kind.stored))
 
 

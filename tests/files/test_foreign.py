@@ -349,8 +349,9 @@ def test_what_is_no_readable_file_is_told(tmp_path, write, monkeypatch):
     assert "not a regular file" in refusal(Path("/dev/zero"))
     with pytest.raises(ForeignFileError, match="cannot be read"):
         foreign.read(Path("a\0b"))
-    monkeypatch.setattr(Path, "read_bytes", lambda _: (_ for _ in ()).throw(PermissionError(13, "denied")))
-    assert "permission denied" in refusal(write(b"x"))
+    path = write(b"x")
+    monkeypatch.setattr(Path, "open", lambda *_: (_ for _ in ()).throw(PermissionError(13, "denied")))
+    assert "permission denied" in refusal(path)
 
 
 def test_a_cut_torch_file_is_told_so(write):

@@ -11,14 +11,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
+from pydantic import NonNegativeInt
 
-from interp.contracts.imported import Arrays, Given, Imported, state_dict
+from interp.contracts.imported import Arrays, Given, Imported
 from interp.errors import InterpError
-from interp.files import foreign
 from interp.importers.shared import configuration, files_by_step, guess, layouts, tensor_names
 from interp.importers.shared.recorded import Recorded, records_beside
 from interp.importers.state_dicts import training_pairs, unrecognised
@@ -33,10 +34,17 @@ def state_dicts(
     names: dict[str, str | None] | None = None,
     train: str | None = None,
     test: str | None = None,
+    entry: str | None = None,
+    steps: list[NonNegativeInt] | dict[Literal["start", "every"], NonNegativeInt] | None = None,
 ) -> Imported:
-    """State dicts of a training loop of your own: a folder of .pt, .pth or .safetensors files, or one file.
+    """State dicts of a training loop of your own: a folder of weight files, at any depth, or one file.
 
-    - pattern: where the step is in a file's name, such as "model_{step}.pt"; else it is the last number there.
+    Files are torch's, safetensors, NumPy's .npz or flax's msgpack; Lightning's and Hugging Face's folders are known.
+    The step is what a file says inside, else what its name says; of several checkpoints in one file each has its own.
+
+    - pattern: where the step is in a file's name, such as "model_{step}.pt", where the names do not tell it plainly.
+    - entry: the key in the file under which the network lies, or its checkpoints do, such as ema, or a.b for b in a.
+    - steps: the steps of checkpoints in one file that does not tell them: [0, 100, 200], or {start: 0, every: 100}.
     - names: which of their tensors is which of ours, {unembed.W_U: their.name}, null for one to leave out, where it is
       not recognised. Recognised by name, order and shape are TransformerLens's layout, those of the published
       networks, Hugging Face's, and PyTorch's and flax's own modules.
@@ -50,14 +58,16 @@ def state_dicts(
     contradicts what was recorded.
     """
     read = files_by_step.reading_once()
-    files = files_by_step.by_step(path, pattern, read)
+    asked = files_by_step.Asked(pattern, entry, steps)
+    run = files_by_step.find(path, asked, read)
+    files = run.places
 
     def tensors(step: int) -> Arrays:
         return files_by_step.arrays_at(files[step], read)
 
     example, arrays, constant = _example(sorted(files), tensors)
     source = str(files[example].path)
-    recorded = records_beside(path)
+    recorded = records_beside(path, asked, run)
     told = _told(task, model, recorded)
     network = _recognised(_Tensors(arrays, constant, source), names or {}, told)
     found = guess.guess(network, told)
@@ -76,6 +86,7 @@ def state_dicts(
         raise InterpError(_contradiction(source, account))
     notes = [f"{one.sentence} The run.yaml says otherwise, or they are of something else." for one in account.wrong[:1]]
     notes += account.notes
+    notes += run.notes
     said = found.sentences(told) if not told.everything or not found.found else []
     if network.layout.names.is_transformer and network.layout.n_ctx is None:
         said.append(f"The files hold no position embedding: positions are {found.model[1].get('positions', 'none')}.")
@@ -96,8 +107,7 @@ def state_dicts(
 def recognises(path: Path) -> bool:
     """Whether there is a state dict of a network at `path`; the most general of the importers."""
     try:
-        files = files_by_step.by_step(path, None)
-        state_dict(foreign.read(files[max(files)].path), str(path))
+        files_by_step.find(path)
     except InterpError:
         return False
     return True

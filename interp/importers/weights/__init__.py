@@ -103,7 +103,8 @@ def _files(path: Path, pattern: str | None) -> _Found:
     """Files by step: the only place that asks which file holds which step."""
     refuse_shards(path)
     read = _reading_lazily()
-    places = files_by_step.by_step(path, pattern, read)
+    run = files_by_step.find(path, files_by_step.Asked(pattern), read)
+    places = run.places
 
     def load(step: int) -> OneAtATime:
         place = places[step]
@@ -112,7 +113,7 @@ def _files(path: Path, pattern: str | None) -> _Found:
         return _once(in_memory(files_by_step.arrays_at(place, read)))
 
     files = {step: place.path for step, place in places.items()}
-    return _Found(sorted(places), load, lambda step: str(files[step]), files, {})
+    return _Found(sorted(places), load, lambda step: str(files[step]), files, {}, run.notes)
 
 
 def _revisions(path: Path, chosen: Chosen) -> _Found:

@@ -98,7 +98,7 @@ class OwnModule(Architecture):
         """Return fresh weights. Raises InterpError where the network is another in training than in evaluation."""
         network = self.making.network(seed)
         parameters = dict(network.named_parameters())
-        _refuse_chance(network, self.making, self.tokens(self.task.inputs[:TRIED]), self.answers)
+        _refuse_chance(network, self.making, self.tokens(self.task.inputs[:TRIED]), self.from_module)
         fresh = {name: parameters[name].detach().clone() for name in self.shapes}
         return {name: value if value.dtype == torch.float64 else value.float() for name, value in fresh.items()}
 
