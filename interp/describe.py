@@ -51,18 +51,21 @@ def describe(path: Path) -> list[str]:
     except InterpError as error:
         refused = f"It could not be opened by the importer {importer}:\n{error}"
         return [*paragraphs, refused, *_weights_alone(path)]
+    tensors = [] if run.read_as else [_tensors(run.final.arrays)]
     return [
         *paragraphs,
         f"The importer {importer} opens it.",
         _facts(run),
-        _tensors(run.final.arrays),
+        *tensors,
         *_opened_so(path, importer, run),
     ]
 
 
 def _opened_so(path: Path, importer: str, run: Run) -> list[str]:
     """What is to be known of a run that an importer opened, and how to open it."""
-    return [*run.notes, _recipe(path, importer, run), _use(f"--run {path} --importer {importer}", run)]
+    use = _use(f"--run {path} --importer {importer}", run)
+    table = [_read_as(path, run)] if run.read_as else []
+    return [*run.notes, use, _recipe(path, importer, run), *table]
 
 
 def _importer(path: Path) -> str:
@@ -132,6 +135,21 @@ def _facts(run: Run) -> str:
         f"model  {run.model_call.name}: {run.architecture.description}\n"
         f"steps  {_span(steps)}, {len(steps):,} checkpoint{'s' * (len(steps) > 1)}"
     )
+
+
+def _read_as(path: Path, run: Run) -> str:
+    """Each tensor as its authors named it, its shape, and what it was read as."""
+    from interp.importers.shared import files_by_step, layouts
+
+    places = files_by_step.find(path).places
+    shapes = {
+        name: str(list(array.shape))
+        for name, array in layouts.heads_together(files_by_step.arrays_at(_readable(dict(places)))).items()
+    }
+    names = {name: ours for name, ours in run.read_as.items() if name in shapes}
+    widths = [max(map(len, column)) for column in (names, (shapes[name] for name in names))]
+    rows = [f"  {name:<{widths[0]}}  {shapes[name]:<{widths[1]}}  {ours}" for name, ours in names.items()]
+    return "\n".join([f"  {'tensor':<{widths[0]}}  {'shape':<{widths[1]}}  read as", *rows])
 
 
 def _tensors(arrays: Mapping[str, np.ndarray]) -> str:

@@ -111,6 +111,7 @@ def _imported(source: Source, device: str, recipe: Recipe) -> Run:
         opener=opened,
         text=recipe.text,
         notes=(*found.notes, *architecture.notes),
+        read_as=found.read_as,
         device=device,
     )
 

@@ -40,6 +40,8 @@ class Imported:
     """What names the content of each step for good, such as a commit; weights with such a name are never replaced."""
     notes: tuple[str, ...] = ()
     """What a reader should know of how it was read, a sentence each."""
+    read_as: Mapping[str, str] = field(default_factory=dict)
+    """Their names of tensors -> ours, or in words what became of them."""
 
 
 def is_state_dict(value: Any) -> bool:

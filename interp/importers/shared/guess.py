@@ -41,12 +41,14 @@ CHANCE = 5
 """An operation counts as found where it is answered this many times as often as chance would."""
 EXPLAINED = 0.95
 """A share of all pairs; with fewer answered right, another architecture may have been trained."""
+SURELY = 0.98
+"""With as many answered right on a sample, no other reading is tried."""
 SAMPLE = 600
 """Pairs on which structures are compared."""
 ALIKE = 0.005
 """Models whose accuracies differ by no more than this are not told apart by it."""
-CLEARLY = 0.05
-"""How much more of the pairs an unusual option has to answer before it is taken."""
+CLEARLY, NEARLY_ALL, NOT_ALL = 0.05, 0.99, 0.97
+"""An unusual option is taken where it answers so much more of the pairs, or nearly all where the usual does not."""
 
 
 @dataclass(frozen=True)
@@ -152,14 +154,13 @@ def guess(network: Network, told: Told) -> Guess:
     Raises InterpError where the sizes are those of no network on two residues.
     """
     search = _Search(network, told)
-    candidates = [told.model] if told.model else list(_models(network.layout, told))
-    structure = search.best(search.judged(candidates))
+    structure = search.best(search.until_explained([[told.model]] if told.model else _models(network.layout, told)))
     if structure is None:
         misfits = search.misfits
         raise InterpError(f"{network.source}: {misfits[0] if misfits else _sizes(network.layout)}")
     if told.model:
         return search.on_all_pairs(structure)
-    if structure.accuracy < EXPLAINED:
+    if structure.accuracy < NEARLY_ALL:
         structure = search.varied(structure)
     return search.with_activation(structure)
 
@@ -171,24 +172,30 @@ class _Search:
         self._network, self._told = network, told
         self.misfits: list[str] = []
 
-    def judged(self, models: Iterable[Given], every_pair: bool = False) -> list[Guess]:
-        """Each model under each task, judged on a sample of the pairs or on all."""
-        guesses = []
-        for model in models:
-            for p in [self._told.modulus or self._modulus(model)]:
-                pairs = _plain_task(p).pairs if every_pair else _sample(p)
-                try:
-                    logits = self._network.logits(_without_p(model), p, pairs)
-                except (ValueError, InterpError) as error:
-                    self.misfits.append(str(error))
-                    continue
-                for task in self._tasks(p):
-                    judged = _judged(logits, pairs, task, model, p)
-                    guesses += [judged] if judged is not None else []
+    def until_explained(self, readings: Iterable[Iterable[Given]]) -> list[Guess]:
+        """All models of one reading after another, until one of them explains nearly all answers."""
+        guesses: list[Guess] = []
+        for models in readings:
+            guesses += self.judged(models)
+            if any(one.accuracy >= SURELY for one in guesses):
+                break
         return guesses
 
-    def _modulus(self, model: Given) -> int:
-        return model[1].get("p", self._network.layout.d_vocab_out)
+    def judged(self, models: Iterable[Given], start: Guess | None = None) -> list[Guess]:
+        """Each model under each task on a sample of the pairs; where `start` is given, under its task on all."""
+        guesses = []
+        for model in models:
+            p = start.p if start else self._told.modulus or model[1].get("p", self._network.layout.d_vocab_out)
+            pairs = _plain_task(p).pairs if start else _sample(p)
+            try:
+                logits = self._network.logits(_without_p(model), p, pairs)
+            except (ValueError, InterpError) as error:
+                self.misfits.append(str(error))
+                continue
+            for task in [start.task] if start else self._tasks(p):
+                judged = _judged(logits, pairs, task, model, p)
+                guesses += [judged] if judged is not None else []
+        return guesses
 
     def _tasks(self, p: int) -> list[Given]:
         if self._told.task:
@@ -215,8 +222,8 @@ class _Search:
         best = start
         for _ in range(3):
             changed = [_changed(best.model, option) for option in _variations(best.model, self._network.layout)]
-            found = max(self.judged(changed), key=lambda one: (one.accuracy, -one.loss), default=best)
-            if found.accuracy < best.accuracy + CLEARLY:
+            found = max(self.judged(changed, best), key=lambda one: (one.accuracy, -one.loss), default=best)
+            if not _clearly_better(found, best):
                 break
             best = found
         options = "every activation, other positions, no mask, no scale of the scores, no residual stream"
@@ -227,36 +234,49 @@ class _Search:
         gated = self._network.layout.gated
         order = [self._told.act_fn] if self._told.act_fn else [*(USUAL_GATED if gated else ()), *ACTIVATIONS]
         options = [_changed(structure.model, ("act_fn", act_fn)) for act_fn in dict.fromkeys(order)]
-        judged = [one for one in self.judged(options, every_pair=True) if one.task == structure.task]
+        judged = self.judged(options, structure)
         if not judged:
-            return self.on_all_pairs(structure)
+            return structure
         best = max(judged, key=lambda one: (one.accuracy, -one.loss))
-        chosen = best if best.accuracy > judged[0].accuracy + CLEARLY else judged[0]
+        usual, by = judged[0], ""
+        chosen = best if _clearly_better(best, usual) else usual
+        if chosen is not usual:
+            by = f"with {_spelt(usual.model[1]['act_fn'])} {usual.accuracy:.1%} of the answers would be right"
         others = tuple(one for one in judged if one is not chosen and one.accuracy >= chosen.accuracy - CLEARLY)
-        return dataclasses.replace(chosen, ambiguity=structure.ambiguity, tried=structure.tried, others=others)
+        own = {"ambiguity": structure.ambiguity, "tried": structure.tried, "others": others, "act_fn_by": by}
+        return dataclasses.replace(chosen, **own)
 
     def on_all_pairs(self, one: Guess) -> Guess:
-        again = [other for other in self.judged([one.model], every_pair=True) if other.task == one.task]
+        again = self.judged([one.model], one)
         return dataclasses.replace(again[0], ambiguity=one.ambiguity, tried=one.tried) if again else one
+
+
+def _clearly_better(unusual: Guess, usual: Guess) -> bool:
+    return unusual.accuracy > usual.accuracy + CLEARLY or unusual.accuracy >= NEARLY_ALL > NOT_ALL > usual.accuracy
 
 
 NOT_TRIED = "dropout at test time, a mean over positions, embeddings that are scaled, an MLP or attention twice over"
 
 
-def _models(layout: Layout, told: Told) -> Iterator[Given]:
-    """Every model of these shapes with a usual activation, and its modulus as the option "p", which is none of its."""
+def _models(layout: Layout, told: Told) -> Iterator[list[Given]]:
+    """Every model of these shapes with a usual activation, those of one reading of the operands at a time.
+
+    The modulus stands among the options as "p", which is none of the model's.
+    """
     if not layout.names.is_transformer:
-        for act_fn in _usual(layout, told):
-            yield "mlp", _perceptron(layout) | {"act_fn": act_fn}
+        yield [("mlp", _perceptron(layout) | {"act_fn": act_fn}) for act_fn in _usual(layout, told)]
         return
     heads = [layout.n_heads] if layout.n_heads else [n for n in HEADS if layout.d_inner % n == 0]
     causal = (True, False) if layout.names.n_layers > 1 else (True,)
-    ways = itertools.product(
-        readings(layout, told.modulus), heads, _norms(layout), _positions(layout)[:2], causal, _usual(layout, told)
-    )
-    for reading, n_heads, norm, positions, masked, act_fn in ways:
-        options = _transformer(layout, reading, n_heads) | norm | positions
-        yield "transformer", options | {"causal": masked, "act_fn": act_fn}
+    for reading in readings(layout, told.modulus):
+        ways = itertools.product(heads, _norms(layout), _positions(layout)[:2], causal, _usual(layout, told))
+        yield [
+            (
+                "transformer",
+                _transformer(layout, reading, n_heads) | norm | positions | {"causal": masked, "act_fn": act_fn},
+            )
+            for n_heads, norm, positions, masked, act_fn in ways
+        ]
 
 
 def _usual(layout: Layout, told: Told) -> tuple[str, ...]:

@@ -133,10 +133,11 @@ def _check_norms(names: Names) -> None:
     """Raises InterpError where norms stand where our transformer has none."""
     places = {f"blocks.{layer}.{norm}" for layer in range(names.n_layers) for norm in ("ln1", "ln2")}
     there = {place for place in places if f"{place}.w" in names.theirs}
+    places_there = ", ".join(sorted(there)) or "the end alone"
     if (there and there != places) or (not there and "ln_final.w" in names.theirs):
         raise InterpError(
-            f"it has layer normalisation at {', '.join(sorted(there)) or 'the end alone'}; interp's transformer has "
-            "one at each sublayer, before or after it, and perhaps one at the end. The model `module` runs a network of "
+            f"it has layer normalisation at {places_there}; interp's transformer has one "
+            "at each sublayer, before or after it, and perhaps one at the end. The model `module` runs a network of "
             "your own (docs/checkpoints.md), and the importer weights opens any for what its weights alone tell"
         )
 

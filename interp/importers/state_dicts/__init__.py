@@ -101,7 +101,17 @@ def state_dicts(
         train=account.train,
         files={step: place.path for step, place in files.items()},
         notes=(*first, *notes, *(note for note in said if note not in first)),
+        read_as=_read_as(network),
     )
+
+
+def _read_as(network: guess.Network) -> dict[str, str]:
+    """What became of each tensor."""
+    names = network.layout.names
+    ours = {theirs: name for name, theirs in names.theirs.items()}
+    if network.layout.sinusoidal:
+        ours[names.theirs["pos_embed.W_pos"]] = "sines and cosines, which are no parameters"
+    return {name: ours.get(name, "left out: no parameter") for name in network.arrays}
 
 
 def recognises(path: Path) -> bool:
@@ -229,8 +239,8 @@ def _which_task(network: guess.Network, told: guess.Told, found: guess.Guess) ->
     except (InterpError, ValueError):
         line = "importer: weights"
     return (
-        f"{network.source}: which task? no operation explains its answers (at best {found.accuracy:.1%} of the pairs, as "
-        f"{found.operation}). It may be one that interp does not know, another architecture, or a network that has "
+        f"{network.source}: which task? no operation explains its answers (at best {found.accuracy:.1%} of the pairs, "
+        f"as {found.operation}). It may be one that interp does not know, another architecture, or a network that has "
         f"learned nothing yet. Write the task into a run.yaml beside the files, such as\n{line}\n"
         f"{unrecognised.WEIGHTS}"
     )

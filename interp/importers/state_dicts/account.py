@@ -139,10 +139,11 @@ def _swapped(opened: Opened, mask: np.ndarray) -> list[str]:
         return []
     losses, right = opened.answers(opened.steps[-1])
     train, rest = float(losses[mask].mean()), float(losses[~mask].mean())
+    shares = [f"{right[chosen].mean():.1%} right" for chosen in (mask, ~mask)]
     if train > WORSE * rest and right[mask].mean() < right[~mask].mean():
         return [
-            f"The training pairs look swapped with the others: their loss is {train:.3g}, {right[mask].mean():.1%} right; "
-            f"that of the others {rest:.3g}, {right[~mask].mean():.1%} right. Where a file lists the test pairs, say "
+            f"The training pairs look swapped with the others: their loss is {train:.3g}, {shares[0]}; that of the "
+            f"others {rest:.3g}, {shares[1]}. Where a file lists the test pairs, say "
             "test: instead of train:."
         ]
     return []

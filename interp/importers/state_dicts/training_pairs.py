@@ -44,7 +44,7 @@ def recorded(content: Any, p: int) -> tuple[np.ndarray, str] | None:
 
 
 def as_mask(content: Any, p: int) -> np.ndarray:
-    """The mask, [pair], that numbers in any of the three forms say. Raises ValueError, in words, where they say none."""
+    """The mask, [pair], that numbers in any of the three forms say. Raises ValueError, in words, where none."""
     values = _numbers(content)
     n = p * p
     is_mask = values.dtype == np.bool_ or (values.dtype.kind in "iuf" and set(np.unique(values).tolist()) <= {0, 1})

@@ -1,0 +1,359 @@
+"""Networks as other people write them: norms, gates, any row of tokens, one-hot operands, heads apart, positions.
+
+Each learns x+y mod 11 from all pairs in seconds, and has a state dict in its own author's words.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+P = 11
+Activation = Callable[[Tensor], Tensor]
+
+
+def pairs() -> Tensor:
+    return torch.cartesian_prod(torch.arange(P), torch.arange(P))
+
+
+def causal_mask(n: int) -> Tensor:
+    return torch.full((n, n), -torch.inf).triu(1)
+
+
+class RMSNorm(nn.RMSNorm):
+    def __init__(self, d: int) -> None:
+        super().__init__(d, eps=1e-5)
+
+
+class Block(nn.Module):
+    """Attention and MLP on a residual stream, with norms before, after or nowhere."""
+
+    def __init__(
+        self,
+        d: int = 32,
+        norm: str = "pre",
+        kind: type[nn.Module] = nn.LayerNorm,
+        act: Activation = functional.relu,
+        gated: bool = False,
+        scale: bool = True,
+        residual: bool = True,
+    ) -> None:
+        super().__init__()
+        self.norm, self.act, self.gated, self.scale, self.stream = norm, act, gated, scale, float(residual)
+        self.q, self.k, self.v, self.o = (nn.Linear(d, d, bias=False) for _ in range(4))
+        if norm:
+            self.ln1, self.ln2 = kind(d), kind(d)
+        self.up, self.down = nn.Linear(d, 3 * d), nn.Linear(3 * d, d)
+        if gated:
+            self.gate = nn.Linear(d, 3 * d)
+
+    def attend(self, x: Tensor) -> Tensor:
+        q, k, v = (part(x).unflatten(2, (4, -1)).transpose(1, 2) for part in (self.q, self.k, self.v))
+        scores = q @ k.transpose(2, 3) / (math.sqrt(q.shape[-1]) if self.scale else 1) + causal_mask(x.shape[1])
+        return self.o((scores.softmax(-1) @ v).transpose(1, 2).flatten(2))
+
+    def feed(self, x: Tensor) -> Tensor:
+        return self.down(self.act(self.gate(x)) * self.up(x) if self.gated else self.act(self.up(x)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.norm == "pre":
+            x = self.stream * x + self.attend(self.ln1(x))
+            return self.stream * x + self.feed(self.ln2(x))
+        x = self.stream * x + self.attend(x)
+        x = self.ln1(x) if self.norm else x
+        x = self.stream * x + self.feed(x)
+        return self.ln2(x) if self.norm else x
+
+
+class Decoder(nn.Module):
+    """A row of tokens through blocks; the answer is read at its last one."""
+
+    def __init__(
+        self,
+        row: str = "a b =",
+        ids: dict[str, int] | None = None,
+        first: int = 0,
+        n_layers: int = 1,
+        final: bool = True,
+        tied: bool = False,
+        positions: bool = True,
+        **block: object,
+    ) -> None:
+        super().__init__()
+        self.row, self.first = row.split(), first
+        words = [word for word in dict.fromkeys(self.row) if word not in "ab"]
+        self.ids = ids or {word: P + place for place, word in enumerate(words)}
+        self.tok_emb = nn.Embedding(P + len(words), 32)
+        self.pos_emb = nn.Embedding(len(self.row) + 1, 32) if positions else None
+        self.layers = nn.ModuleList(Block(**block) for _ in range(n_layers))  # pyright: ignore[reportArgumentType]
+        self.ln_f = block.get("kind", nn.LayerNorm)(32) if final else nn.Identity()  # pyright: ignore[reportCallIssue]
+        self.head = None if tied else nn.Linear(32, P + len(words), bias=False)
+
+    def forward(self, pairs: Tensor) -> Tensor:
+        a, b = pairs.T
+        residues = {"a": a + self.first, "b": b + self.first}
+        tokens = torch.stack([residues.get(word, torch.full_like(a, self.ids.get(word, 0))) for word in self.row], 1)
+        x = self.tok_emb(tokens)
+        if self.pos_emb is not None:
+            x = x + self.pos_emb.weight[: len(self.row)]
+        for layer in self.layers:
+            x = layer(x)
+        x = self.ln_f(x)[:, -1]
+        logits = x @ self.tok_emb.weight.T if self.head is None else self.head(x)
+        return logits[:, self.first : self.first + P]
+
+
+class TorchEncoder(nn.Module):
+    """torch's own encoder layers, which see every position."""
+
+    def __init__(self, norm_first: bool, n_layers: int = 1) -> None:
+        super().__init__()
+        self.embedding, self.positional = nn.Embedding(P + 1, 32), nn.Parameter(torch.randn(3, 32) / 6)
+        layer = nn.TransformerEncoderLayer(32, 4, 64, dropout=0, batch_first=True, norm_first=norm_first)
+        norm = nn.LayerNorm(32) if norm_first else None
+        self.encoder = nn.TransformerEncoder(layer, n_layers, norm=norm, enable_nested_tensor=False)
+        self.fc_out = nn.Linear(32, P)
+
+    def forward(self, pairs: Tensor) -> Tensor:
+        tokens = torch.cat([pairs, torch.full((len(pairs), 1), P)], dim=1)
+        return self.fc_out(self.encoder(self.embedding(tokens) + self.positional)[:, -1])
+
+
+class Conv1D(nn.Module):
+    """GPT-2's linear map, whose weight is [in, out]."""
+
+    def __init__(self, d_in: int, d_out: int) -> None:
+        super().__init__()
+        self.weight, self.bias = nn.Parameter(torch.randn(d_in, d_out) / 6), nn.Parameter(torch.zeros(d_out))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x @ self.weight + self.bias
+
+
+class GPT2(nn.Module):
+    """Hugging Face's names for GPT-2: Conv1D, one matrix for query, key and value, a tied readout, masks saved."""
+
+    def __init__(self, d: int = 32) -> None:
+        super().__init__()
+        block = {
+            "ln_1": nn.LayerNorm(d),
+            "attn": nn.ModuleDict({"c_attn": Conv1D(d, 3 * d), "c_proj": Conv1D(d, d)}),
+            "ln_2": nn.LayerNorm(d),
+            "mlp": nn.ModuleDict({"c_fc": Conv1D(d, 4 * d), "c_proj": Conv1D(4 * d, d)}),
+        }
+        block["attn"].register_buffer("bias", torch.ones(8, 8).tril().reshape(1, 1, 8, 8))
+        self.transformer = nn.ModuleDict(
+            {
+                "wte": nn.Embedding(P + 1, d),
+                "wpe": nn.Embedding(8, d),
+                "h": nn.ModuleList([nn.ModuleDict(block)]),
+                "ln_f": nn.LayerNorm(d),
+            }
+        )
+
+    def forward(self, pairs: Tensor) -> Tensor:
+        parts = self.transformer
+        tokens = torch.cat([pairs, torch.full((len(pairs), 1), P)], dim=1)
+        x = parts["wte"](tokens) + parts["wpe"].weight[:3]
+        for block in parts["h"]:  # pyright: ignore[reportGeneralTypeIssues]
+            q, k, v = (
+                part.unflatten(2, (4, -1)).transpose(1, 2)
+                for part in block["attn"]["c_attn"](block["ln_1"](x)).chunk(3, dim=2)
+            )
+            pattern = (q @ k.transpose(2, 3) / math.sqrt(8) + causal_mask(3)).softmax(-1)
+            x = x + block["attn"]["c_proj"]((pattern @ v).transpose(1, 2).flatten(2))
+            hidden = functional.gelu(block["mlp"]["c_fc"](block["ln_2"](x)), approximate="tanh")
+            x = x + block["mlp"]["c_proj"](hidden)
+        return (parts["ln_f"](x)[:, -1] @ parts["wte"].weight.T)[:, :P]
+
+
+class Llama(nn.Module):
+    """Hugging Face's names for Llama: RMSNorm, rotary positions without a key in the file, SwiGLU."""
+
+    def __init__(self, d: int = 32, hidden: int = 48) -> None:
+        super().__init__()
+
+        def linear(d_in: int, d_out: int) -> nn.Linear:
+            return nn.Linear(d_in, d_out, bias=False)
+
+        names = ("q_proj", "k_proj", "v_proj", "o_proj")
+        mlp = {"gate_proj": linear(d, hidden), "up_proj": linear(d, hidden), "down_proj": linear(hidden, d)}
+        layer = {
+            "self_attn": nn.ModuleDict({name: linear(d, d) for name in names}),
+            "mlp": nn.ModuleDict(mlp),
+            "input_layernorm": RMSNorm(d),
+            "post_attention_layernorm": RMSNorm(d),
+        }
+        layers = nn.ModuleList([nn.ModuleDict(layer)])
+        self.model = nn.ModuleDict({"embed_tokens": nn.Embedding(P + 1, d), "layers": layers, "norm": RMSNorm(d)})
+        self.lm_head = linear(d, P + 1)
+
+    @staticmethod
+    def turned(x: Tensor) -> Tensor:
+        """Rotate the first half of each head against the second by the position times 10000^(-2i/d_head)."""
+        half = x.shape[-1] // 2
+        angle = torch.arange(x.shape[2])[:, None] / 10_000 ** (torch.arange(half) / half)
+        first, second = x[..., :half], x[..., half:]
+        cos, sin = angle.cos(), angle.sin()
+        return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1)
+
+    def forward(self, pairs: Tensor) -> Tensor:
+        x = self.model["embed_tokens"](torch.cat([pairs, torch.full((len(pairs), 1), P)], dim=1))
+        for layer in self.model["layers"]:  # pyright: ignore[reportGeneralTypeIssues]
+            attn, mlp, normed = layer["self_attn"], layer["mlp"], layer["input_layernorm"](x)
+            q, k, v = (attn[f"{kind}_proj"](normed).unflatten(2, (4, -1)).transpose(1, 2) for kind in "qkv")
+            scores = self.turned(q) @ self.turned(k).transpose(2, 3) / math.sqrt(8) + causal_mask(3)
+            x = x + attn["o_proj"]((scores.softmax(-1) @ v).transpose(1, 2).flatten(2))
+            normed = layer["post_attention_layernorm"](x)
+            x = x + mlp["down_proj"](functional.silu(mlp["gate_proj"](normed)) * mlp["up_proj"](normed))
+        return self.lm_head(self.model["norm"](x)[:, -1])[:, :P]
+
+
+class Head(nn.Module):
+    def __init__(self, d: int, d_head: int) -> None:
+        super().__init__()
+        self.Wq, self.Wk, self.Wv = (nn.Linear(d, d_head, bias=False) for _ in range(3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        q = self.Wq(x)
+        scores = q @ self.Wk(x).transpose(1, 2) / math.sqrt(q.shape[-1]) + causal_mask(x.shape[1])
+        return scores.softmax(-1) @ self.Wv(x)
+
+
+class HeadsApart(nn.Module):
+    """The names of Power et al.'s code: heads apart, norms after the sublayers, sines and cosines in a buffer."""
+
+    def __init__(self, d: int = 32) -> None:
+        super().__init__()
+        attention = nn.ModuleDict(
+            {"attn_heads": nn.ModuleList(Head(d, 8) for _ in range(4)), "Wo": nn.Linear(d, d, bias=False)}
+        )
+        ffn = nn.Sequential(nn.Linear(d, 4 * d, bias=False), nn.ReLU(), nn.Linear(4 * d, d, bias=False))
+        block = {
+            "self_attn": attention,
+            "self_attn_norm": nn.LayerNorm(d),
+            "ffn": nn.ModuleDict({"ffn": ffn}),
+            "ffn_norm": nn.LayerNorm(d),
+        }
+        self.embedding = nn.Embedding(P + 2, d)
+        angle = torch.arange(50)[:, None] / 10_000 ** (torch.arange(0, d, 2) / d)
+        encoding = torch.stack([angle.sin(), angle.cos()], dim=2).flatten(1)
+        self.register_buffer("position_encoding", encoding)
+        self.register_buffer("self_attn_mask", torch.ones(50, 50).tril())
+        self.decoder = nn.ModuleDict({"blocks": nn.ModuleList([nn.ModuleDict(block)])})
+        self.linear = nn.Linear(d, P + 2, bias=False)
+
+    def forward(self, pairs: Tensor) -> Tensor:
+        a, b = pairs.T + 2
+        tokens = torch.stack([a, torch.zeros_like(a), b, torch.ones_like(a)], dim=1)  # residues begin at 2
+        x = self.embedding(tokens) + self.position_encoding[:4]
+        for block in self.decoder["blocks"]:  # pyright: ignore[reportGeneralTypeIssues]
+            heads = torch.cat([head(x) for head in block["self_attn"]["attn_heads"]], dim=-1)
+            x = block["self_attn_norm"](x + block["self_attn"]["Wo"](heads))
+            x = block["ffn_norm"](x + block["ffn"]["ffn"](x))
+        return self.linear(x[:, -1])[:, 2:]
+
+
+class OneHot(nn.Module):
+    """A perceptron on one-hot operands, side by side or added."""
+
+    def __init__(self, *widths: int, added: bool = False, bias: bool = True, basis: bool = False) -> None:
+        super().__init__()
+        self.added = added
+        sizes = [P if added else 2 * P, *widths, P]
+        self.layers = nn.ModuleList(
+            nn.Linear(d_in, d_out, bias=bias) for d_in, d_out in zip(sizes, sizes[1:], strict=False)
+        )
+        if basis:
+            self.register_buffer("fourier_basis", torch.randn(P, P))
+
+    def forward(self, pairs: Tensor) -> Tensor:
+        x = functional.one_hot(pairs, P).to(self.layers[0].weight.dtype)  # pyright: ignore[reportArgumentType]
+        x = x.sum(dim=1) if self.added else x.flatten(1)
+        for layer in self.layers[:-1]:
+            x = layer(x).relu()
+        return self.layers[-1](x)
+
+
+class Squares(nn.Module):
+    """Gromov's network: W x, squared, and W again, on one-hot operands."""
+
+    def __init__(self, hidden: int = 96) -> None:
+        super().__init__()
+        self.W1 = nn.Parameter(torch.randn(hidden, 2 * P) / math.sqrt(2 * P))
+        self.W2 = nn.Parameter(torch.randn(P, hidden) / math.sqrt(hidden))
+
+    def forward(self, pairs: Tensor) -> Tensor:
+        x = functional.one_hot(pairs, P).to(self.W1).flatten(1)
+        return (x @ self.W1.T).square() @ self.W2.T
+
+
+class TiedPerceptron(nn.Module):
+    """One table reads the operands and writes the answer."""
+
+    def __init__(self, d: int = 32) -> None:
+        super().__init__()
+        self.embed, self.fc = nn.Embedding(P, d), nn.Linear(2 * d, d)
+
+    def forward(self, pairs: Tensor) -> Tensor:
+        return self.fc(self.embed(pairs).flatten(1)).relu() @ self.embed.weight.T
+
+
+NETWORKS: dict[str, Callable[[], nn.Module]] = {
+    "LayerNorm before": lambda: Decoder(),
+    "LayerNorm before, none at the end": lambda: Decoder(final=False),
+    "LayerNorm after": lambda: Decoder(norm="post", final=False),
+    "RMSNorm before": lambda: Decoder(kind=RMSNorm),
+    "two layers": lambda: Decoder(n_layers=2),
+    "a op b =": lambda: Decoder(row="a op b ="),
+    "words before residues": lambda: Decoder(row="a op b =", ids={"op": 0, "=": 1}, first=2),
+    "SwiGLU": lambda: Decoder(gated=True, act=functional.silu),
+    "x²": lambda: Decoder(norm="", final=False, act=torch.square),
+    "no scale of the scores": lambda: Decoder(norm="", final=False, scale=False),
+    "no residual stream": lambda: Decoder(norm="", final=False, residual=False),
+    "tied": lambda: Decoder(tied=True),
+    "no positions": lambda: Decoder(positions=False),
+    "torch's encoder, norms after": lambda: TorchEncoder(False),
+    "torch's encoder, norms before": lambda: TorchEncoder(True),
+    "torch's encoder, two layers": lambda: TorchEncoder(False, 2),
+    "GPT-2": GPT2,
+    "Llama": Llama,
+    "heads apart": HeadsApart,
+    "one-hot": lambda: OneHot(64),
+    "one-hot, no biases": lambda: OneHot(64, bias=False),
+    "one-hot, added": lambda: OneHot(48, 32, added=True),
+    "one-hot, added, no biases": lambda: OneHot(64, added=True, bias=False),
+    "one-hot, deep": lambda: OneHot(48, 40, 32),
+    "one-hot, a basis beside": lambda: OneHot(64, basis=True),
+    "squares": Squares,
+    "tied perceptron": TiedPerceptron,
+}
+
+
+def taught(name: str) -> tuple[dict[str, Tensor], nn.Module]:
+    """The state dict before the first update, and the network after the last."""
+    early, network = _taught(name)
+    return dict(early), copy.deepcopy(network)
+
+
+@functools.cache
+def _taught(name: str) -> tuple[dict[str, Tensor], nn.Module]:
+    torch.manual_seed(0)
+    network = NETWORKS[name]()
+    early = {key: value.clone() for key, value in network.state_dict().items()}
+    optimiser = torch.optim.AdamW(network.parameters(), lr=5e-3, weight_decay=0.05)
+    answers = pairs().sum(dim=1) % P
+    for _ in range(400):
+        loss = functional.cross_entropy(network(pairs()), answers)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        if loss < 2e-3:
+            break
+    return early, network

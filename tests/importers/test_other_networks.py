@@ -1,0 +1,85 @@
+"""Networks as other people write them, opened by their weights alone: they answer as their own code does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from interp.checkpoints import open_run
+from interp.recipes.document import dump_yaml
+from tests.importers.other_networks import NETWORKS, P, pairs, taught
+
+QUICK = ("LayerNorm before", "one-hot, added")
+TOLD = {
+    "GPT-2": {"act_fn": "gelu_tanh"},  # whose answers as a ReLU network would be as right
+}
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=() if n in QUICK else pytest.mark.slow) for n in NETWORKS])
+def test_it_answers_as_its_own_code_does(name: str, tmp_path: Path):
+    early, network = taught(name)
+    torch.save(early, tmp_path / "model_0.pt")
+    torch.save({"state_dict": network.state_dict(), "config": TOLD.get(name, {})}, tmp_path / "model_400.pt")
+    with torch.no_grad():
+        expected = network.double()(pairs())
+    run = open_run(tmp_path, "state_dicts")
+    assert run.steps == [0, 400]
+    assert run.task.description == f"x+y mod {P}"
+    torch.testing.assert_close(run.final.logits[:, :P], expected, rtol=1e-5, atol=1e-5)
+    hooked = run.architecture.from_module(run.final.model.double()(run.architecture.tokens(pairs())))
+    torch.testing.assert_close(hooked[:, :P], expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_the_recipe_that_describes_it_opens_it_alike(tmp_path: Path):
+    from interp.describe import describe
+
+    _, network = taught("heads apart")
+    torch.save(network.state_dict(), tmp_path / "model_400.pt")
+    said = describe(tmp_path)
+    recipe = next(text for text in said if text.startswith("run.yaml that opens it"))
+    (tmp_path / "elsewhere").mkdir()
+    lines = "\n".join(line[2:] for line in recipe.splitlines()[2:])
+    (tmp_path / "elsewhere" / "run.yaml").write_text(lines)
+    again = open_run(tmp_path / "elsewhere")
+    torch.testing.assert_close(again.final.logits, open_run(tmp_path, "state_dicts").final.logits)
+    assert "tensor" in said[-1]
+    assert "embedding.weight" in said[-1]
+    assert "embed.W_E" in said[-1]
+
+
+@pytest.mark.parametrize("wrong", [{"frac": 3}, {"act_fn": "gelu"}])
+def test_what_the_configuration_says_of_the_activation_is_taken(wrong: dict, tmp_path: Path):
+    _, network = taught("one-hot, added")
+    torch.save({"state_dict": network.state_dict(), "config": wrong}, tmp_path / "model_400.pt")
+    run = open_run(tmp_path, "state_dicts")
+    assert run.model_call.options["act_fn"] == wrong.get("act_fn", "relu")
+    said = "as the configuration says" if "act_fn" in wrong else "no file says which"
+    assert any(said in note for note in run.notes)
+
+
+def test_a_recorded_loss_that_is_not_the_network_s_is_refused_unless_the_user_settles_it(tmp_path: Path):
+    from interp.errors import InterpError
+
+    _, network = taught("one-hot, added")
+    content = {
+        "state_dict": network.state_dict(),
+        "train_loss": 2.3,
+        "test_loss": 2.4,
+        "train_acc": 0.2,
+        "test_acc": 0.1,
+    }
+    torch.save(content, tmp_path / "model_400.pt")
+    with pytest.raises(InterpError, match=r"record .* as it is read here it is"):
+        open_run(tmp_path, "state_dicts")
+    settled = {
+        "task": {"modular_arithmetic": {"p": P, "operation": "x+y"}},
+        "model": {
+            "mlp": {"d_mlp": [48, 32], "n_layers": 2, "shared_embedding": True, "biases": "all", "one_hot": True}
+        },
+        "importer": "state_dicts",
+    }
+    (tmp_path / "run.yaml").write_text(dump_yaml(settled))
+    assert "record" in open_run(tmp_path).notes[0]
