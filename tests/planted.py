@@ -94,9 +94,9 @@ def clock_behind_norms(
 
     - Every dimension of the residual stream has a mirror image that holds its negative: the stream has no mean, so a
       LayerNorm takes none away. What reads the stream reads one of each pair.
-    - The circles have the same length for every residue, so that at each position σ is one number, and the norm's weight
-      is that number: at the operands where attention reads them, else where the answer is read. Only after the MLP it
-      wavers, by a hundredth, as far as the ring's harmonics add to the logits.
+    - The circles have the same length for every residue, so that at each position σ is one number, and the weight of
+      the norm is that number: at the operands where attention reads them, else where the answer is read. Only after
+      the MLP it wavers, by a hundredth, as far as the ring's harmonics add to the logits.
     """
     plain = clock_transformer(p, ring=ring)
     w, d_model = {}, 2 * plain.model["transformer"]["d_model"]

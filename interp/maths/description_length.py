@@ -194,7 +194,9 @@ def _rows(weights: Weights) -> Iterator[_Row]:
 
 
 def _is_map(name: str) -> bool:
-    return not name.rpartition(".")[2].startswith("b_")
+    """Whether a parameter is a matrix, or one for each head: no bias, and no norm's w or b."""
+    short = name.rpartition(".")[2]
+    return not short.startswith("b_") and short not in ("w", "b")
 
 
 def _truncated(value: Float[Tensor, "..."], spectrum: Spectrum | None, tau: float) -> Part:
