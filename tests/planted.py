@@ -87,6 +87,50 @@ def clock_transformer(p: int = 13, sizes: dict[int, float] | None = None, ring: 
     )
 
 
+def clock_behind_norms(
+    p: int = 13, norm: str = "layer", position: str = "pre", final: bool | None = None, ring: int = 9
+) -> Planted:
+    """The Clock of `clock_transformer`, a norm about each sublayer, which so passes what it reads up to a constant.
+
+    - Every dimension of the residual stream has a mirror image that holds its negative: the stream has no mean, so a
+      LayerNorm takes none away. What reads the stream reads one of each pair.
+    - The circles have the same length for every residue, so that at each position σ is one number, and the weight of
+      the norm is that number: at the operands where attention reads them, else where the answer is read. Only after
+      the MLP it wavers, by a hundredth, as far as the ring's harmonics add to the logits.
+    """
+    plain = clock_transformer(p, ring=ring)
+    w, d_model = {}, 2 * plain.model["transformer"]["d_model"]
+    for name, value in plain.weights.items():
+        short = name.rpartition(".")[2]
+        if short in ("W_E", "W_pos", "W_O", "W_out"):  # they write to the stream
+            w[name] = torch.cat([value, -value], -1)
+        elif short in ("W_Q", "W_K", "W_V", "W_in", "W_U"):
+            w[name] = torch.cat([value, torch.zeros_like(value)], -2)
+    options = plain.model["transformer"] | {
+        "d_model": d_model,
+        "d_head": d_model // 4,
+        "norm": norm,
+        "norm_position": position,
+        "final_norm": final,
+    }
+    architecture = interp.models.transformer.transformer(modular_arithmetic(p), **options)
+    names = [name for name in architecture.shapes if name.endswith((".w", ".b"))]
+    w |= {name: (torch.ones if name.endswith(".w") else torch.zeros)(d_model).double() for name in names}
+    weights = {name: w[name] for name in architecture.shapes}
+    _set_scales(architecture, weights)
+    return Planted(weights, plain.task, {"transformer": options})
+
+
+def _set_scales(architecture: Any, weights: dict[str, Tensor]) -> None:
+    """Make each norm's weight its mean σ, one norm after another as they are passed."""
+    for name in ("blocks.0.ln1", "blocks.0.ln2", "ln_final"):
+        if f"{name}.w" in weights:
+            _, cache = architecture.hooked(weights).run_with_cache(architecture.tokens(architecture.task.pairs))
+            scale = cache[f"{name}.hook_scale"].detach()[..., 0]  # [pair, pos]
+            at_operands = architecture.blocks.norm.position == "pre" and name == "blocks.0.ln1"
+            weights[f"{name}.w"] = weights[f"{name}.w"] * scale[:, 0 if at_operands else -1].mean()
+
+
 def pizza_transformer(p: int = 13, sizes: dict[int, float] | None = None, ring: int = 25) -> Planted:
     """A Pizza: constant attention adds the embeddings, each neuron has one phase for their sum.
 

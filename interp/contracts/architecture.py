@@ -104,12 +104,26 @@ class HasNeurons(Protocol):
     ) -> Float[Tensor, "#example output"]:
         """Return the outputs when the last hidden layer's activations are `post`.
 
-        Where something runs beside the neurons, such as a residual stream, it is taken from `activations`.
+        Where something runs beside the neurons, such as a residual stream, it is taken from `activations`. Norms that
+        follow are run as they are.
         """
         ...
 
-    def readout(self, weights: Weights) -> Float[Tensor, "neuron output"]:
-        """Return the linear map from the last hidden layer's activations to the outputs."""
+    def readout(
+        self, weights: Weights, activations: Mapping[str, Float[Tensor, "example ..."]]
+    ) -> Float[Tensor, "neuron output"]:
+        """Return the linear map from the last hidden layer's activations to the outputs.
+
+        A norm in between is folded: its centring and its weight are linear, and 1/σ, which differs from example to
+        example, is taken at its mean, `readout_factor`. `activations` are asked only where there is one.
+        """
+        ...
+
+    def readout_factor(self, activations: Mapping[str, Float[Tensor, "example ..."]]) -> Float[Tensor, ""] | None:
+        """Return the mean over the examples of 1/σ of the norms between the last hidden layer and the outputs.
+
+        It is None where there is none, and the readout is exact.
+        """
         ...
 
 
@@ -137,16 +151,29 @@ class ReadsTwoOperands(HasNeurons, Protocol):
         """Return the weights with `change` applied to each table of the residues' embeddings."""
         ...
 
-    def neuron_inputs(self, weights: Weights) -> Float[Tensor, "operand p neuron"] | None:
+    def neuron_inputs(
+        self, weights: Weights, activations: Mapping[str, Float[Tensor, "example ..."]]
+    ) -> Float[Tensor, "operand p neuron"] | None:
         """Return what each residue, as a and as b, gives the last hidden layer's neurons through weights alone.
 
-        For a transformer it is the embedding times W_in, past the attention. It is None where another hidden layer
-        lies between.
+        For a transformer it is the embedding times W_in, past the attention, norms on the way folded as by `readout`.
+        It is None where another hidden layer lies between, the neurons are gated, so that each has two inputs, or no
+        residual stream leads past the attention.
         """
         ...
 
-    def neuron_logits(self, weights: Weights) -> Float[Tensor, "neuron p"]:
-        """Return what each neuron of the last hidden layer gives the logits of the residues 0…p-1 (W_L)."""
+    def neuron_logits(
+        self, weights: Weights, activations: Mapping[str, Float[Tensor, "example ..."]]
+    ) -> Float[Tensor, "neuron p"]:
+        """Return what each neuron of the last hidden layer gives the logits of the residues (W_L), by `readout`."""
+        ...
+
+    def residue_tables(self, weights: Weights) -> dict[str, Float[Tensor, "table p d"]]:
+        """Return the parameters with a vector for each residue, by name.
+
+        They are the embeddings, one table or, where a and b have tokens of their own in one parameter, two, and the
+        unembedding's columns for the answers.
+        """
         ...
 
 
@@ -159,12 +186,17 @@ class HasAttention(ReadsTwoOperands, Protocol):
         """How many heads each layer has."""
         ...
 
-    def operand_embeddings(self, weights: Weights) -> Float[Tensor, "operand p d_model"]:
-        """Return W_E's rows for a and for b, without positions."""
+    @property
+    def operand_positions(self) -> tuple[int, int]:
+        """The positions of a and of b in the row of tokens."""
         ...
 
     def attention_scores(self, weights: Weights) -> Float[Tensor, "a b head pos"]:
-        """Return the first layer's scores at the last position, before the softmax, for every pair of residues."""
+        """Return the first layer's scores where the answer is read, before the softmax, for every pair of residues.
+
+        The positions are those of the row of tokens, from 0, that are seen from there. A norm before the attention is
+        no matter: each position holds its own token alone, so that the scores are exact.
+        """
         ...
 
     def attention_pattern(self, scores: Float[Tensor, "... pos"]) -> Float[Tensor, "... pos"]:
@@ -173,7 +205,35 @@ class HasAttention(ReadsTwoOperands, Protocol):
 
     @property
     def one_query(self) -> bool:
-        """Whether all pairs have the same query, that of "=", because the answer is read there."""
+        """Whether all pairs have the same query, that of "=", because the answer is read at no operand."""
+        ...
+
+    def qk_circuit(self, weights: Weights) -> Float[Tensor, "a b head"]:
+        """Return every residue's embedding as a query, of the operand where the answer is read, on the other's as key.
+
+        It is for networks without `one_query`: W_E·W_Q against W_E·W_K of the first layer, without positions that are
+        added and without biases; a norm before the attention is folded, as by `ov_circuit`.
+        """
+        ...
+
+    def ov_circuit(
+        self, weights: Weights, activations: Mapping[str, Float[Tensor, "example ..."]]
+    ) -> Float[Tensor, "operand head p neuron"]:
+        """Return what each head of the first layer moves from a residue to its MLP: W_E·W_V·W_O·W_in.
+
+        Gated neurons have two inputs, W_gate's before W_in's. Norms on the way are folded: centring and weight are
+        linear, and 1/σ is taken at its mean, `ov_factors`. `activations` are asked only where there is one.
+        """
+        ...
+
+    def ov_factors(
+        self, weights: Weights, activations: Mapping[str, Float[Tensor, "example ..."]]
+    ) -> Float[Tensor, " site"] | None:
+        """Return the mean of 1/σ of each norm that is folded in the circuits; None where there are no norms.
+
+        They are those before the attention, at a and at b, over the residues, and the one before the MLP, where the
+        answer is read, over the examples; 1 where there is none.
+        """
         ...
 
     def resid_mid(self, activations: Mapping[str, Float[Tensor, "example ..."]]) -> Float[Tensor, "example d_model"]:

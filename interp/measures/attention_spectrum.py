@@ -10,13 +10,16 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from interp.checkpoints import Checkpoint
-from interp.contracts.architecture import HasAttention, has_attention
+from interp.contracts.architecture import has_attention
 from interp.figures import Bars, Heatmap
 from interp.findings import Bar, Claims, Finding, UndefinedError
 from interp.machine import devices
 from interp.maths import fourier
 from interp.measures.shared.cyclic import Cyclic, cyclic
+from interp.measures.shared.when_asked import WhenAsked
 from interp.summaries import listed
+
+SITES = ("a", "b", "neurons")
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,10 @@ class AttentionSpectrum:
     """Share of the OV circuit's variance over the residues at each frequency, as the neurons see it"""
     even_share: float
     """What each share would be, were all frequencies alike"""
+    site: tuple[str, ...]
+    """Where a norm is folded: before the attention at a and at b, before the neurons"""
+    norm_factor: Float[Tensor, " site"] | None
+    """Mean of 1/σ of the norm, at which it is folded in QK and OV; 1 where there is none"""
 
 
 def attention_spectrum(checkpoint: Checkpoint) -> AttentionSpectrum:
@@ -53,6 +60,10 @@ def attention_spectrum(checkpoint: Checkpoint) -> AttentionSpectrum:
     "=" is one vector, and the QK circuit's spectrum is that of the scores; in a network of two tokens there is a query
     W_E·W_Q for every b, and a frequency of the QK circuit has its eight waves over both operands.
 
+    Scores and pattern are exact, with norms too. In the circuits a norm is folded: its centring and its weight are
+    linear, and 1/σ is taken at its mean, over the residues before the attention, over the pairs before the neurons
+    (`norm_factor`). Gated neurons see OV through W_gate and W_in, both of which count.
+
     Operands are in the order in which the task is cyclic.
 
     Formula: \mathrm{QK}_h = W_E W_K^h (W_Q^h)^\top r_{=}, \quad \mathrm{OV}_h = W_E W_V^h W_O^h W_{in}
@@ -63,22 +74,26 @@ def attention_spectrum(checkpoint: Checkpoint) -> AttentionSpectrum:
     weights = {name: devices.float64(weight).cpu() for name, weight in checkpoint.weights.items()}
     scores = architecture.attention_scores(weights)[order.axis][:, order.axis]  # [a, b, head, pos]
     pattern = architecture.attention_pattern(scores)
-    score, attended = _curves(scores), _curves(pattern)
+    score, attended = (_curves(table, architecture.operand_positions) for table in (scores, pattern))
+    activations = WhenAsked(checkpoint)
     score_share = _share(score, scores)
     return AttentionSpectrum(
         torch.arange(order.n_freqs),
         *(curve.T.float() for curve in (*score, *attended)),
         score_share=score_share,
         pattern_share=_share(attended, pattern),
-        qk_share=score_share if architecture.one_query else _qk_share(architecture, weights, order),
-        ov_share=_ov_share(architecture, weights, order),
+        qk_share=score_share if architecture.one_query else _qk_share(architecture.qk_circuit(weights), order),
+        ov_share=_ov_share(architecture.ov_circuit(weights, activations), order),
         even_share=1 / (order.n_freqs - 1),
+        site=SITES,
+        norm_factor=architecture.ov_factors(weights, activations),
     )
 
 
-def _curves(table: Float[Tensor, "a b head pos"]) -> Float[Tensor, "operand n head"]:
+def _curves(table: Float[Tensor, "a b head pos"], positions: tuple[int, int]) -> Float[Tensor, "operand n head"]:
     """What each head gives a, as a function of a, and what it gives b, as a function of b: means over the other."""
-    return torch.stack([table[..., 0].mean(dim=1), table[..., 1].mean(dim=0)])
+    at_a, at_b = positions
+    return torch.stack([table[..., at_a].mean(dim=1), table[..., at_b].mean(dim=0)])
 
 
 def _share(curves: Float[Tensor, "operand n head"], table: Float[Tensor, "a b head pos"]) -> Float[Tensor, "head freq"]:
@@ -92,19 +107,14 @@ def _share(curves: Float[Tensor, "operand n head"], table: Float[Tensor, "a b he
     return (power / total.where(total > 1e-20 * table.square().mean(dim=(0, 1, 3)), torch.nan)).T
 
 
-def _qk_share(architecture: HasAttention, weights: dict[str, Tensor], order: Cyclic) -> Float[Tensor, "head freq"]:
+def _qk_share(circuit: Float[Tensor, "a b head"], order: Cyclic) -> Float[Tensor, "head freq"]:
     """Each frequency's share of the variance of every residue as a key for every residue as a query."""
-    of_a, of_b = architecture.operand_embeddings(weights)[:, None, order.axis]  # each [1, n, d_model]
-    keys, queries = of_a @ weights["blocks.0.attn.W_K"], of_b @ weights["blocks.0.attn.W_Q"]  # [head, n, d_head]
-    table = torch.einsum("had,hbd->abh", keys, queries)  # [a, b, head]
-    return fourier.variance_explained(table)[0].T
+    return fourier.variance_explained(circuit[order.axis][:, order.axis])[0].T
 
 
-def _ov_share(architecture: HasAttention, weights: dict[str, Tensor], order: Cyclic) -> Float[Tensor, "head freq"]:
+def _ov_share(circuit: Float[Tensor, "operand head p neuron"], order: Cyclic) -> Float[Tensor, "head freq"]:
     """Each frequency's share of the variance over the residues of what a head moves to the neurons' inputs."""
-    W_V, W_O = weights["blocks.0.attn.W_V"], weights["blocks.0.attn.W_O"]
-    moved = architecture.operand_embeddings(weights)[:, None, order.axis] @ W_V @ W_O @ weights["blocks.0.mlp.W_in"]
-    # moved is [operand, head, n, neuron]
+    moved = circuit[:, :, order.axis]  # [operand, head, n, neuron]
     power = fourier.by_freq((fourier.basis(order.n) @ moved).square().sum(dim=(0, 3)).T)[1:]  # [freq, head]
     share = power / power.sum(dim=0)
     return torch.nn.functional.pad(share.T, (1, 0))

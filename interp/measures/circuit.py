@@ -180,10 +180,16 @@ def _attention(checkpoint: Checkpoint, waves: _KeyWaves) -> _Ablated:
 
 
 def _neurons(checkpoint: Checkpoint, waves: _KeyWaves) -> _Ablated:
-    """Ablate the neurons' part of the logits: their way there is linear, so their waves are taken there."""
+    """Ablate the neurons' part of the logits: where their way there is linear, their waves are taken there."""
     post = checkpoint.neurons.cpu()[waves.pairs]
-    coefficients = waves.coefficients(post)
-    at_key = waves.synthesised(coefficients @ ablation.readout(checkpoint))
+    coefficients, readout = waves.coefficients(post), ablation.linear_readout(checkpoint)
+    if readout is None:
+        at_key = waves.synthesised(coefficients)
+        without, only = (
+            ablation.after_neurons(checkpoint, change(post, at_key), waves.pairs) for change in (_without, _only)
+        )
+        return _Ablated(_share(post, coefficients), without, only)
+    at_key = waves.synthesised(coefficients @ readout)
     constant = ablation.after_neurons(checkpoint, post.mean(0, keepdim=True), waves.pairs)
     return _Ablated(_share(post, coefficients), checkpoint.logits[waves.pairs].cpu() - at_key, constant + at_key)
 

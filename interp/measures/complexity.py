@@ -70,9 +70,9 @@ def complexity(checkpoint: Checkpoint, epsilon: PositiveFloat = 1.0, exhaustive:
     examples are below a million, and of those that lose no less than a network of zeros, a rougher Δ may keep it by
     chance: there all Δ are looked at, until two octaves of finer ones need more bytes. `exhaustive` looks at the whole
     grid whatever the network is, which takes about twenty times as long. A matrix is kept as two factors, U√σ and √σVᵀ,
-    only where that saves numbers, k < mn/(m + n); a head's weights are matrices of their own; biases are only rounded.
-    The multiples are compressed by bzip2. Where the split is unknown, or nothing was trained on, only the raw size is a
-    number.
+    only where that saves numbers, k < mn/(m + n); a head's weights are matrices of their own; biases and norms are only
+    rounded. The multiples are compressed by bzip2. Where the split is unknown, or nothing was trained on, only the raw
+    size is a number.
 
     Formula: \min_{\tau, \Delta} \left|\mathrm{bzip2}(\hat\theta_{\tau,\Delta})\right| \quad \text{subject to} \quad
         \left|\mathcal{L}(\hat\theta_{\tau,\Delta}) - \mathcal{L}(\theta)\right| < \epsilon, \qquad

@@ -20,6 +20,7 @@ from interp.findings import Bar, Claims, Finding, course
 from interp.machine import devices
 from interp.maths import fourier
 from interp.measures.shared.cyclic import cyclic
+from interp.measures.shared.when_asked import WhenAsked
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,9 @@ def inverse_participation(checkpoint: Checkpoint, r: Annotated[float, Field(gt=1
     A neuron's weights from a, from b and to the answers are taken as functions of the residue in cyclic order. For an
     MLP they are the embeddings times its half of W_in, and W_U; for a transformer W_E·W_in, and W_out·W_U. cos and sin
     of a frequency are one amplitude, and so is the constant, as published: of the weights to c it is what a neuron
-    gives all answers alike, which changes none of them. Where another layer lies between the residues and the neurons
-    there are no numbers of a and b.
+    gives all answers alike, which changes none of them. Where another layer lies between the residues and the neurons,
+    or the neurons are gated, there are no numbers of a and b. A norm on the way is folded: centring and weight are
+    linear, and what is left of it, 1/σ at its mean over the pairs, multiplies all of a side alike and moves no ratio.
 
     Formula: \mathrm{IPR}_r = \sum_k \left( \lvert \tilde w_k \rvert^2 \,/\,
         \textstyle\sum_l \lvert \tilde w_l \rvert^2 \right)^r
@@ -55,8 +57,9 @@ def inverse_participation(checkpoint: Checkpoint, r: Annotated[float, Field(gt=1
     """
     order, architecture = cyclic(checkpoint), reads_two_operands(checkpoint.run.architecture)
     weights = {name: devices.float64(weight) for name, weight in checkpoint.weights.items()}
-    logits = architecture.neuron_logits(weights).T[None]
-    inputs = architecture.neuron_inputs(weights)
+    activations = WhenAsked(checkpoint)
+    logits = architecture.neuron_logits(weights, activations).T[None]
+    inputs = architecture.neuron_inputs(weights, activations)
     inputs = torch.full_like(logits, torch.nan).expand(2, -1, -1) if inputs is None else inputs
     rows = torch.cat([inputs, logits]).cpu()[:, order.axis]  # [side, residue, neuron]
     ipr = _ratio(rows, r)

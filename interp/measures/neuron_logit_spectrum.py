@@ -10,11 +10,13 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from interp.checkpoints import Checkpoint
+from interp.contracts.architecture import has_neurons
 from interp.errors import InterpError
 from interp.figures import Bars, Curves, Heatmap
 from interp.findings import Claims, Finding, UndefinedError
 from interp.maths import fourier
 from interp.measures.shared.cyclic import cyclic
+from interp.measures.shared.when_asked import WhenAsked
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,8 @@ class NeuronLogitSpectrum:
     """Largest share of the variance of what the neuron gives the logits that one frequency explains"""
     neurons: Float[Tensor, " freq"]
     """Neurons whose own frequency this is"""
+    norm_factor: Float[Tensor, ""] | None
+    """Mean over the pairs of 1/σ of the norm between neurons and logits, at which it is folded; blank without one"""
 
 
 def neuron_logit_spectrum(checkpoint: Checkpoint, freqs: list[int] | None = None) -> NeuronLogitSpectrum:
@@ -45,7 +49,8 @@ def neuron_logit_spectrum(checkpoint: Checkpoint, freqs: list[int] | None = None
     The map W_L is W_out·W_U, or the W_U of an MLP. What a neuron gives all logits alike changes no answer, so its mean
     over all of them is taken away; then the columns are those of the first p logits, in the order in which the task is
     cyclic. Where two frequencies explain a neuron as much, up to a millionth, it has none of its own. The key
-    frequencies are `freqs`, or else those of the last checkpoint (`key_freqs`).
+    frequencies are `freqs`, or else those of the last checkpoint (`key_freqs`). A norm before the logits is folded into
+    W_L: its centring and its weight are linear, and 1/σ is taken at its mean over the pairs (`norm_factor`).
 
     Formula: \mathrm{residual} = 1 - \sum_{k \in K} \lVert P_k W_L \rVert_F^2 \,/\, \lVert W_L \rVert_F^2
 
@@ -71,6 +76,7 @@ def neuron_logit_spectrum(checkpoint: Checkpoint, freqs: list[int] | None = None
         own_freq=own,
         own_share=share,
         neurons=torch.bincount(own[own > 0], minlength=n_freqs).double(),
+        norm_factor=has_neurons(checkpoint.run.architecture).readout_factor(WhenAsked(checkpoint)),
     )
 
 

@@ -14,11 +14,13 @@ from torch import Tensor
 
 from interp.checkpoints import Checkpoint
 from interp.contracts.architecture import has_neurons, reads_two_operands
+from interp.errors import NothingToSay
 from interp.figures import Bars, Curves, Points
 from interp.findings import Bar, Claims, Finding, UndefinedError
 from interp.machine import devices
 from interp.measures.neuron_spectrum import CLEAR
 from interp.measures.shared.cyclic import Cyclic, cyclic
+from interp.measures.shared.when_asked import WhenAsked
 
 CIRCLES = 6
 """The largest clusters are drawn."""
@@ -63,7 +65,8 @@ def phase_alignment(checkpoint: Checkpoint, bins: PositiveInt = 36) -> PhaseAlig
     "weights", an MLP's embeddings times its half of W_in or a transformer's W_E·W_in; and from the "pre-activation",
     averaged over the other operand. For an MLP of one layer the two are the same; in a transformer an operand reaches
     the neurons through attention, which W_E·W_in leaves out, and only the second shows the peak. For differences φ_b
-    counts negative.
+    counts negative. A norm on the way is folded: centring and weight are linear, and what is left of it, 1/σ at its
+    mean over the pairs, is positive and moves no phase. Gated neurons have two inputs, and no phases.
 
     Formula: N_a(x) \sim \cos(w_k x + \varphi_a), \quad N_b(x) \sim \cos(w_k x + \varphi_b),
         \quad W_L(c) \sim \cos(w_k c + \varphi_c)
@@ -71,11 +74,13 @@ def phase_alignment(checkpoint: Checkpoint, bins: PositiveInt = 36) -> PhaseAlig
     Paper: Gromov 2023, arXiv 2301.02679
     """
     order, architecture = cyclic(checkpoint), reads_two_operands(checkpoint.run.architecture)
+    if "hook_pre_linear" in {name.rpartition(".")[2] for name in checkpoint.activations}:
+        raise NothingToSay("the neurons are gated: each has two inputs, and no phase of its own for an operand")
     spectrum = checkpoint.measure("neuron_spectrum")
     own, clear = spectrum.own_freq, spectrum.own_share > CLEAR
     weights = {name: devices.float64(weight) for name, weight in checkpoint.weights.items()}
     phi_c = _phases(order.readout(checkpoint).T, own)
-    inputs = architecture.neuron_inputs(weights)
+    inputs = architecture.neuron_inputs(weights, WhenAsked(checkpoint))
     by_path = [None if inputs is None else inputs.cpu()[:, order.axis], _mean_inputs(checkpoint, order)]
     angles = torch.full((2, len(own)), torch.nan, dtype=torch.float64)  # [path, neuron]
     for path, rows in enumerate(by_path):

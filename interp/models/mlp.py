@@ -186,14 +186,31 @@ class MLP(Architecture):
         W_a, W_b = (W_in, W_in) if self.combine == "added" else W_in.split(self.d_model)
         return E_a @ W_a, E_b @ W_b
 
-    def neuron_inputs(self, weights: Weights) -> Float[Tensor, "operand p neuron"] | None:
+    def neuron_inputs(
+        self,
+        weights: Weights,
+        activations: Mapping[str, Float[Tensor, "pair ..."]],  # noqa: ARG002 (there are no norms)
+    ) -> Float[Tensor, "operand p neuron"] | None:
         return torch.stack(self._first_layer_inputs(weights)) if self.n_layers == 1 else None  # [operand, p, neuron]
 
-    def neuron_logits(self, weights: Weights) -> Float[Tensor, "neuron p"]:
-        return self.readout(weights)
+    def neuron_logits(
+        self, weights: Weights, activations: Mapping[str, Float[Tensor, "pair ..."]]
+    ) -> Float[Tensor, "neuron p"]:
+        return self.readout(weights, activations)
 
-    def readout(self, weights: Weights) -> Float[Tensor, "neuron output"]:
+    def residue_tables(self, weights: Weights) -> dict[str, Float[Tensor, "table p d"]]:
+        names = dict.fromkeys(self.embeddings)
+        return {name: weights[name][None] for name in names} | {"unembed.W_U": weights["unembed.W_U"].T[None]}
+
+    def readout(
+        self,
+        weights: Weights,
+        activations: Mapping[str, Float[Tensor, "pair ..."]],  # noqa: ARG002 (no norm follows the neurons)
+    ) -> Float[Tensor, "neuron output"]:
         return weights["unembed.W_U"]
+
+    def readout_factor(self, activations: Mapping[str, Float[Tensor, "pair ..."]]) -> None:
+        """No norm follows the neurons."""
 
     def outputs_from_neurons(
         self,

@@ -148,8 +148,15 @@ class Perceptron(Architecture):
     ) -> Float[Tensor, "#example output"]:
         return affine(post, weights["unembed.W_U"], weights.get("unembed.b_U"))
 
-    def readout(self, weights: Weights) -> Float[Tensor, "neuron output"]:
+    def readout(
+        self,
+        weights: Weights,
+        activations: Mapping[str, Float[Tensor, "example ..."]],  # noqa: ARG002 (no norm follows the neurons)
+    ) -> Float[Tensor, "neuron output"]:
         return weights["unembed.W_U"]
+
+    def readout_factor(self, activations: Mapping[str, Float[Tensor, "example ..."]]) -> None:
+        """No norm follows the neurons."""
 
     def hooked(self, weights: Weights) -> HookedPerceptron:
         from interp.models.shared.hooked_perceptron import HookedPerceptron

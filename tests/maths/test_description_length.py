@@ -181,3 +181,11 @@ def test_the_raw_size_is_that_of_the_stored_numbers():
     together = b"".join(value.numpy().tobytes() for value in weights.values())
     assert raw_size(weights) == len(bz2.compress(together))
     assert raw_size({"W": torch.zeros(1000, 1000)}) < 100
+
+
+def test_a_norm_s_weight_and_bias_are_no_matrices():
+    weights = {"blocks.0.mlp.W_in": low_rank(40, 40, 2), "blocks.0.ln1.w": 1 + random(40), "blocks.0.ln1.b": random(40)}
+    found = shortest_description(weights, rms_error(weights), 0.5)
+    assert found is not None
+    assert found.factored_share in (0, 1)
+    assert found.loss < 0.5

@@ -34,6 +34,10 @@ def of(make_run):
     [
         ("clock", planted.clock_mlp),
         ("clock", planted.clock_transformer),
+        ("clock", planted.clock_behind_norms),
+        ("clock", lambda: planted.clock_behind_norms(position="post")),
+        ("clock", lambda: planted.clock_behind_norms(norm="rms")),
+        ("clock", lambda: planted.clock_behind_norms(norm="rms", position="post", final=True)),
         ("clock", lambda: planted.gromov_mlp(11, 6400)),
         ("pizza", planted.pizza_transformer),
         ("pizza", lambda: planted.five_neurons(7)),

@@ -75,7 +75,7 @@ def test_its_neurons_are_told_by_the_contract_and_it_reads_no_operands(random_we
     assert not isinstance(architecture, ReadsTwoOperands)
     weights = random_weights(architecture)
     post = architecture.activations(weights, TASK.inputs)[architecture.neurons]
-    torch.testing.assert_close(post @ architecture.readout(weights), architecture.outputs(weights, TASK.inputs))
+    torch.testing.assert_close(post @ architecture.readout(weights, {}), architecture.outputs(weights, TASK.inputs))
 
 
 def test_images_are_read_as_one_vector(random_weights):

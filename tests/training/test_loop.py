@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from interp.errors import InterpError
 from interp.files.arrays import arrays_digest, read_about, read_arrays
 from interp.files.checkpoint_blocks import INDEX, CheckpointBlocks
 from interp.files.lock import locked
+from interp.models.transformer import transformer
+from interp.recipes.call import Call
 from interp.tasks.modular_arithmetic import modular_arithmetic
 from interp.training.loop import STATE, train
 from interp.training.state import silent
@@ -72,6 +75,41 @@ def test_stopped_by_ctrl_c_and_resumed_is_bit_identical(tmp_path: Path, batch_si
             train_tiny(tmp_path / "stopped", batch_size=batch_size, progress=stop_after(step))
     train_tiny(tmp_path / "stopped", batch_size=batch_size)
     assert digests(tmp_path / "stopped") == digests(tmp_path / "whole")
+
+
+SMALL = {"d_model": 16, "n_heads": 2, "d_mlp": 32}
+WIDER: dict[str, dict[str, Any]] = {
+    "LayerNorm": {"norm": "layer", "row": "a op b ="},
+    "Llama": {"norm": "rms", "gated": True, "act_fn": "silu", "positions": "rotary", "n_layers": 2, "biases": "none"},
+    "grok": {"norm": "layer", "norm_position": "post", "positions": "sinusoidal", "row": "eos a op b =", "answers": 2},
+    "GPT-2": {"norm": "layer", "act_fn": "gelu_tanh", "biases": "all", "n_layers": 2},
+}
+
+
+def wider(name: str) -> Any:
+    return lambda task: transformer(task, **SMALL, **WIDER[name])
+
+
+@pytest.mark.parametrize("name", ["LayerNorm", *(pytest.param(one, marks=pytest.mark.slow) for one in [*WIDER][1:])])
+def test_with_norms_gates_and_other_positions_it_resumes_bit_for_bit_too(tmp_path: Path, name: str) -> None:
+    train_tiny(tmp_path / "whole", network=wider(name))
+    with pytest.raises(InterpError, match=r"stopped at step 20 of 40; .* resumes"):
+        train_tiny(tmp_path / "stopped", network=wider(name), progress=stop_after(20))
+    train_tiny(tmp_path / "stopped", network=wider(name))
+    assert digests(tmp_path / "stopped") == digests(tmp_path / "whole")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", WIDER)
+def test_with_norms_gates_and_other_positions_the_training_pairs_are_learnt(tmp_path: Path, name: str) -> None:
+    chosen = plan(wider(name), steps=150, save={"every": 150})
+    optimiser = Call("optimisers", "adamw", {"lr": 1e-2, "weight_decay": 0.0})
+    chosen = replace(chosen, training=replace(chosen.training, optimiser=optimiser))
+    train(tmp_path, chosen, silent)
+    arrays = CheckpointBlocks(tmp_path / "weights").load(150)
+    weights = {key: torch.from_numpy(array) for key, array in arrays.items()}
+    right = chosen.task.correct(chosen.architecture.outputs(weights, chosen.task.inputs))
+    assert float(right[chosen.task.train].double().mean()) > 0.98
 
 
 @pytest.fixture(scope="module")

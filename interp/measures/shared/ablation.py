@@ -14,6 +14,7 @@ from torch import Tensor
 from interp.checkpoints import Checkpoint
 from interp.contracts.architecture import HasAttention, has_neurons, reads_two_operands
 from interp.machine import devices
+from interp.measures.shared.when_asked import WhenAsked
 
 ROUNDING = 1e-12
 """Logits are alike that differ by no more than this share of the network's largest."""
@@ -50,9 +51,12 @@ def after_neurons(
     return has_neurons(checkpoint.run.architecture).outputs_from_neurons(weights, post, beside).cpu()
 
 
-def readout(checkpoint: Checkpoint) -> Float[Tensor, "neuron logit"]:
-    """The linear map from the last hidden layer's activations to the logits."""
-    return has_neurons(checkpoint.run.architecture).readout(_weights(checkpoint)).cpu()
+def linear_readout(checkpoint: Checkpoint) -> Float[Tensor, "neuron logit"] | None:
+    """The linear map from the last hidden layer's activations to the logits; None where a norm lies between."""
+    architecture, activations = has_neurons(checkpoint.run.architecture), WhenAsked(checkpoint)
+    if architecture.readout_factor(activations) is not None:
+        return None
+    return architecture.readout(_weights(checkpoint), activations).cpu()
 
 
 def attn_out(checkpoint: Checkpoint, architecture: HasAttention) -> Float[Tensor, "pair d_model"]:

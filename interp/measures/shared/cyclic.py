@@ -25,6 +25,7 @@ from interp.contracts.group import Group
 from interp.contracts.task import Task, TwoOperands, two_operands
 from interp.errors import NothingToSay
 from interp.machine import devices
+from interp.measures.shared.when_asked import WhenAsked
 
 NO_ORDER = "the task has no cyclic order of its operands"
 
@@ -86,10 +87,12 @@ class Cyclic:
     def readout(self, checkpoint: Checkpoint) -> Float[Tensor, "neuron c"]:
         """What the last hidden layer's neurons give the logits of the n answers, less each neuron's mean over all.
 
+        A norm in between is folded, 1/σ at its mean over the pairs.
         Raises NothingToSay where the network has no such layer.
         """
         weights = {name: devices.float64(weight) for name, weight in checkpoint.weights.items()}
-        return centred(has_neurons(checkpoint.run.architecture).readout(weights).cpu())[:, self.axis]
+        readout = has_neurons(checkpoint.run.architecture).readout(weights, WhenAsked(checkpoint))
+        return centred(readout.cpu())[:, self.axis]
 
     def by_answer(self, table: Shaped[Tensor, "a b ..."]) -> Shaped[Tensor, "answer a ..."]:
         """The n pairs of each answer beside one another: [s, i] is the pair (i, j) whose answer is s."""

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from interp.checkpoints import Checkpoint
-from interp.contracts.task import two_operands
+from interp.contracts.architecture import reads_two_operands
 from interp.errors import NothingToSay
 from interp.maths import fourier
 from interp.maths.goodness_of_fit import GoodnessOfFit, goodness_of_fit
@@ -136,17 +136,13 @@ def _coefficients(checkpoint: Checkpoint, weights: Mapping[str, Tensor]) -> dict
     There are none where the task has no cyclic order. What is nothing but rounding is 0.
     """
     try:
-        axis, p = residues(checkpoint.task), two_operands(checkpoint.task).p
+        axis, architecture = residues(checkpoint.task), reads_two_operands(checkpoint.run.architecture)
     except NothingToSay:
         return {}
     found = {}
-    for name, value in weights.items():
-        if has_vocabulary(name):
-            # the logits of the p answers, or the residues once for each operand that has tokens of its own
-            table = value.T[:p] if name.endswith("W_U") else value[: len(value) // p * p]
-            in_order = table.unflatten(0, (-1, p))[:, axis]  # [operand, residue, d_model]
-            waves = fourier.basis(len(axis))[1:] @ in_order  # [operand, basis, d_model]
-            found[fourier_name(name)] = waves.where(waves.abs() > ROUNDING * value.abs().max(), 0)
+    for name, tables in architecture.residue_tables(weights).items():
+        waves = fourier.basis(len(axis))[1:] @ tables[:, axis]  # [table, basis, d]
+        found[fourier_name(name)] = waves.where(waves.abs() > ROUNDING * weights[name].abs().max(), 0)
     return found
 
 

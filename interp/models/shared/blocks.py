@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from interp.models.shared.activations import ACTIVATIONS, ActFn
@@ -83,6 +83,15 @@ class Blocks:
         """Return the residual stream after a sublayer that read it as x and wrote f."""
         return x + f if self.residual else f
 
+    def folded(
+        self, x: Float[Tensor, "*row d_model"], weights: Mapping[str, Tensor], norms: Iterable[str]
+    ) -> Float[Tensor, "*row d_model"]:
+        """Return what these norms, one after another, make of x but for their σ and b."""
+        for name in norms:
+            assert self.norm is not None
+            x = self.norm.folded(x, weights, name)
+        return x
+
     def neurons(self, x: Float[Tensor, "*row d_model"], weights: Mapping[str, Tensor], mlp: str) -> Tensor:
         """Return the neurons' activations, [*row, d_mlp], of the MLP of this name, "blocks.0.mlp", which reads x."""
         linear = affine(x, weights[f"{mlp}.W_in"], weights.get(f"{mlp}.b_in"))
@@ -107,7 +116,7 @@ def sinusoidal(n_ctx: int, like: Float[Tensor, "... d_model"]) -> Float[Tensor, 
     return torch.where(torch.arange(d_model) == even, angle.sin(), angle.cos()).to(like)
 
 
-def rotated(x: Float[Tensor, "... head d_head"], pos: Float[Tensor, " *pos"]) -> Float[Tensor, "... head d_head"]:
+def rotated(x: Float[Tensor, "... head d_head"], pos: Int[Tensor, "*pos"]) -> Float[Tensor, "... head d_head"]:
     """Return a query or key at `pos`, turned: its plane (i, i + d_head/2) by the angle pos/10000^(2i/d_head).
 
     `pos` is one position, or one for each entry of the axis before the heads. Rotary positions, Su et al. 2021, arXiv

@@ -357,18 +357,38 @@ class Transformer(Architecture):
     def attention_pattern(self, scores: Float[Tensor, "... pos"]) -> Float[Tensor, "... pos"]:
         return attention.mixed(scores.softmax(dim=-1), self.blocks.attention_rate)
 
-    def operand_embeddings(self, weights: Weights) -> Float[Tensor, "operand p d_model"]:
-        return self._first_layer.operand_embeddings(weights)
+    def qk_circuit(self, weights: Weights) -> Float[Tensor, "a b head"]:
+        return self._first_layer.qk_circuit(weights)
+
+    def ov_circuit(
+        self, weights: Weights, activations: Mapping[str, Float[Tensor, "pair ..."]]
+    ) -> Float[Tensor, "operand head p neuron"]:
+        return self._first_layer.ov_circuit(weights, activations)
+
+    def ov_factors(
+        self, weights: Weights, activations: Mapping[str, Float[Tensor, "pair ..."]]
+    ) -> Float[Tensor, " site"] | None:
+        return self._first_layer.ov_factors(weights, activations)
 
     @property
     def operand_positions(self) -> tuple[int, int]:
         return self.row.places
 
-    def neuron_inputs(self, weights: Weights) -> Float[Tensor, "operand p neuron"] | None:
-        return self.operand_embeddings(weights) @ weights[f"{self._last_mlp.block}mlp.W_in"]
+    def neuron_inputs(
+        self, weights: Weights, activations: Mapping[str, Float[Tensor, "pair ..."]]
+    ) -> Float[Tensor, "operand p neuron"] | None:
+        return self._last_mlp.neuron_inputs(weights, self._first_layer.operand_embeddings(weights), activations)
 
-    def neuron_logits(self, weights: Weights) -> Float[Tensor, "neuron p"]:
-        return self.readout(weights)[:, : self.task.p]
+    def neuron_logits(
+        self, weights: Weights, activations: Mapping[str, Float[Tensor, "pair ..."]]
+    ) -> Float[Tensor, "neuron p"]:
+        return self.readout(weights, activations)[:, : self.task.p]
+
+    def residue_tables(self, weights: Weights) -> dict[str, Float[Tensor, "table p d"]]:
+        operands = self._first_layer.operand_embeddings(weights)
+        answers = weights["unembed.W_U"].T[self.answers : self.answers + self.task.p]
+        tables = 1 if self.row.first == self.row.second else 2
+        return {"embed.W_E": operands[:tables], "unembed.W_U": answers[None]}
 
     @property
     def one_query(self) -> bool:
@@ -407,8 +427,13 @@ class Transformer(Architecture):
     ) -> Float[Tensor, "#pair d_vocab_out"]:
         return self._answers_first(self._last_mlp.outputs_from_neurons(weights, post, self.resid_mid(activations)))
 
-    def readout(self, weights: Weights) -> Float[Tensor, "neuron d_vocab_out"]:
-        return self._answers_first(weights[f"{self._last_mlp.block}mlp.W_out"] @ weights["unembed.W_U"])
+    def readout(
+        self, weights: Weights, activations: Mapping[str, Float[Tensor, "pair ..."]]
+    ) -> Float[Tensor, "neuron d_vocab_out"]:
+        return self._answers_first(self._last_mlp.readout(weights, activations))
+
+    def readout_factor(self, activations: Mapping[str, Float[Tensor, "pair ..."]]) -> Float[Tensor, ""] | None:
+        return self._last_mlp.readout_factor(activations)
 
     def hooked(self, weights: Weights) -> HookedTransformer:
         from interp.models.shared.hooked_transformer import HookedTransformer

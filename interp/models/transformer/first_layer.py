@@ -11,6 +11,7 @@ from torch import Tensor
 from interp.contracts.architecture import Weights
 from interp.models.shared.blocks import Blocks, rotated, sinusoidal
 from interp.models.shared.operations import plus
+from interp.models.transformer.last_mlp import Activations, mean_factor
 from interp.models.transformer.row import OPERANDS, Row
 
 
@@ -80,6 +81,48 @@ class FirstLayer:
     def _turned(self, x: Float[Tensor, "... head d_head"], pos: int) -> Float[Tensor, "... head d_head"]:
         return rotated(x, torch.tensor(pos, device=x.device)) if self.blocks.positions == "rotary" else x
 
+    @property
+    def _before(self) -> list[str]:
+        """The name of the norm before the first attention, where there is one."""
+        return ["blocks.0.ln1"] if self.blocks.norm and self.blocks.norm.position == "pre" else []
+
+    @property
+    def _after(self) -> list[str]:
+        """The name of the norm between the first attention and its MLP, where there is one."""
+        return [f"blocks.0.ln{2 if self.blocks.norm.position == 'pre' else 1}"] if self.blocks.norm else []
+
+    def _operand_factors(self, weights: Weights) -> Float[Tensor, " operand"]:
+        """The mean over the residues of 1/σ before the first attention, at a and at b; 1 without a norm there."""
+        operands = self.operands(weights)
+        if not self._before or self.blocks.norm is None:
+            return operands.new_ones(2)
+        return (1 / self.blocks.norm.scale(self.blocks.norm.centred(operands))).mean(dim=(1, 2))
+
+    def _embeddings_read(self, weights: Weights) -> Float[Tensor, "operand p d_model"]:
+        """What the first attention reads of the residues' embeddings alone, its norm folded."""
+        read = self.blocks.folded(self.operand_embeddings(weights), weights, self._before)
+        return read * self._operand_factors(weights)[:, None, None] if self._before else read
+
+    def qk_circuit(self, weights: Weights) -> Float[Tensor, "a b head"]:
+        of_operand = OPERANDS.index(self.row.read_word)
+        tables = []
+        for operand, (read, pos) in enumerate(zip(self._embeddings_read(weights), self.row.places, strict=True)):
+            to = weights[f"blocks.0.attn.W_{'Q' if operand == of_operand else 'K'}"]
+            tables.append(self._turned(torch.einsum("pm,hmd->phd", read, to), pos))
+        return torch.einsum("ahd,bhd->abh", *tables)
+
+    def ov_circuit(self, weights: Weights, activations: Activations) -> Float[Tensor, "operand head p neuron"]:
+        W_V, W_O = weights["blocks.0.attn.W_V"], weights["blocks.0.attn.W_O"]
+        mlp = ["W_gate", "W_in"] if self.blocks.gated else ["W_in"]
+        moved = self.blocks.folded(self._embeddings_read(weights)[:, None] @ W_V @ W_O, weights, self._after)
+        seen = moved @ torch.cat([weights[f"blocks.0.mlp.{name}"] for name in mlp], dim=1)
+        return seen * mean_factor(activations, self._after) if self._after else seen
+
+    def ov_factors(self, weights: Weights, activations: Activations) -> Float[Tensor, " site"] | None:
+        if self.blocks.norm is None:
+            return None
+        return torch.cat([self._operand_factors(weights), mean_factor(activations, self._after)[None]])
+
     def _reads(self, weights: Weights) -> list[Float[Tensor, "#a #b d_model"]]:
         """What attention reads at each position: after the norm, where one stands before it."""
         operands = self.operands(weights)
@@ -87,7 +130,7 @@ class FirstLayer:
         streams = [
             of[word] if word in of else self._fixed(weights, pos)[None, None] for pos, word in enumerate(self.row.words)
         ]
-        norm = self.blocks.norm
-        if norm is None or norm.position == "post":
-            return streams
-        return [norm.applied(stream, weights, "blocks.0.ln1") for stream in streams]
+        for name in self._before:
+            assert self.blocks.norm is not None
+            streams = [self.blocks.norm.applied(stream, weights, name) for stream in streams]
+        return streams

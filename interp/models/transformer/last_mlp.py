@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from interp.contracts.architecture import Weights
 from interp.models.shared.blocks import Blocks
 from interp.models.shared.operations import affine
+
+Activations = Mapping[str, Float[Tensor, "pair ..."]]
 
 
 @dataclass(frozen=True)
@@ -60,3 +64,37 @@ class LastMLP:
         if norm is None:
             return []
         return [f"{self.block}ln2"] * (norm.position == "post") + ["ln_final"] * norm.final
+
+    @property
+    def _norms_before(self) -> list[str]:
+        """The names of the norms that the residual stream passes from the embedding to the last MLP."""
+        norm = self.blocks.norm
+        if norm is None:
+            return []
+        if norm.position == "pre":
+            return [f"{self.block}ln2"]
+        earlier = [f"blocks.{layer}.ln{k}" for layer in range(self.blocks.n_layers - 1) for k in (1, 2)]
+        return [*earlier, f"{self.block}ln1"]
+
+    def readout(self, weights: Weights, activations: Activations) -> Float[Tensor, "neuron d_vocab_out"]:
+        W_out = self.blocks.folded(weights[f"{self.block}mlp.W_out"], weights, self.norms_after)
+        factor = self.readout_factor(activations)
+        return W_out @ weights["unembed.W_U"] if factor is None else factor * W_out @ weights["unembed.W_U"]
+
+    def readout_factor(self, activations: Activations) -> Float[Tensor, ""] | None:
+        return mean_factor(activations, self.norms_after) if self.norms_after else None
+
+    def neuron_inputs(
+        self, weights: Weights, embeddings: Float[Tensor, "operand p d_model"], activations: Activations
+    ) -> Float[Tensor, "operand p neuron"] | None:
+        if self.blocks.gated or not self.blocks.residual:
+            return None
+        read = self.blocks.folded(embeddings, weights, self._norms_before)
+        inputs = read @ weights[f"{self.block}mlp.W_in"]
+        return inputs * mean_factor(activations, self._norms_before) if self._norms_before else inputs
+
+
+def mean_factor(activations: Activations, norms: Sequence[str]) -> Float[Tensor, ""]:
+    """Return the mean over the examples of what 1/σ of these norms, one after another, multiply by."""
+    scales = torch.stack([activations[f"{name}.hook_scale"] for name in norms])  # [norm, example, 1]
+    return (1 / scales.prod(dim=0)).mean()

@@ -1,0 +1,25 @@
+"""A checkpoint's activations, computed when one of them is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from torch import Tensor
+
+from interp.checkpoints import Checkpoint
+
+
+class WhenAsked(Mapping[str, Tensor]):
+    """For what asks them only of a network with norms: the weights of all others tell alone, and sooner."""
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        self._checkpoint = checkpoint
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self._checkpoint.activations[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._checkpoint.activations)
+
+    def __len__(self) -> int:
+        return len(self._checkpoint.activations)
