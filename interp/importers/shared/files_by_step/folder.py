@@ -174,6 +174,10 @@ class _Placing:
             shapes = {self.looked.shapes.get(each.path) for each in names} - {None}
             if len(shapes) <= 1:
                 return names
+        first, *others = series
+        if all(self._copies(series[first], series[key]) for key in others):
+            self.left += [each.path for key in others for each in series[key]]
+            return series[first]
         usual = [key for key in series if not AVERAGED.search(key.lower().replace("/", "_").replace("-", "_"))]
         if one_folder and len(usual) == 1:
             others = [key for key in series if key not in usual]
@@ -181,6 +185,15 @@ class _Placing:
             self.left += [each.path for key in others for each in series[key]]
             return series[usual[0]]
         raise InterpError(self._several([group[0].key for group in series.values()]))
+
+    def _copies(self, first: list[Named], other: list[Named]) -> bool:
+        """Whether two series are one, saved twice, as far as their last checkpoints tell."""
+        ones, others = ({each.step: each.path for each in group} for group in (first, other))
+        if ones.keys() != others.keys() or len(ones) < len(first):
+            return False
+        last = max(_step(each) for each in first)
+        one, two = (Place(path, self._route(path)) for path in (ones[last], others[last]))
+        return same_weights(one, two)
 
     def _several(self, keys: list[str]) -> str:
         """The message that tells several runs, and how each is opened."""
