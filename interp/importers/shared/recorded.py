@@ -32,6 +32,7 @@ from interp.importers.shared.files_by_step.inside import (
     whole_numbers,
 )
 from interp.importers.shared.files_by_step.names import SUFFIXES
+from interp.importers.shared.files_by_step.step_words import EPOCH, STEP
 from interp.recipes.document import parse_value
 
 CONFIGS = re.compile(r"config|cfg|args|hparams|hyper_?param(eter)?s|settings|options|kwargs")
@@ -268,12 +269,13 @@ class _Gathered:
 
 
 def _every(n: int, steps: int) -> int | None:
-    """How many steps lie between n that were recorded from 0 on; None where several numbers, none rounder, would do."""
-    if not 1 < n < steps:
-        return None
-    fitting = [every for every in range(steps // n, steps // (n - 1) + 2) if every and len(range(0, steps, every)) == n]
-    rounder = [every for every in fitting if str(every).rstrip("0") in ("1", "2", "5", "25")]
-    return rounder[0] if len(rounder) == 1 else fitting[0] if len(fitting) == 1 else None
+    """How many steps lie between n that were recorded from 0 on, with the last or without; None where both may be."""
+    fitting = set()
+    if n > 1 and (steps - 1) % (n - 1) == 0:
+        fitting.add((steps - 1) // (n - 1))
+    if n > 1 and steps % n == 0:
+        fitting.add(steps // n)
+    return fitting.pop() if len(fitting) == 1 else None
 
 
 def _content(file: Path) -> Any:
@@ -342,7 +344,8 @@ def _words(name: str) -> list[str]:
 
 
 def _is_recorded(name: str) -> bool:
-    return name.lower() not in STEPS and (_is_quantity(name) or RECORD.search(name.lower()) is not None)
+    counts = STEP.search(name.lower()) or EPOCH.search(name.lower())
+    return _is_quantity(name) or (RECORD.search(name.lower()) is not None and not counts)
 
 
 def _is_quantity(name: str) -> bool:
