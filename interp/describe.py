@@ -45,7 +45,8 @@ def describe(path: Path) -> list[str]:
     try:
         run = open_run(path, importer)
     except InterpError as error:
-        return [*paragraphs, f"It could not be opened by the importer {importer}:\n{error}"]
+        told = [] if str(error) in paragraphs else paragraphs
+        return [*told, f"It could not be opened by the importer {importer}:\n{error}"]
     return [
         *paragraphs,
         f"The importer {importer} opens it.",

@@ -167,6 +167,16 @@ def test_a_network_beside_its_checkpoints_is_said_to_be_left_out_where_it_is_ano
     assert not find(plant(tmp_path, {"all.pt": content | {"model": network(30)}})).notes
 
 
+@pytest.mark.parametrize("ending", ["npy", "npz"])
+def test_what_numpy_pickled_is_read(ending: str, tmp_path: Path):
+    states = {step: {name: array.numpy() for name, array in network(step).items()} for step in ALL}
+    if ending == "npy":
+        np.save(tmp_path / "all.npy", states, allow_pickle=True)  # pyright: ignore[reportArgumentType]
+    else:
+        np.savez(tmp_path / "all.npz", networks=np.array([*states.values()], object), steps=np.array([*states]))
+    assert held(find(tmp_path)) == ALL
+
+
 def test_layers_in_a_list_are_no_checkpoints(tmp_path: Path):
     layers = [{"w": torch.ones(5, 4), "b": torch.ones(4)}, {"w": torch.ones(4, 5), "b": torch.ones(5)}]
     (place,) = find(plant(tmp_path, {"params_5.pt": layers})).places.values()
@@ -390,6 +400,22 @@ def test_an_optimiser_tells_the_step_of_a_file_that_says_none(tmp_path: Path):
 def test_files_that_only_their_contents_tell_apart_are_placed(tmp_path: Path):
     plant(tmp_path, {name: {"net": network(n), "iteration": n} for name, n in (("a.pt", 3), ("b.pt", 13))})
     assert held(find(tmp_path)) == {3: 3, 13: 13}
+
+
+def test_data_beside_a_network_is_none(tmp_path: Path):
+    data = {"inputs": torch.randn(50, 30), "targets": torch.randn(50)}
+    found = find(plant(tmp_path, {"final.pt": {"model": network(1), "step": 9}, "data.pt": data}))
+    assert held(found) == {9: 1}
+    assert "Skipped, for they hold no network: data.pt." in found.notes
+
+
+def test_endings_after_one_another_are_endings(tmp_path: Path):
+    plant(tmp_path, {f"checkpoint_{n}.pth.tar": {"state_dict": network(n)} for n in (5, 6)})
+    assert held(find(tmp_path)) == {5: 5, 6: 6}
+
+
+def test_a_bare_number_in_the_name_of_one_file_is_said_to_be_the_step(tmp_path: Path):
+    assert "its step is taken to be 97" in find(plant(tmp_path, {"model_add_97.pt": network(1)})).notes[0]
 
 
 def test_two_networks_that_nothing_tells_apart_are_refused(tmp_path: Path):

@@ -222,14 +222,17 @@ class _Gathered:
             if CONFIGS.fullmatch(name.lower()) or OTHER.search(name.lower()):
                 continue
             if isinstance(value, Mapping) and value and all(whole_number(_plain(each)) is not None for each in value):
-                self._curves[name] |= {int(_plain(each)): float(one) for each, one in value.items() if _is_number(one)}
+                for each, one in value.items():
+                    at, number = whole_number(_plain(each)), _number(one)
+                    if at is not None and number is not None:
+                        self._curves[name][at] = number
             elif isinstance(value, Mapping) and level < MAX_LEVELS:
                 inner = {f"{name}.{each}" if _needs(name, str(each)) else str(each): one for each, one in value.items()}
                 self._content(inner, step, level + 1)
             elif isinstance(value, list) and value and all(isinstance(row, Mapping) for row in value):
                 self._rows(name, value)
-            elif _is_number(value) and step is not None and _is_quantity(name):
-                self._curves[name][step] = float(value)
+            elif step is not None and _is_quantity(name) and (number := _number(value)) is not None:
+                self._curves[name][step] = number
             elif _is_recorded(name) and (numbers := _numbers(value)) is not None:
                 self._list(name, numbers, content, step)
 
@@ -238,9 +241,9 @@ class _Gathered:
             told = {str(key).lower(): _plain(value) for key, value in row.items()}
             step = next((whole for key in STEPS if (whole := whole_number(told.get(key))) is not None), None)
             for key, value in row.items():
-                number = _plain(value)
-                if step is not None and str(key).lower() not in STEPS and _is_number(number):
-                    self._curves[f"{name}.{key}" if _needs(name, str(key)) else str(key)][step] = float(number)
+                number = _number(value)
+                if step is not None and str(key).lower() not in STEPS and number is not None:
+                    self._curves[f"{name}.{key}" if _needs(name, str(key)) else str(key)][step] = number
 
     def _list(self, name: str, numbers: list[float], around: Mapping[Any, Any], step: int | None) -> None:
         """A list over training: at the steps of a list of as many beside it, or one a step."""
@@ -332,6 +335,12 @@ def _plain(value: Any) -> Any:
             except ValueError:
                 continue
     return value
+
+
+def _number(value: Any) -> float | None:
+    """A number, whatever it is written as; None of anything else."""
+    plain: Any = _plain(value)
+    return float(plain) if _is_number(plain) else None
 
 
 def _is_number(value: Any) -> bool:

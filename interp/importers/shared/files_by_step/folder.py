@@ -147,8 +147,8 @@ class _Placing:
                 raise InterpError(self._ambiguous(ambiguous)) from None
             names = [Named(file, file.name, None) for file in files]
         numbered = [each for each in names if each.step is not None]
-        nameless = [each for each in names if each.step is None and each.path in self.looked.networks]
-        if not numbered or (len(numbered) == 1 and len(nameless) > 1):
+        nameless = self._networks([each for each in names if each.step is None])
+        if not numbered:
             return self._by_content([*numbered, *nameless])
         chosen = self._one_series(numbered)
         steps, unit = self._steps(chosen)
@@ -159,6 +159,14 @@ class _Placing:
         return Found(dict(sorted(places.items())), tuple(self.notes), unit, tuple(self.left))
 
     # Which files.
+
+    def _networks(self, names: list[Named]) -> list[Named]:
+        """Those of them that hold a network: where others hold several matrices, one matrix alone is data."""
+        matrices = {file: sum(len(shape) > 1 for _, shape in shapes) for file, shapes in self.looked.shapes.items()}
+        for each in names:
+            if matrices.get(each.path) == 1 and max(matrices.values()) > 1:
+                self.looked.others[each.path] = NoWeights(f"{each.path} holds one matrix")
+        return [each for each in names if each.path in matrices and each.path not in self.looked.others]
 
     def _one_series(self, names: list[Named]) -> list[Named]:
         """The files of the one series. Raises InterpError where there are several."""
