@@ -50,7 +50,8 @@ def describe(path: Path) -> list[str]:
         run = open_run(path, importer)
     except InterpError as error:
         refused = f"It could not be opened by the importer {importer}:\n{error}"
-        return [*paragraphs, refused, *_weights_alone(path)]
+        told = [] if str(error) in paragraphs else paragraphs
+        return [*told, refused, *_weights_alone(path)]
     tensors = [] if run.read_as else [_tensors(run.final.arrays)]
     return [
         *paragraphs,

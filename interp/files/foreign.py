@@ -11,7 +11,7 @@ import struct
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -167,7 +167,7 @@ def _content(path: Path, largest: float) -> Any:
     raise Refused(f"not a kind of file that is read here (it begins with the bytes {head[:8].hex(' ')}); {EXPECTED}")
 
 
-def _opened(path: Path) -> BinaryIO:
+def _opened(path: Path) -> io.BufferedReader:
     try:
         kind = os.stat(path).st_mode
         if stat.S_ISDIR(kind):
@@ -188,10 +188,18 @@ def _is_text(head: bytes) -> bool:
     return all(character.isprintable() or character in "\t\n\r\f" for character in text) and "\ufffd" not in text
 
 
-def _npy(data: bytes | bytearray) -> np.ndarray:
+def _npy(data: bytes | bytearray) -> Any:
     shape, fortran, dtype, start = _npy_header(data)
+    if dtype.hasobject:
+        return _objects(bytes(data[start:]), shape)
     flat = numpy_elements(dtype, data[start:], shape)
     return flat.reshape(shape, order="F" if fortran else "C")
+
+
+def _objects(pickled: bytes, shape: tuple[int, ...]) -> Any:
+    """What NumPy pickled because it is no number: the list of it, or the one thing that was not in a list."""
+    found = PlainValues(len(pickled), _no_storage, _nested).of(Recorder(io.BytesIO(pickled)).load())
+    return found[0] if shape == () and type(found) is list and len(found) == 1 else found
 
 
 def _npy_header(data: bytes | bytearray) -> tuple[tuple[int, ...], bool, np.dtype, int]:
@@ -261,7 +269,7 @@ def _exactly(file: io.BytesIO, size: int) -> bytes:
 class _Archive:
     """A zip file whose entries are stored, or small; each is read from the file when it is asked for."""
 
-    def __init__(self, file: BinaryIO, size: int) -> None:
+    def __init__(self, file: io.BufferedReader, size: int) -> None:
         try:
             self._zip = zipfile.ZipFile(file)
         except zipfile.BadZipFile as error:
@@ -286,14 +294,15 @@ class _Archive:
         view, filled = memoryview(read), 0
         with self._zip.open(name) as entry:
             while filled < len(read):
-                count = entry.readinto(view[filled : filled + PIECE])
-                if not count:
+                piece = entry.read(min(PIECE, len(read) - filled))
+                if not piece:
                     raise EOFError
-                filled += count
+                view[filled : filled + len(piece)] = piece
+                filled += len(piece)
         return read
 
 
-def _zip(file: BinaryIO, size: int, largest: float) -> Any:
+def _zip(file: io.BufferedReader, size: int, largest: float) -> Any:
     archive = _Archive(file, size)
     pickles = [name for name in archive.names if name.count("/") <= 1 and name.rpartition("/")[2] == "data.pkl"]
     if len(pickles) == 1:
@@ -305,11 +314,13 @@ def _zip(file: BinaryIO, size: int, largest: float) -> Any:
     raise Refused(f"a zip file that is neither torch's (no data.pkl) nor NumPy's (not all .npy); {EXPECTED}")
 
 
-def _npy_entry(archive: _Archive, name: str, largest: float) -> np.ndarray:
+def _npy_entry(archive: _Archive, name: str, largest: float) -> Any:
     if archive.size(name) <= largest:
         return _npy(archive.read(name))
     shape, _, dtype, _ = _npy_header(archive.read(name, MAX_NPY_HEADER))
-    if count(shape) * dtype.itemsize > archive.size(name) or dtype.hasobject:
+    if dtype.hasobject:
+        return _npy(archive.read(name))
+    if count(shape) * dtype.itemsize > archive.size(name):
         raise Refused(f"an array of shape {shown(shape)} and type {shown(dtype)} that its bytes cannot hold")
     return zeros(dtype.newbyteorder("="), shape)
 

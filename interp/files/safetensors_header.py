@@ -7,7 +7,8 @@ import json
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from io import BufferedReader
+from typing import Any
 
 import numpy as np
 
@@ -64,19 +65,19 @@ class Header:
         own = {name: tensor.shape for name, tensor in self.tensors.items()}
         return own | {name: own[first] for name, first in self.second_names.items()}
 
-    def read(self, file: BinaryIO, name: str, largest: float = float("inf")) -> np.ndarray:
+    def read(self, file: BufferedReader, name: str, largest: float = float("inf")) -> np.ndarray:
         """Return one tensor; where it has more than `largest` bytes, zeros that take no memory."""
         tensor = self.tensors[name]
         if tensor.size > largest:
             return zeros(tensor.kind.array(b"").dtype, tensor.shape)
         raw = bytearray(tensor.size)
         file.seek(tensor.start)
-        if file.readinto(raw) < tensor.size:  # type: ignore[attr-defined]
+        if file.readinto(raw) < tensor.size:
             raise EOFError
         return tensor.kind.array(raw).reshape(tensor.shape)
 
 
-def safetensors_header(file: BinaryIO, size: int) -> Header:
+def safetensors_header(file: BufferedReader, size: int) -> Header:
     """Read the header of a file of `size` bytes. Raises Refused where it is not what the format allows."""
     file.seek(0)
     (length,) = struct.unpack("<Q", file.read(8))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import itertools
 import math
 from collections.abc import Callable
 
@@ -267,9 +268,7 @@ class OneHot(nn.Module):
         super().__init__()
         self.added = added
         sizes = [P if added else 2 * P, *widths, P]
-        self.layers = nn.ModuleList(
-            nn.Linear(d_in, d_out, bias=bias) for d_in, d_out in zip(sizes, sizes[1:], strict=False)
-        )
+        self.layers = nn.ModuleList(nn.Linear(d_in, d_out, bias=bias) for d_in, d_out in itertools.pairwise(sizes))
         if basis:
             self.register_buffer("fourier_basis", torch.randn(P, P))
 

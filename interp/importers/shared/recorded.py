@@ -32,6 +32,7 @@ from interp.importers.shared.files_by_step.inside import (
     whole_numbers,
 )
 from interp.importers.shared.files_by_step.names import SUFFIXES
+from interp.importers.shared.files_by_step.step_words import EPOCH, STEP
 from interp.recipes.document import parse_value
 
 CONFIGS = re.compile(r"config|cfg|args|hparams|hyper_?param(eter)?s|settings|options|kwargs")
@@ -221,14 +222,17 @@ class _Gathered:
             if CONFIGS.fullmatch(name.lower()) or OTHER.search(name.lower()):
                 continue
             if isinstance(value, Mapping) and value and all(whole_number(_plain(each)) is not None for each in value):
-                self._curves[name] |= {int(_plain(each)): float(one) for each, one in value.items() if _is_number(one)}
+                for each, one in value.items():
+                    at, number = whole_number(_plain(each)), _number(one)
+                    if at is not None and number is not None:
+                        self._curves[name][at] = number
             elif isinstance(value, Mapping) and level < MAX_LEVELS:
                 inner = {f"{name}.{each}" if _needs(name, str(each)) else str(each): one for each, one in value.items()}
                 self._content(inner, step, level + 1)
             elif isinstance(value, list) and value and all(isinstance(row, Mapping) for row in value):
                 self._rows(name, value)
-            elif _is_number(value) and step is not None and _is_quantity(name):
-                self._curves[name][step] = float(value)
+            elif step is not None and _is_quantity(name) and (number := _number(value)) is not None:
+                self._curves[name][step] = number
             elif _is_recorded(name) and (numbers := _numbers(value)) is not None:
                 self._list(name, numbers, content, step)
 
@@ -237,9 +241,9 @@ class _Gathered:
             told = {str(key).lower(): _plain(value) for key, value in row.items()}
             step = next((whole for key in STEPS if (whole := whole_number(told.get(key))) is not None), None)
             for key, value in row.items():
-                number = _plain(value)
-                if step is not None and str(key).lower() not in STEPS and _is_number(number):
-                    self._curves[f"{name}.{key}" if _needs(name, str(key)) else str(key)][step] = float(number)
+                number = _number(value)
+                if step is not None and str(key).lower() not in STEPS and number is not None:
+                    self._curves[f"{name}.{key}" if _needs(name, str(key)) else str(key)][step] = number
 
     def _list(self, name: str, numbers: list[float], around: Mapping[Any, Any], step: int | None) -> None:
         """A list over training: at the steps of a list of as many beside it, or one a step."""
@@ -268,12 +272,13 @@ class _Gathered:
 
 
 def _every(n: int, steps: int) -> int | None:
-    """How many steps lie between n that were recorded from 0 on; None where several numbers, none rounder, would do."""
-    if not 1 < n < steps:
-        return None
-    fitting = [every for every in range(steps // n, steps // (n - 1) + 2) if every and len(range(0, steps, every)) == n]
-    rounder = [every for every in fitting if str(every).rstrip("0") in ("1", "2", "5", "25")]
-    return rounder[0] if len(rounder) == 1 else fitting[0] if len(fitting) == 1 else None
+    """How many steps lie between n that were recorded from 0 on, with the last or without; None where both may be."""
+    fitting = set()
+    if n > 1 and (steps - 1) % (n - 1) == 0:
+        fitting.add((steps - 1) // (n - 1))
+    if n > 1 and steps % n == 0:
+        fitting.add(steps // n)
+    return fitting.pop() if len(fitting) == 1 else None
 
 
 def _content(file: Path) -> Any:
@@ -332,6 +337,12 @@ def _plain(value: Any) -> Any:
     return value
 
 
+def _number(value: Any) -> float | None:
+    """A number, whatever it is written as; None of anything else."""
+    plain: Any = _plain(value)
+    return float(plain) if _is_number(plain) else None
+
+
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
@@ -342,7 +353,8 @@ def _words(name: str) -> list[str]:
 
 
 def _is_recorded(name: str) -> bool:
-    return name.lower() not in STEPS and (_is_quantity(name) or RECORD.search(name.lower()) is not None)
+    counts = STEP.search(name.lower()) or EPOCH.search(name.lower())
+    return _is_quantity(name) or (RECORD.search(name.lower()) is not None and not counts)
 
 
 def _is_quantity(name: str) -> bool:

@@ -147,8 +147,8 @@ class _Placing:
                 raise InterpError(self._ambiguous(ambiguous)) from None
             names = [Named(file, file.name, None) for file in files]
         numbered = [each for each in names if each.step is not None]
-        nameless = [each for each in names if each.step is None and each.path in self.looked.networks]
-        if not numbered or (len(numbered) == 1 and len(nameless) > 1):
+        nameless = self._networks([each for each in names if each.step is None])
+        if not numbered:
             return self._by_content([*numbered, *nameless])
         chosen = self._one_series(numbered)
         steps, unit = self._steps(chosen)
@@ -159,6 +159,14 @@ class _Placing:
         return Found(dict(sorted(places.items())), tuple(self.notes), unit, tuple(self.left))
 
     # Which files.
+
+    def _networks(self, names: list[Named]) -> list[Named]:
+        """Those of them that hold a network: where others hold several matrices, one matrix alone is data."""
+        matrices = {file: sum(len(shape) > 1 for _, shape in shapes) for file, shapes in self.looked.shapes.items()}
+        for each in names:
+            if matrices.get(each.path) == 1 and max(matrices.values()) > 1:
+                self.looked.others[each.path] = NoWeights(f"{each.path} holds one matrix")
+        return [each for each in names if each.path in matrices and each.path not in self.looked.others]
 
     def _one_series(self, names: list[Named]) -> list[Named]:
         """The files of the one series. Raises InterpError where there are several."""
@@ -174,6 +182,10 @@ class _Placing:
             shapes = {self.looked.shapes.get(each.path) for each in names} - {None}
             if len(shapes) <= 1:
                 return names
+        first, *others = series
+        if all(self._copies(series[first], series[key]) for key in others):
+            self.left += [each.path for key in others for each in series[key]]
+            return series[first]
         usual = [key for key in series if not AVERAGED.search(key.lower().replace("/", "_").replace("-", "_"))]
         if one_folder and len(usual) == 1:
             others = [key for key in series if key not in usual]
@@ -181,6 +193,15 @@ class _Placing:
             self.left += [each.path for key in others for each in series[key]]
             return series[usual[0]]
         raise InterpError(self._several([group[0].key for group in series.values()]))
+
+    def _copies(self, first: list[Named], other: list[Named]) -> bool:
+        """Whether two series are one, saved twice, as far as their last checkpoints tell."""
+        ones, others = ({each.step: each.path for each in group} for group in (first, other))
+        if ones.keys() != others.keys() or len(ones) < len(first):
+            return False
+        last = max(_step(each) for each in first)
+        one, two = (Place(path, self._route(path)) for path in (ones[last], others[last]))
+        return same_weights(one, two)
 
     def _several(self, keys: list[str]) -> str:
         """The message that tells several runs, and how each is opened."""

@@ -17,7 +17,7 @@ from interp.errors import InterpError
 from interp.importers.shared.files_by_step.places import Unit
 from interp.importers.shared.files_by_step.step_words import NUMBER, RANK, Slot, number, slots
 
-SUFFIXES = (".pt", ".pth", ".safetensors", ".ckpt", ".bin", ".npz", ".msgpack", ".pkl", ".pickle", ".npy")
+SUFFIXES = (".pt", ".pth", ".safetensors", ".ckpt", ".bin", ".npz", ".msgpack", ".pkl", ".pickle", ".npy", ".tar")
 UNSAID = re.compile(r"\d+")
 
 
@@ -31,6 +31,8 @@ class Named:
     step: int | None
     unit: Unit | None = None
     """None where no word before the number says what it counts."""
+    said: bool = True
+    """Whether a word before the number says that it is a step at all."""
 
 
 class Ambiguous(InterpError):  # noqa: N818 (it is told, with what to write)
@@ -84,8 +86,9 @@ def by_pattern(folder: Path, files: Iterable[Path], pattern: str) -> list[Named]
 
 
 def stem(name: str) -> str:
-    """A file's name without the ending that says what kind of file it is."""
-    return next((name[: -len(suffix)] for suffix in SUFFIXES if name.lower().endswith(suffix)), name)
+    """A file's name without the endings that say what kind of file it is: of net.pth.tar it is net."""
+    shorter = next((name[: -len(suffix)] for suffix in SUFFIXES if name.lower().endswith(suffix)), name)
+    return name if shorter == name else stem(shorter)
 
 
 def _underscored(name: str) -> list[Slot]:
@@ -155,7 +158,8 @@ def _named(file: Path, name: str, parts: list[Slot], column: int | None, whole: 
     if column is None:
         return Named(file, key, None)
     kind = parts[column].kind
-    return Named(file, key, parts[column].value, kind if kind in ("step", "epoch") else None)  # type: ignore[arg-type]
+    unit = kind if kind in ("step", "epoch") else None
+    return Named(file, key, parts[column].value, unit, kind in RANK)  # type: ignore[arg-type]
 
 
 def folder_of(key: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 from interp.errors import InterpError
 from interp.files import foreign
+from interp.files.arrays import arrays_digest, file_state
 from interp.importers.shared.files_by_step.inside import Inside, look, tensors, updates_made, whole_number
 from interp.importers.shared.files_by_step.names import Ambiguous, Named, by_pattern, named
 from interp.importers.shared.files_by_step.places import Asked, Found, Place, Unit
@@ -51,6 +53,8 @@ def in_file(path: Path, content: Any, asked: Asked) -> Found:
         unit, step = name.unit or "step", name.step if name.step is not None else 0
         if name.step is None:
             notes.append(f"{path.name} tells no step, inside or in its name; it is taken to be 0.")
+        elif not name.said:
+            notes.append(f"{path.name}: its step is taken to be {step:,}, the number in its name.")
     if unit == "epoch":
         notes.append(EPOCHS)
     return Found({step: place}, tuple(notes), unit)
@@ -122,11 +126,14 @@ def _json(path: Path) -> dict[str, Any]:
 
 
 def same_weights(first: Place, second: Place) -> bool:
-    """Whether two places hold the same tensors, bit for bit."""
+    """Whether two places hold the same tensors, bit for bit; the one file is let go before the other is read."""
+    one, other = (_digest(place, file_state(place.path)) for place in (first, second))
+    return one is not None and one == other
+
+
+@functools.lru_cache(maxsize=64)
+def _digest(place: Place, _: Any) -> str | None:
     try:
-        one, other = (tensors(foreign.read(place.path), place.route, place.row) for place in (first, second))
+        return arrays_digest(tensors(foreign.read(place.path), place.route, place.row))
     except InterpError:
-        return False
-    return one.keys() == other.keys() and all(
-        one[name].shape == other[name].shape and one[name].tobytes() == other[name].tobytes() for name in one
-    )
+        return None

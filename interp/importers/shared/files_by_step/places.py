@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from interp.errors import InterpError, shown
 
@@ -33,7 +33,7 @@ class Asked:
     """Where the step is in a file's name, such as "model_{step}.pt"."""
     entry: str | None = None
     """The key in the file under which the network lies, or the checkpoints do; keys within one another as "a.b"."""
-    steps: Sequence[int] | Mapping[str, int] | None = None
+    steps: Sequence[int] | Mapping[Any, int] | None = None
     """The steps of checkpoints that lie one after another: a list, or {start, every}."""
 
     def steps_of(self, n: int, source: str) -> list[int] | None:
