@@ -218,7 +218,7 @@ def test_networks_of_one_shape_under_unknown_names_are_named_and_asked_for(conte
 @pytest.mark.parametrize("known", ["model", "state_dict", "model_state_dict", "net", "params", "weights"])
 @pytest.mark.parametrize("other", ["ema", "swa_model", "averaged", "best_state"])
 def test_a_usual_name_wins_over_a_copy_and_a_note_says_so(known: str, other: str, tmp_path: Path):
-    found = find(plant(tmp_path, {"model_5.pt": {other: network(1), known: network(2)}}))
+    found = find(plant(tmp_path, {"step_5.pt": {other: network(1), known: network(2)}}))
     assert held(found) == {5: 2}
     (note,) = found.notes
     assert f"{known} is read, and {other} left out" in note
