@@ -190,7 +190,7 @@ def _is_text(head: bytes) -> bool:
 
 def _npy(data: bytes | bytearray) -> Any:
     shape, fortran, dtype, start = _npy_header(data)
-    if dtype.hasobject:
+    if dtype.hasobject and data[start : start + 1] == b"\x80":
         return _objects(bytes(data[start:]), shape)
     flat = numpy_elements(dtype, data[start:], shape)
     return flat.reshape(shape, order="F" if fortran else "C")

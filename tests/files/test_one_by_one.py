@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import tracemalloc
 
@@ -110,6 +111,24 @@ def test_torch_files_of_every_protocol_come_back(write, options, protocol):
     content = {"w": torch.arange(6.0).reshape(2, 3), "beside": {1, 2}}
     found = foreign.read(write(saved(content, pickle_protocol=protocol, **options)))
     assert_same(found, {"w": content["w"], "beside": [1, 2]})
+
+
+class Touches:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.system, (f"touch {self.path}",)
+
+
+@pytest.mark.parametrize("save", [np.save, np.savez])
+def test_what_numpy_pickled_is_read_and_not_run(tmp_path, canary, save):
+    content = {"w": np.ones((2, 3)), "beside": Touches(canary), "steps": [0, 1]}
+    with open(tmp_path / "file", "wb") as file:
+        save(file, np.array(content, object))
+    found = foreign.read(tmp_path / "file")
+    found = found["arr_0"] if save is np.savez else found
+    assert_same(found, {**content, "beside": f"touch {canary}"})
 
 
 def test_what_is_not_read_is_named(write, tmp_path):

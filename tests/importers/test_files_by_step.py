@@ -218,7 +218,7 @@ def test_networks_of_one_shape_under_unknown_names_are_named_and_asked_for(conte
 @pytest.mark.parametrize("known", ["model", "state_dict", "model_state_dict", "net", "params", "weights"])
 @pytest.mark.parametrize("other", ["ema", "swa_model", "averaged", "best_state"])
 def test_a_usual_name_wins_over_a_copy_and_a_note_says_so(known: str, other: str, tmp_path: Path):
-    found = find(plant(tmp_path, {"model_5.pt": {other: network(1), known: network(2)}}))
+    found = find(plant(tmp_path, {"step_5.pt": {other: network(1), known: network(2)}}))
     assert held(found) == {5: 2}
     (note,) = found.notes
     assert f"{known} is read, and {other} left out" in note
@@ -447,6 +447,10 @@ def test_two_networks_that_nothing_tells_apart_are_refused(tmp_path: Path):
             {f"logs/version_{v}/checkpoints/epoch={e}-step={3 * e}.ckpt": e + v for v in (0, 1) for e in (1, 2)},
             [{3: 1, 6: 2}, {3: 2, 6: 3}],
         ),
+        (
+            {f"wd_{wd}/{step}.pt": step + wd for wd in (0.5, 1) for step in (100, 200)},
+            [{100: 100.5, 200: 200.5}, {100: 101, 200: 201}],
+        ),
         ({f"{letter}_5.pt": place for place, letter in enumerate("ab")}, [{5: 0}, {5: 1}]),
     ],
     ids=lambda each: next(iter(each)) if isinstance(each, dict) else "",
@@ -466,6 +470,15 @@ def test_files_that_hold_a_run_each_are_told(tmp_path: Path):
     content = {"net": STATES, "net_its": [0, 10, 20, 30]}
     message = refusal(plant(tmp_path, {"first.pth": content, "second.pth": content}))
     assert [held(each) for each in proposals(message, tmp_path)] == [ALL, ALL, ALL]
+
+
+def test_a_network_beside_a_file_of_checkpoints_is_its_last_or_said(tmp_path: Path):
+    plant(tmp_path, {"all.pt": {"net": STATES, "net_its": [0, 10, 20, 30]}, "final.pt": network(30)})
+    found = find(tmp_path)
+    assert held(found) == ALL
+    assert not found.notes
+    plant(tmp_path, {"best.pt": network(25)})
+    assert "left out: best.pt" in find(tmp_path).notes[0]
 
 
 def test_an_averaged_series_beside_the_usual_one_is_left_out_and_said(tmp_path: Path):

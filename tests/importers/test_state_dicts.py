@@ -219,8 +219,8 @@ def test_the_step_is_read_from_the_name(files: list[str], pattern: str | None, s
 
 
 def test_two_files_of_one_step_are_told_apart_by_a_pattern(tmp_path: Path):
-    for file in ("a_5.pt", "b_5.pt"):
-        torch.save(taught("Perceptron").state_dict(), tmp_path / file)
+    for file, network in (("a_5.pt", taught("Perceptron")), ("b_5.pt", NETWORKS["Perceptron"]())):
+        torch.save(network.state_dict(), tmp_path / file)
     with pytest.raises(InterpError, match=r'2 series of files.*(?s:.*)pattern: "a_\{step\}.pt"'):
         open_run(tmp_path, "state_dicts")
 

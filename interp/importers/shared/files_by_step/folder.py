@@ -55,7 +55,10 @@ def in_folder(folder: Path, asked: Asked, read: Callable[[Path], Any]) -> Found:
         (file,) = looked.networks
         found = in_file(file, read(file), asked)
         return _with(found, looked, there.beside)
-    if any(each.series for each in looked.networks.values()):
+    series = [file for file, each in looked.networks.items() if each.series]
+    if len(series) == 1:
+        return _with(_beside_series(series[0], looked, read, asked), looked, there.beside)
+    if series:
         raise InterpError(_several_files(folder, looked))
     found = _Placing(folder, looked, asked).found()
     return _with(found, looked, there.beside)
@@ -74,6 +77,16 @@ def _with(found: Found, looked: _Looked, beside: tuple[Path, ...]) -> Found:
         files = [file for file in looked.unread if all(place.path != file for place in found.places.values())]
         notes += [f"Left out: {looked.unread[file]}" for file in files[:3]]
     return Found(found.places, tuple(notes), found.unit, (*found.skipped, *looked.others, *beside))
+
+
+def _beside_series(file: Path, looked: _Looked, read: Callable[[Path], Any], asked: Asked) -> Found:
+    """The checkpoints of the one file that holds several; other networks are copies of its last, or said."""
+    found = in_file(file, read(file), asked)
+    last = found.places[max(found.places)]
+    others = [each for each in looked.networks if each != file]
+    apart = [each for each in others if not same_weights(last, Place(each, looked.networks[each].routes[0][1]))]
+    note = f"The checkpoints are those in {file.name}; left out: {listed(each.name for each in apart)}."
+    return Found(found.places, (*found.notes, *([note] if apart else [])), found.unit, tuple(others))
 
 
 class _Looked:

@@ -38,6 +38,8 @@ SETTINGS = RUNS | {
 }  # fmt: skip
 LETTERS = {"b", "c", "d", "h", "k", "l", "n", "q", "v"}
 """Settings where the number follows at once, d128; d_5 may be anything."""
+METRICS = ("loss", "acc", "accuracy", "val", "test", "train")
+"""Words before a fraction that was measured; before any other it was set, and tells runs apart."""
 SETTING_ENDS = ("seed", "loss", "acc", "accuracy", "size", "decay", "rate", "dim", "layers", "heads", "frac")
 NUMBER = r"\d+(?:[_,]\d{3})+(?!\d)|\d+[eE]\+?\d+|\d+(?:\.\d+)?[kKM](?![A-Za-z0-9])|\d+"
 """A step as it may be written: 40000, 40,000, 1_000, 1e4, 1.5k."""
@@ -82,13 +84,15 @@ def slots(name: str, underscored: bool = False) -> list[Slot]:
     while match := _TOKEN.search(name, place):
         start, end = match.span()
         word = _WORD.search(name[:start])
-        kind = _kind(word[1].lower() if word else "", apart=bool(word) and word[0][len(word[1]) :] not in ("", "="))
+        said = word[1].lower() if word else ""
+        kind = _kind(said, apart=bool(word) and word[0][len(word[1]) :] not in ("", "="))
         grouped = re.compile(r"[1-9]\d{0,2}(?:_\d{3})+(?![\d.])").match(name, start)
         if match.lastgroup == "number" and grouped and (kind in RANK or underscored):
             end = grouped.end()
         value = None if match.lastgroup in ("date", "clock", "hash", "fraction") else number(name[start:end])
         attached = name[end : end + 1].isalpha() or (match.lastgroup == "number" and 10**9 < (value or 0) < 2 * 10**9)
-        found.append(Slot(start, end, value, "no" if value is None or attached else kind))
+        set_so = match.lastgroup == "fraction" and kind in ("setting", "run") and not said.endswith(METRICS)
+        found.append(Slot(start, end, value, "no" if (value is None or attached) and not set_so else kind))
         place = end
     return found
 
