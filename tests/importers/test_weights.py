@@ -206,7 +206,8 @@ def test_branches_and_tags_of_a_clone_are_checkpoints(bare: bool, repository: Pa
     assert any("no step in their names: main" in note for note in everything.notes)
 
 
-def test_a_run_yaml_names_revisions_and_results_are_kept_by_commit(repository: Path, tmp_path: Path, monkeypatch: Any):
+def test_a_run_yaml_names_revisions_and_results_are_kept_by_commit(repository: Path, monkeypatch: Any):
+    tmp_path = repository.parent
     folder = tmp_path / "run"
     folder.mkdir()
     importer = {"weights": {"path": "../repository", "revisions": ["step0", "step1000"], "keep": False}}
@@ -223,7 +224,7 @@ def test_a_run_yaml_names_revisions_and_results_are_kept_by_commit(repository: P
     np.testing.assert_array_equal(first["weight_norm"].total.values, second["weight_norm"].total.values)
 
 
-def test_no_more_than_two_fetched_files_lie_at_hand(tmp_path: Path):
+def test_no_more_than_two_fetched_files_lie_at_hand():
     def fetch(folder: Path) -> Path:
         file = folder / "model.bin"
         file.write_text("weights")

@@ -188,7 +188,7 @@ def test_every_submodule_has_a_hook_that_sees_and_replaces_what_it_gives(options
     paths = {path for path, _ in network.making.network(0).named_modules() if path}
     assert paths <= set(hooked.hook_names)
     inputs = network.tokens(network.task.inputs)
-    silent = hooked.run_with_hooks(inputs, fwd_hooks=[(options["neurons"], lambda x, hook: 0 * x)])
+    silent = hooked.run_with_hooks(inputs, fwd_hooks=[(options["neurons"], lambda x, hook: 0 * x)])  # noqa: ARG005 (called by name)
     beside = network.activations(weights, network.task.inputs)
     expected = network.outputs_from_neurons(weights, torch.zeros_like(beside[network.neurons]), beside)
     if network.told.row is None:  # in a transformer the other positions matter no more after the last attention

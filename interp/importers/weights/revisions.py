@@ -69,7 +69,10 @@ class Revision:
 class Repository(Protocol):
     """Where revisions come from."""
 
-    where: str
+    @property
+    def where(self) -> str:
+        """What messages call it."""
+        ...
 
     def names(self) -> Mapping[str, str]:
         """The name of each branch and tag, and the commit it stands for."""

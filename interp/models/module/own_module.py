@@ -315,7 +315,10 @@ class OwnModule(Architecture):
 
 
 def checked(network: OwnModule) -> OwnModule:
-    """Return it, tried on the first and the last example. Raises ValueError, one line, where it is not what its options say."""
+    """Return it, tried on the first and the last example.
+
+    Raises ValueError, one line, where it is not what its options say.
+    """
     try:
         inputs = network.task.inputs[[0, -1]]  # of pairs the last has the largest operands
         _check_names(network)
