@@ -7,11 +7,10 @@ has nothing to say where a network does not offer it.
 
 from __future__ import annotations
 
-import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeVar, cast, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Int, Shaped
@@ -75,6 +74,9 @@ class Architecture(ABC):
     def answers(self, outputs: Float[Tensor, "example ..."]) -> Float[Tensor, "example output"]:
         """Return what the hooked module returned where the answer is read: of several positions at the last."""
         return outputs[:, -1] if outputs.ndim == 3 else outputs
+
+    def require(self, part: str) -> None:  # noqa: B027 (our own networks know, and have nothing to raise)
+        """Raise NothingToSay where it is not known which part of the network its "neurons" or "embedding" are."""
 
     def silence(self, lack: str) -> NothingToSay:
         """Return what is said where the network lacks something: "the network has no attention"."""
@@ -203,30 +205,24 @@ class ReadsStateDicts(Protocol):
         ...
 
 
-Offered = TypeVar("Offered")
-
-
 def has_neurons(architecture: Architecture) -> HasNeurons:
     """Return `architecture`, which has neurons. Raises NothingToSay where no hidden layer precedes its outputs."""
-    return _offering(HasNeurons, architecture, "has no last hidden layer of neurons")
+    architecture.require("neurons")
+    if isinstance(architecture, HasNeurons):
+        return architecture
+    raise architecture.silence("has no last hidden layer of neurons")
 
 
 def reads_two_operands(architecture: Architecture) -> ReadsTwoOperands:
     """Return `architecture`, which looks up two operands. Raises NothingToSay where it does not."""
-    return _offering(ReadsTwoOperands, architecture, "reads no embeddings of two operands")
+    architecture.require("embedding")
+    if isinstance(architecture, ReadsTwoOperands):
+        return architecture
+    raise architecture.silence("reads no embeddings of two operands")
 
 
 def has_attention(architecture: Architecture) -> HasAttention:
     """Return `architecture`, which has attention. Raises NothingToSay where it has none."""
-    return _offering(HasAttention, architecture, "has no attention")
-
-
-def _offering(what: type[Offered], architecture: Architecture, lack: str) -> Offered:
-    """Return `architecture`, which has all that `what` lists. Raises NothingToSay where it `lack`s something.
-
-    No property of it is computed to find out, as isinstance does on Python 3.11: one may have nothing to say.
-    """
-    listed = {name for base in what.__mro__ for name in vars(base) if not name.startswith("_")}
-    if all(inspect.getattr_static(architecture, name, None) is not None for name in listed):
-        return cast("Offered", architecture)
-    raise architecture.silence(lack)
+    if isinstance(architecture, HasAttention):
+        return architecture
+    raise architecture.silence("has no attention")
