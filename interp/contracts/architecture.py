@@ -78,6 +78,9 @@ class Architecture(ABC):
         """
         return outputs[:, -1] if outputs.ndim == 3 else outputs
 
+    def require(self, part: str) -> None:  # noqa: B027 (our own networks know, and have nothing to raise)
+        """Raise NothingToSay where it is not known which part of the network its "neurons" or "embedding" are."""
+
     def silence(self, lack: str) -> NothingToSay:
         """Return what is said where the network lacks something: "the network has no attention"."""
         return NothingToSay(f"the network {lack}")
@@ -267,6 +270,7 @@ class ReadsStateDicts(Protocol):
 
 def has_neurons(architecture: Architecture) -> HasNeurons:
     """Return `architecture`, which has neurons. Raises NothingToSay where no hidden layer precedes its outputs."""
+    architecture.require("neurons")
     if isinstance(architecture, HasNeurons):
         return architecture
     raise architecture.silence("has no last hidden layer of neurons")
@@ -274,6 +278,7 @@ def has_neurons(architecture: Architecture) -> HasNeurons:
 
 def reads_two_operands(architecture: Architecture) -> ReadsTwoOperands:
     """Return `architecture`, which looks up two operands. Raises NothingToSay where it does not."""
+    architecture.require("embedding")
     if isinstance(architecture, ReadsTwoOperands):
         return architecture
     raise architecture.silence("reads no embeddings of two operands")

@@ -6,13 +6,14 @@ at once; where all names exist, what they name is made, so that values that do n
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
 import typing
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import ConfigDict, Field, with_config
 from typing_extensions import TypedDict
@@ -21,9 +22,14 @@ from interp.catalogue.names import known_names
 from interp.catalogue.options import OptionError, checked
 from interp.catalogue.signatures import options
 from interp.contracts.recipe_file import RecipeFile
+from interp.errors import NothingToSay
 from interp.recipes.call import Call, call_at, files_among, note_problems
 from interp.recipes.document import Document, Key, read_document
 from interp.recipes.save_schedule import schedule
+
+if TYPE_CHECKING:
+    from interp.contracts.loss import Loss
+    from interp.contracts.task import Task
 
 FILE = "run.yaml"
 KEYS = {"task": "tasks", "model": "models", "importer": "importers", "loss": "losses", "training": "", "text": ""}
@@ -229,7 +235,26 @@ def _try_out(document: Document, recipe: Recipe) -> None:
             document.problem(
                 ("model",), f"a network of {parameters:,} parameters; at most {MAX_PARAMETERS:,} are tried"
             )
-    _made(document, ("training", "loss") if recipe.training else ("loss",), recipe.loss)
+    key = ("training", "loss") if recipe.training else ("loss",)
+    loss = _made(document, key, recipe.loss)
+    if task is not None and loss is not None:
+        _made(document, key, _Suiting(recipe.loss.name, loss), task)
+
+
+@dataclass(frozen=True)
+class _Suiting:
+    """Tries a loss on the targets of a task."""
+
+    name: str
+    loss: Loss
+
+    def __call__(self, task: Task) -> None:
+        """Raises ValueError where two examples show that the loss is not for targets of this kind."""
+        import torch
+
+        with contextlib.suppress(NothingToSay):  # nothing is known of the task
+            targets = task.targets[:2]
+            self.loss.per_example(torch.zeros(len(targets), task.n_outputs), targets)
 
 
 def _try_training(document: Document, training: Training | None) -> None:
@@ -242,9 +267,9 @@ def _try_training(document: Document, training: Training | None) -> None:
             _made(document, ("training", "interventions", place), intervention)
 
 
-def _made(document: Document, key: Key, call: Call | None, *ours: Any) -> Any:
+def _made(document: Document, key: Key, call: Call | _Suiting | None, *ours: Any) -> Any:
     try:
         return call(*ours) if call else None
-    except (ValueError, RuntimeError, OverflowError) as error:
+    except (ValueError, IndexError, RuntimeError, OverflowError) as error:
         document.problem(key, f"{call.name if call else key[-1]}: {(str(error).splitlines() or [''])[0]}")
         return None

@@ -17,7 +17,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from interp.errors import DamagedError, InterpError, near_misses, shown
 from interp.files.foreign import lfs_pointer
@@ -66,6 +66,7 @@ class Revision:
         return f"{self.where} at {self.name}"
 
 
+@runtime_checkable
 class Repository(Protocol):
     """Where revisions come from."""
 

@@ -94,6 +94,9 @@ class OwnModule(Architecture):
         """Return what is said of what no option tells, such as attention."""
         return NothingToSay(f"the network is a module of one's own, so it is not known whether it {_without_not(lack)}")
 
+    def require(self, part: str) -> None:
+        self._part(part)
+
     def initial(self, seed: int) -> dict[str, Tensor]:
         """Return fresh weights. Raises InterpError where the network is another in training than in evaluation."""
         network = self.making.network(seed)
@@ -204,7 +207,7 @@ class OwnModule(Architecture):
 
     @property
     def neurons(self) -> str:
-        return f"{self._part('neurons')}.hook_post"
+        return f"{self.told.neurons}.hook_post"
 
     def outputs_from_neurons(
         self,
@@ -315,9 +318,12 @@ class OwnModule(Architecture):
 
 
 def checked(network: OwnModule) -> OwnModule:
-    """Return it, tried on two examples. Raises ValueError, one line, where it is not what its options say."""
+    """Return it, tried on the first and the last example.
+
+    Raises ValueError, one line, where it is not what its options say.
+    """
     try:
-        inputs = network.task.inputs[:2]
+        inputs = network.task.inputs[[0, -1]]  # of pairs the last has the largest operands
         _check_names(network)
         _check_constants(network)
         _check_answers(network, inputs)
