@@ -19,15 +19,16 @@ INSTALLED = ENVIRONMENT / "installed"  # a digest of what the environment was ma
 OLDEST = (3, 11)
 
 EVERY_TEST = ["-m", "pytest", "-n", "auto", "--dist", "worksteal"]  # idle workers take tests from others
-QUICK = ["-m", "not slow", "--jaxtyping-packages="]  # to check every shape takes a quarter longer
+QUICK, SLOW = ["-m", "not slow"], ["-m", "slow"]
+NO_SHAPES = ["--jaxtyping-packages="]  # to check every shape takes a quarter longer: the quick tests do, once
 LINT_IMPORTS = (
     "import sys; from importlinter.cli import lint_imports as lint; sys.exit(lint(no_cache=True, no_logo=True))"
 )
 COMMANDS = {
     "env": [],
     "report": [["-m", "interp.run", "analyses/fourier.yaml"]],
-    "test": [[*EVERY_TEST, *QUICK]],
-    "test-all": [EVERY_TEST],
+    "test": [[*EVERY_TEST, *QUICK, *NO_SHAPES]],
+    "test-all": [[*EVERY_TEST, *QUICK], [*EVERY_TEST, *SLOW, *NO_SHAPES]],
     "lint": [["-m", "ruff", "check"], ["-m", "ruff", "format", "--check"], ["-m", "pyright"], ["-c", LINT_IMPORTS]],
     "format": [["-m", "ruff", "check", "--fix"], ["-m", "ruff", "format"]],
 }

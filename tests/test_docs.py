@@ -142,7 +142,8 @@ def test_the_readmes_recipe_is_the_file_it_names():
 
 def test_ci_calls_the_linters_and_every_test_of_which_the_readmes_are_a_part():
     assert (ROOT / ".ci" / "run").read_text().splitlines()[-2:] == ["make lint", "make test-all"]
-    (every,) = make.COMMANDS["test-all"]
-    assert make.COMMANDS["test"] == [[*every, *make.QUICK]]
-    assert make.QUICK[:2] == ["-m", "not slow"]
+    (quick,) = make.COMMANDS["test"]
+    with_shapes, slow = make.COMMANDS["test-all"]
+    assert quick == [*with_shapes, *make.NO_SHAPES]
+    assert (with_shapes[-2:], slow[-3:-1]) == (["-m", "not slow"], ["-m", "slow"])
     assert "make test" in (ROOT / "README.md").read_text()
