@@ -140,6 +140,8 @@ BANK: dict[str, Made] = {
     "p = 4": _planted(random_network(4), same, scaled(2.0)),
     "an even p": _planted(planted.clock_mlp(p=8, sizes={1: 20.0, 3: 15.0}), noise(0.1), same, frac_train=0.5),
     "two layers": _planted(random_network(7, n_layers=2), same, scaled(1.5)),
+    "a Clock behind LayerNorm": _planted(planted.clock_behind_norms(7), noise(0.1), same, frac_train=0.5),
+    "gated neurons": _planted(random_network(7, gated=True, act_fn="silu", norm="rms"), same, scaled(1.5)),
     "last checkpoint of zeros": _planted(planted.clock_mlp(), same, zeros, frac_train=0.5),
     "NaN in the middle": _planted(planted.clock_mlp(), noise(0.1), broken, same, frac_train=0.5),
     "NaN at the end": _planted(planted.clock_mlp(), noise(0.1), same, broken, frac_train=0.5),

@@ -78,8 +78,8 @@ class Blocks:
         return math.sqrt(d_head) if self.attention_scale else 1.0
 
     def added(
-        self, x: Float[Tensor, "*row d_model"], f: Float[Tensor, "*row d_model"]
-    ) -> Float[Tensor, "*row d_model"]:
+        self, x: Float[Tensor, "*#row d_model"], f: Float[Tensor, "*#row d_model"]
+    ) -> Float[Tensor, "... d_model"]:
         """Return the residual stream after a sublayer that read it as x and wrote f."""
         return x + f if self.residual else f
 
