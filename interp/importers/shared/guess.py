@@ -41,6 +41,7 @@ CHANCE = 5
 """An operation counts as found where it is answered this many times as often as chance would."""
 EXPLAINED = 0.95
 """A share of all pairs; with fewer answered right, another architecture may have been trained."""
+SURER = 0.6
 SURELY = 0.98
 """With as many answered right on a sample, no other reading is tried."""
 SAMPLE = 600
@@ -160,7 +161,7 @@ def guess(network: Network, told: Told) -> Guess:
         raise InterpError(f"{network.source}: {misfits[0] if misfits else _sizes(network.layout)}")
     if told.model:
         return search.on_all_pairs(structure)
-    if structure.accuracy < NEARLY_ALL:
+    if structure.accuracy < 1:
         structure = search.varied(structure)
     return search.with_activation(structure)
 
@@ -181,12 +182,12 @@ class _Search:
                 break
         return guesses
 
-    def judged(self, models: Iterable[Given], start: Guess | None = None) -> list[Guess]:
-        """Each model under each task on a sample of the pairs; where `start` is given, under its task on all."""
+    def judged(self, models: Iterable[Given], start: Guess | None = None, every_pair: bool = False) -> list[Guess]:
+        """Each model under each task, or under that of `start` alone, on a sample of the pairs or on all."""
         guesses = []
         for model in models:
             p = start.p if start else self._told.modulus or model[1].get("p", self._network.layout.d_vocab_out)
-            pairs = _plain_task(p).pairs if start else _sample(p)
+            pairs = _plain_task(p).pairs if every_pair else _sample(p)
             try:
                 logits = self._network.logits(_without_p(model), p, pairs)
             except (ValueError, InterpError) as error:
@@ -222,9 +223,13 @@ class _Search:
         best = start
         for _ in range(3):
             changed = [_changed(best.model, option) for option in _variations(best.model, self._network.layout)]
-            found = max(self.judged(changed, best), key=lambda one: (one.accuracy, -one.loss), default=best)
+            judged = self.judged(changed, best)
+            found = max(judged, key=lambda one: (one.accuracy, -one.loss), default=best)
+            surer = [one for one in judged if _same_activation(one, best) and _better_and_surer(one, best)]
             if not _clearly_better(found, best):
-                break
+                if not surer:
+                    break
+                found = max(surer, key=lambda one: (one.accuracy, -one.loss))
             best = found
         options = "every activation, other positions, no mask, no scale of the scores, no residual stream"
         return dataclasses.replace(best, tried=f"Tried were every operation, {options}; not tried: {NOT_TRIED}.")
@@ -234,7 +239,7 @@ class _Search:
         gated = self._network.layout.gated
         order = [self._told.act_fn] if self._told.act_fn else [*(USUAL_GATED if gated else ()), *ACTIVATIONS]
         options = [_changed(structure.model, ("act_fn", act_fn)) for act_fn in dict.fromkeys(order)]
-        judged = self.judged(options, structure)
+        judged = self.judged(options, structure, every_pair=True)
         if not judged:
             return structure
         best = max(judged, key=lambda one: (one.accuracy, -one.loss))
@@ -247,12 +252,21 @@ class _Search:
         return dataclasses.replace(chosen, **own)
 
     def on_all_pairs(self, one: Guess) -> Guess:
-        again = self.judged([one.model], one)
+        again = self.judged([one.model], one, every_pair=True)
         return dataclasses.replace(again[0], ambiguity=one.ambiguity, tried=one.tried) if again else one
 
 
 def _clearly_better(unusual: Guess, usual: Guess) -> bool:
     return unusual.accuracy > usual.accuracy + CLEARLY or unusual.accuracy >= NEARLY_ALL > NOT_ALL > usual.accuracy
+
+
+def _same_activation(one: Guess, other: Guess) -> bool:
+    return one.model[1].get("act_fn") == other.model[1].get("act_fn")
+
+
+def _better_and_surer(one: Guess, other: Guess) -> bool:
+    """Whether it answers more, and is far surer of it: of structures, unlike activations, that tells."""
+    return one.accuracy > other.accuracy and one.loss < SURER * other.loss
 
 
 NOT_TRIED = "dropout at test time, a mean over positions, embeddings that are scaled, an MLP or attention twice over"
