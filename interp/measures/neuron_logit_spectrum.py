@@ -29,6 +29,8 @@ class NeuronLogitSpectrum:
     """Share of ‖W_L‖² at each frequency; that at 0 is of the mean over the answers, less that over all logits"""
     residual: Float[Tensor, ""]
     """Share of ‖W_L‖² outside the key frequencies"""
+    even_residual: float
+    """What share would lie outside, were the power even over all waves"""
     variance_explained: Float[Tensor, "neuron freq"]
     """Share of the variance, over the answers, of what a neuron gives the logits that one frequency explains"""
     own_freq: Int[Tensor, " neuron"]
@@ -72,12 +74,19 @@ def neuron_logit_spectrum(checkpoint: Checkpoint, freqs: list[int] | None = None
         key=key,
         power=power.sum(dim=1) / total,
         residual=1 - power[key].sum() / total,
+        even_residual=_even_residual(key, order.n),
         variance_explained=explained.T.float(),
         own_freq=own,
         own_share=share,
         neurons=torch.bincount(own[own > 0], minlength=n_freqs).double(),
         norm_factor=has_neurons(checkpoint.run.architecture).readout_factor(WhenAsked(checkpoint)),
     )
+
+
+def _even_residual(key: Bool[Tensor, " freq"], n: int) -> float:
+    waves = torch.bincount(fourier.freq_of_row(n)).double()  # [freq]
+    waves[0] = 0  # rows are centred
+    return float(waves[~key].sum() / waves.sum())
 
 
 def figure(result: xr.Dataset) -> list[Heatmap | Bars | Curves]:
@@ -101,10 +110,12 @@ MOST_NAMED = 8
 def summary(result: xr.Dataset) -> Finding:
     claims = Claims(result, "W_L outside the key frequencies")
     records = {"residual": claims.end("residual"), "key_freqs": claims.end("key", "labels")}
+    records["even"] = claims.end("even_residual")
     records["keys"] = keys = claims.end("key", "count")
     records["all"] = claims.end("key", "count", freq=list(result.freq.values[1:].tolist()))
     if keys.value in (0, result.sizes["freq"] - 1):
         raise UndefinedError("no frequency is key, or each is, and nothing is told by the others")
     which = "{key_freqs:frequency}" if keys.value <= MOST_NAMED else "{keys:frequency}"
-    sentence = f"Of the map from neurons to logits {{residual:.2%}} lies outside the key {which}."
+    sentence = f"Of the map from neurons to logits {{residual:.2%}} lies outside the key {which}; "
+    sentence += "{even:.0%} would, were all waves alike."
     return Finding(sentence, records, chapter="what", rank=50)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 import xarray as xr
 from jaxtyping import Float, Int
-from scipy.stats import beta
+from scipy.stats import beta, chi2
 from torch import Tensor
 
 from interp.checkpoints import Checkpoint
@@ -43,6 +43,8 @@ class NeuronSpectrum:
     """Share of all activations' variance that the neurons hold which one frequency explains to more than 85%"""
     own_variance: Float[Tensor, ""]
     """Share of all activations' variance that one frequency of each neuron explains, the one that explains most"""
+    own_chance: float
+    """The same share of neurons whose waves of a and of b are random"""
 
 
 def neuron_spectrum(checkpoint: Checkpoint) -> NeuronSpectrum:
@@ -78,6 +80,7 @@ def neuron_spectrum(checkpoint: Checkpoint) -> NeuronSpectrum:
         clear_chance=_clear_chance(order.n),
         clear_variance=variance[clear].sum() / everything,
         own_variance=(share * variance).nansum() / everything,
+        own_chance=_own_chance(order.n),
     )
 
 
@@ -91,6 +94,18 @@ def _clear_chance(n: int) -> float:
     others = waves.sum() - waves
     tails = beta.sf(CLEAR, waves[others > 0].numpy() / 2, others[others > 0].numpy() / 2)
     return float(tails.sum() + (others == 0).sum())
+
+
+def _own_chance(n: int) -> float:
+    """The largest share of f(a) + g(b) that one frequency explains, on average, f and g of independent Gaussian values.
+
+    Shares are independent of their sum, so that it is E max_k X_k / E Σ_k X_k of squares X_k, each chi-squared with as
+    many degrees of freedom as the frequency has waves.
+    """
+    waves = 2 * torch.bincount(fourier.freq_of_row(n))[1:].double().numpy()  # [freq]
+    x = np.linspace(0, chi2.isf(1e-9 / len(waves), waves.max()), 4_000)
+    below = np.prod([chi2.cdf(x, dof) ** np.sum(waves == dof) for dof in set(waves)], axis=0)
+    return float(np.trapezoid(1 - below, x) / waves.sum())
 
 
 @dataclass(frozen=True)
@@ -133,12 +148,17 @@ MOST_CLUSTERS = 12
 
 def summary(result: xr.Dataset) -> Finding:
     claims = Claims(result, "Explained by one frequency")
-    records = {name: claims.end(name) for name in ("clear_share", "clear_variance", "own_variance")}
+    records = {name: claims.end(name) for name in ("clear_share", "clear_variance", "own_chance")}
+    records["own_variance"] = claims.end(
+        "own_variance", bar=Bar("what neurons of random waves give", array="own_chance")
+    )
     claims.panel = "Clusters at this step"
     some = Bar("one neuron", 0.5)
     records["clusters"] = clusters = claims.end("cluster_size", "labels", some)
     records["cluster_count"] = claims.end("cluster_size", "count", some)
-    sentence = "The neurons' own frequencies explain {own_variance:.1%} of their variance; "
+    sentence = (
+        "The neurons' own frequencies explain {own_variance:.1%} of their variance ({own_chance:.0%} by chance); "
+    )
     if clusters.value:
         sentence += "the neurons that one frequency explains to more than 85% hold {clear_variance:.1%} of it"
     else:

@@ -108,3 +108,11 @@ def test_the_published_values(reference: Path):
             assert value == pytest.approx(rederived, rel=2e-4), (gold.stem, name)
             if status == "reproduced":
                 assert value == pytest.approx(recorded, rel=2e-4), (gold.stem, name)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_circles_of_one_size_are_circular_however_they_are_turned(of_embedding, seed):
+    """Their singular values coincide, so that a solver may return any mixture of the four components."""
+    four = torch.stack([*waves(13, 2), *waves(13, 5)], dim=1)
+    turn = torch.linalg.qr(torch.randn(4, 4, generator=torch.Generator().manual_seed(seed)).double()).Q
+    assert of_embedding(list((four @ turn).unbind(1))) == pytest.approx(1, abs=1e-9)

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import interp
+from interp.measures.neuron_spectrum import _own_chance
 from tests.told import summary
 
 
@@ -143,3 +144,15 @@ def test_the_published_transformer_s_clusters_are_at_its_published_key_frequenci
     found = spectrum(run)
     assert found.cluster_size.nonzero().flatten().tolist() == [16, 30, 56]
     assert torch.equal(found.cluster_size, run.final.measure("key_freqs").clear_neurons)
+
+
+@pytest.mark.parametrize("n", [7, 8, 31])
+def test_what_chance_explains_is_what_random_waves_have(n):
+    """f(a) + g(b) of Gaussian values, 4,000 times: the largest share that one frequency holds of both."""
+    values = np.random.default_rng(0).standard_normal((2, 4_000, n))
+    squares = np.abs(np.fft.rfft(values - values.mean(axis=2, keepdims=True)))[..., 1:] ** 2
+    squares[..., -1] /= 2 if n % 2 == 0 else 1  # the wave (-1)^t has one direction, not two
+    by_freq = squares.sum(axis=0)  # [draw, freq]
+    shares = by_freq.max(axis=1) / by_freq.sum(axis=1)
+    error = shares.std() / np.sqrt(len(shares))
+    assert abs(shares.mean() - _own_chance(n)) < 4 * error
