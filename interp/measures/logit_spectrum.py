@@ -88,7 +88,7 @@ def figure(result: xr.Dataset) -> list[Curves | Heatmap | Bars]:
             "Where the logits' power lies",
             {
                 "waves of the answer": result.answer_share,
-                "waves of a-b": result.difference_power.sum("freq", skipna=False),
+                "the block's other waves": result.difference_power.sum("freq", skipna=False),
                 "one operand": result.operand_power.sum("freq", skipna=False),
                 "two frequencies": result.elsewhere,
             },
