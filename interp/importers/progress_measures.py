@@ -13,16 +13,14 @@ from pydantic import NonNegativeInt
 from interp.contracts.imported import Arrays, Given, Imported, state_dict
 from interp.errors import InterpError
 from interp.files import foreign
-from interp.importers.shared import configuration, files_by_step, layouts, tensor_names
+from interp.importers.shared import configuration, files_by_step, layouts, splits, tensor_names
 from interp.maths.cross_entropy import cross_entropy
 from interp.models.transformer import transformer
 from interp.tasks.modular_arithmetic import modular_arithmetic
 
 OPERATIONS = {"add": "x+y", "subtract": "x-y", "x2xyy2": "x^2+x*y+y^2", "rand": "random"}
-SEEDS = range(10)
-"""Tried where a file has no configuration: the split is the one under which the recorded losses are the network's."""
-AGREEMENT = 0.15
-"""Relative: recorded losses are up to ten updates older than the weights."""
+RULE = "random.shuffle"
+"""How the release shuffles its pairs; no other way is tried."""
 
 
 def progress_measures(path: Path, seed: NonNegativeInt | None = None, frac_train: float | None = None) -> Imported:
@@ -67,7 +65,10 @@ def progress_measures(path: Path, seed: NonNegativeInt | None = None, frac_train
     share = float(settings.get("frac_train", 0.3) if frac_train is None else frac_train)
     notes: tuple[str, ...] = ()
     if found_seed is None:
-        found_seed, notes = _seed_by_losses(content, task, options, load(last), share)
+        known = float(settings["frac_train"]) if "frac_train" in settings else frac_train
+        found = _by_losses(content, task, options, load(last), splits.SHARES if known is None else (known,))
+        if found is not None:
+            found_seed, share, notes = found.seed, found.frac_train, (found.sentence,)
     split = {"split": "unknown"} if found_seed is None else {"seed": found_seed, "frac_train": share}
     return Imported(
         task=("modular_arithmetic", task | split),
@@ -108,30 +109,19 @@ def _operation(settings: Mapping[str, Any], path: Path) -> str:
     return OPERATIONS[name]
 
 
-def _seed_by_losses(
-    content: Any, task: dict[str, Any], model: dict[str, Any], arrays: Arrays, share: float
-) -> tuple[int | None, tuple[str, ...]]:
-    """Return the one seed whose split gives the recorded losses, and a note; None where none or several do."""
+def _by_losses(
+    content: Any, task: dict[str, Any], model: dict[str, Any], arrays: Arrays, shares: tuple[float, ...]
+) -> splits.Split | None:
+    """The one split by the release's own rule that gives the recorded losses; None where none or several do."""
     train_loss, test_loss = _last(content, "train_losses"), _last(content, "test_losses")
     if train_loss is None or test_loss is None:
-        return None, ()
+        return None
     architecture = transformer(modular_arithmetic(p=task["p"], split="unknown"), **model)
     weights = {name: torch.from_numpy(array).double() for name, array in arrays.items()}
     with torch.no_grad():
         logits = architecture.outputs(weights, architecture.task.pairs)
-    fitting = []
-    for seed in SEEDS:
-        candidate = modular_arithmetic(**task, seed=seed, frac_train=share)
-        losses = cross_entropy(logits, candidate.targets)
-        assert candidate.train is not None
-        found = [float(losses[chosen].mean()) for chosen in (candidate.train, ~candidate.train)]
-        if np.allclose(found, [train_loss, test_loss], rtol=AGREEMENT, atol=0):
-            fitting.append(seed)
-    if len(fitting) != 1:
-        return None, ()
-    return fitting[0], (
-        f"The split is that of seed {fitting[0]}, under which the recorded losses are the weights' own.",
-    )
+    losses = cross_entropy(logits, modular_arithmetic(**task, split="unknown").targets).numpy()
+    return splits.split_by_losses(losses, (train_loss, test_loss), None, splits.Ways((RULE,), shares=shares))
 
 
 def _last(content: Any, key: str) -> float | None:

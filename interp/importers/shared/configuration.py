@@ -36,6 +36,12 @@ def beside(places: Iterable[Path]) -> tuple[dict[str, Any], Path] | None:
 MODULUS = ("p", "prime", "mod", "modulus", "modulo", "p_mod", "base")
 OPERATION = ("operation", "op", "fn_name", "fn", "function", "task", "operator", "math_operator")
 ACTIVATION = ("act_fn", "activation", "act_type", "act", "non_linearity", "nonlinearity", "activation_fn", "hidden_act")
+TRAIN_SHARE = (
+    "frac_train", "train_frac", "train_fraction", "training_fraction", "train_ratio", "train_share", "split_ratio",
+    "train_split", "train_size", "train_pct", "training_frac", "data_fraction", "frac",
+)  # fmt: skip
+TEST_SHARE = ("test_size", "test_frac", "test_fraction", "val_frac", "val_size", "test_ratio", "val_ratio")
+SEEDS = ("data_seed", "split_seed", "seed", "random_seed", "random_state", "seed_data", "dataset_seed")
 OPERATIONS = {
     "x+y": {"add", "addition", "+", "x+y", "a+b", "plus", "sum", "modadd", "modularaddition"},
     "x-y": {"sub", "subtract", "subtraction", "-", "x-y", "a-b", "minus", "modularsubtraction"},
@@ -63,9 +69,9 @@ ACTIVATIONS = {
     "silu": {"silu", "swish", "swiglu"},
     "leaky_relu": {"leakyrelu"},
     "tanh": {"tanh"},
-    "x^2": {"square", "quadratic", "quad", "x2", "x^2"},
-    "relu^2": {"relu2", "relusquared", "squaredrelu"},
-    "|x|": {"abs"},
+    "x^2": {"square", "squared", "quadratic", "quad", "x2", "x^2", "x**2"},
+    "relu^2": {"relu2", "relusquared", "squaredrelu", "relu^2", "relusq"},
+    "|x|": {"abs", "absolute", "|x|"},
 }
 
 
@@ -78,6 +84,18 @@ def settings(config: Mapping[str, Any]) -> dict[str, Any]:
         "operation": _called(flat, OPERATION, OPERATIONS),
         "act_fn": _called(flat, ACTIVATION, ACTIVATIONS),
     }
+
+
+def split(config: Mapping[str, Any]) -> tuple[float | None, tuple[int, ...]]:
+    """The share of the training pairs that a configuration names, None where it does not, and the seeds."""
+    flat = _flat(config)
+    shares = [flat[name] for name in TRAIN_SHARE if name in flat]
+    shares += [1 - flat[name] for name in TEST_SHARE if isinstance(flat.get(name), float)]
+    numbers = [float(share) for share in shares if isinstance(share, int | float) and not isinstance(share, bool)]
+    numbers = [share / 100 if 1 < share < 100 else share for share in numbers]  # in per cent
+    seeds = [flat[name] for name in SEEDS if isinstance(flat.get(name), int) and not isinstance(flat[name], bool)]
+    share = next((round(share, 6) for share in numbers if 0 < share < 1), None)
+    return share, tuple(dict.fromkeys(seed for seed in seeds if 100 <= seed < 2**32))
 
 
 def _flat(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,8 +3,9 @@
 1. Every reading of two residues that the tables leave room for (`readings`), every number of heads, every place of the
    norms is tried on a sample of pairs, with the usual activations and under every operation.
 2. Where that explains few answers, one option after another is changed: activation, positions, mask, scale, residual.
-3. Activations are then compared on all pairs. ReLU is taken unless another one answers clearly more: neither a slightly
-   higher accuracy nor a lower loss tells one from another. What was recorded beside the weights may.
+3. Activations are then compared on all pairs. ReLU is taken unless another one answers far more: neither a higher
+   accuracy nor a lower loss tells one from another, for a network that half memorises generalises better when its ReLUs
+   are read as |x| or x². What was recorded beside the weights may.
 
 What was taken for granted is said, and so is what was tried where the answers stay unexplained.
 """
@@ -50,6 +51,12 @@ ALIKE = 0.005
 """Models whose accuracies differ by no more than this are not told apart by it."""
 CLEARLY, NEARLY_ALL, NOT_ALL = 0.05, 0.99, 0.97
 """An unusual option is taken where it answers so much more of the pairs, or nearly all where the usual does not."""
+ACTIVATION_APART = 0.24
+"""Another activation is taken where it answers so much more. Of perceptrons modulo 23, five trained with ReLU and three
+with each of six others, at seven steps each, one with ReLU, GELU, SiLU or leaky ReLU answers up to .17 more as |x| or
+x² than as ReLU; one with |x| or x² at least .30 less as ReLU."""
+UNSURE = 0.3
+"""A median loss of the right answers, in nats."""
 
 
 @dataclass(frozen=True)
@@ -132,20 +139,20 @@ class Guess:
     def operation(self) -> str:
         return f"{self.task[1].get('operation', self.task[0])} mod {self.p}"
 
-    def sentences(self, told: Told) -> list[str]:
-        """What was taken for granted, and why, for the report."""
+    def sentences(self, told: Told, agrees: bool = False) -> list[str]:
+        """What was taken for granted, and why, for the report; `agrees` where what was recorded of the network is so."""
         if not self.found:
             first = f"The answers are at chance: {self.accuracy:.1%} of all pairs are right as {self.operation}."
         else:
             taken = "The model is the one that fits best" if told.task else f"The task was taken to be {self.operation}"
             first = f"{taken}: the last checkpoint answers {self.accuracy:.1%} of all pairs so."
         said = [f"{first} {self.ambiguity}".rstrip()]
-        if not self.explained and not told.model:
+        if not self.explained and not told.model and not agrees:
             said.insert(0, f"Another architecture? {first} {self.tried}")
             said[1] = self.ambiguity
         act_fn = self.model[1].get("act_fn")
         if act_fn and not told.model:
-            said.append(f"The activation was taken to be {_spelt(act_fn)}: {self.act_fn_by or told.source_of_act_fn}.")
+            said.append(f"The activation was taken to be {spelt(act_fn)}: {self.act_fn_by or told.source_of_act_fn}.")
         return [sentence for sentence in said if sentence]
 
 
@@ -183,7 +190,7 @@ class _Search:
         return guesses
 
     def judged(self, models: Iterable[Given], start: Guess | None = None, every_pair: bool = False) -> list[Guess]:
-        """Each model under each task, or under that of `start` alone, on a sample of the pairs or on all."""
+        """Each model under each task, on a sample of the pairs or on all; of a `start` that answers much, under its own."""
         guesses = []
         for model in models:
             p = start.p if start else self._told.modulus or model[1].get("p", self._network.layout.d_vocab_out)
@@ -193,7 +200,7 @@ class _Search:
             except (ValueError, InterpError) as error:
                 self.misfits.append(str(error))
                 continue
-            for task in [start.task] if start else self._tasks(p):
+            for task in [start.task] if start and start.found else self._tasks(p):
                 judged = _judged(logits, pairs, task, model, p)
                 guesses += [judged] if judged is not None else []
         return guesses
@@ -242,18 +249,38 @@ class _Search:
         judged = self.judged(options, structure, every_pair=True)
         if not judged:
             return structure
-        best = max(judged, key=lambda one: (one.accuracy, -one.loss))
-        usual, by = judged[0], ""
-        chosen = best if _clearly_better(best, usual) else usual
+        usual, best, by = judged[0], _steep_as_trained(judged), ""
+        chosen = best if best.accuracy > usual.accuracy + ACTIVATION_APART else usual
         if chosen is not usual:
-            by = f"with {_spelt(usual.model[1]['act_fn'])} {usual.accuracy:.1%} of the answers would be right"
-        others = tuple(one for one in judged if one is not chosen and one.accuracy >= chosen.accuracy - CLEARLY)
+            by = f"with {spelt(usual.model[1]['act_fn'])} {usual.accuracy:.1%} of the answers would be right"
+            alike = [one for one in judged if one is not chosen and one.accuracy > chosen.accuracy - CLEARLY]
+            if alike:
+                by += f", and about as many with {' or '.join(spelt(one.model[1]['act_fn']) for one in alike)}"
+        elif best.accuracy > usual.accuracy + CLEARLY:
+            by = (
+                f"no file says which. With {spelt(best.model[1]['act_fn'])} more of the answers would be right, "
+                f"{best.accuracy:.1%}, which is so of many a network that was trained with "
+                f"{spelt(usual.model[1]['act_fn'])} and still memorises; where you know it, say act_fn in a run.yaml"
+            )
+        others = tuple(one for one in judged if one is not chosen)
         own = {"ambiguity": structure.ambiguity, "tried": structure.tried, "others": others, "act_fn_by": by}
         return dataclasses.replace(chosen, **own)
 
     def on_all_pairs(self, one: Guess) -> Guess:
         again = self.judged([one.model], one, every_pair=True)
         return dataclasses.replace(again[0], ambiguity=one.ambiguity, tried=one.tried) if again else one
+
+
+def _steep_as_trained(judged: list[Guess]) -> Guess:
+    """Of the activations that answer about as much as the best, the one with the highest loss that is low.
+
+    A network read with a steeper activation than it was trained with is surer than it was; with a flatter one it is
+    unsure of answers that are right: networks with |x| have a loss of .004 to .12 so, read as x² far less; those with
+    x² have at most .04, and read as |x| .7 or more.
+    """
+    best = max(judged, key=lambda one: (one.accuracy, -one.loss))
+    alike = [one for one in judged if one.accuracy >= best.accuracy - CLEARLY]
+    return max((one for one in alike if one.loss < UNSURE), key=lambda one: one.loss, default=best)
 
 
 def _clearly_better(unusual: Guess, usual: Guess) -> bool:
@@ -291,6 +318,12 @@ def _models(layout: Layout, told: Told) -> Iterator[list[Given]]:
             )
             for n_heads, norm, positions, masked, act_fn in ways
         ]
+
+
+def usual_modulus(layout: Layout) -> int:
+    """The modulus of the most usual reading; the number of outputs where there is none."""
+    found = readings(layout) if layout.names.is_transformer else []
+    return found[0].p if found else layout.d_vocab_out
 
 
 def _usual(layout: Layout, told: Told) -> tuple[str, ...]:
@@ -414,7 +447,7 @@ def _sample(p: int) -> Int[Tensor, "pair 2"]:
 def _ambiguity(alike: list[Guess]) -> str:
     """Say which options the answers hardly settle; "" where they settle all. The activation is spoken of anyway."""
     options = set().union(*(one.model[1] for one in alike)) - {"act_fn", "p"}
-    tried = {name: {_spelt(one.model[1].get(name)) for one in alike} for name in sorted(options)}
+    tried = {name: {spelt(one.model[1].get(name)) for one in alike} for name in sorted(options)}
     open_options = {name: values for name, values in tried.items() if len(values) > 1}
     if not open_options:
         return ""
@@ -422,7 +455,8 @@ def _ambiguity(alike: list[Guess]) -> str:
     return f"Its answers hardly tell {listed} apart; say which in a run.yaml."
 
 
-def _spelt(value: Any) -> str:
+def spelt(value: Any) -> str:
+    """An option's value in words."""
     if isinstance(value, Mapping):
         return ", ".join(f"{name} {each}" for name, each in value.items())
     return {True: "true", False: "false", None: "left out", "relu": "ReLU", "gelu": "GELU", "silu": "SiLU"}.get(

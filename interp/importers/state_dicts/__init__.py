@@ -84,15 +84,12 @@ def state_dicts(
     found = account.found
     if account.wrong and not told.everything:
         raise InterpError(_contradiction(source, account))
-    notes = [f"{one.sentence} The run.yaml says otherwise, or they are of something else." for one in account.wrong[:1]]
-    notes += account.notes
-    notes += run.notes
-    said = found.sentences(told) if not told.everything or not found.found else []
+    said = found.sentences(told, account.agrees) if not told.everything or not found.found else []
     if network.layout.names.is_transformer and network.layout.n_ctx is None:
         said.append(f"The files hold no position embedding: positions are {found.model[1].get('positions', 'none')}.")
     if network.layout.tied:
         said.append("The unembedding is the embedding's own table.")
-    first = [note for note in said if note.startswith("Another architecture?")]
+    wrong = [f"{one.sentence} The run.yaml says otherwise, or they are of something else." for one in account.wrong[:1]]
     return Imported(
         task=found.task,
         model=found.model,
@@ -100,7 +97,7 @@ def state_dicts(
         load=load,
         train=account.train,
         files={step: place.path for step, place in files.items()},
-        notes=(*first, *notes, *(note for note in said if note not in first)),
+        notes=(*wrong, *said, *account.notes, *run.notes),
         read_as=_read_as(network),
     )
 
@@ -230,7 +227,7 @@ def _contradiction(source: str, account: Account) -> str:
 
 def _which_task(network: guess.Network, told: guess.Told, found: guess.Guess) -> str:
     """The question for the task, and lines that answer it, each tried."""
-    task = {"p": found.p, "operation": found.task[1].get("operation", "x+y")}
+    task = {"p": told.p or guess.usual_modulus(network.layout), "operation": told.operation or "x+y"}
     try:
         guess.guess(network, dataclasses.replace(told, task=("modular_arithmetic", task)))
         line = (
@@ -239,8 +236,8 @@ def _which_task(network: guess.Network, told: guess.Told, found: guess.Guess) ->
     except (InterpError, ValueError):
         line = "importer: weights"
     return (
-        f"{network.source}: which task? no operation explains its answers (at best {found.accuracy:.1%} of the pairs, "
-        f"as {found.operation}). It may be one that interp does not know, another architecture, or a network that has "
-        f"learned nothing yet. Write the task into a run.yaml beside the files, such as\n{line}\n"
-        f"{unrecognised.WEIGHTS}"
+        f"{network.source}: which task? no operation explains its answers: at best {found.accuracy:.1%} of the pairs, "
+        f"as {found.operation}, and chance is {1 / found.p:.1%}. It may be one that interp does not know, another "
+        f"architecture, or a network that has learned nothing yet. {found.tried} Write the task it was trained on into "
+        f"a run.yaml beside the files; if it is this one,\n{line}\n{unrecognised.WEIGHTS}"
     )

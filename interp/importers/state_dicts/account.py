@@ -1,8 +1,9 @@
 """What a network does under a task and a model, held against what its authors left beside the weights.
 
 The split is the one that the user or a file tells, else that of the task's own rule, else the one under which the
-recorded train and test loss are the weights' own. Of activations that answer alike, the one is taken under which
-nothing that was recorded is contradicted.
+recorded train and test loss are the weights' own. Losses are taken to be cross-entropies, else one of the few others
+that people record, where that one agrees. Of activations that answer alike, one under which nothing that was recorded
+is contradicted is taken, the usual before the others.
 """
 
 from __future__ import annotations
@@ -19,15 +20,19 @@ import torch
 from interp.catalogue.names import find
 from interp.contracts.imported import Arrays
 from interp.contracts.task import TwoOperands, two_operands
-from interp.importers.shared import splits
+from interp.importers.shared import configuration, splits
 from interp.importers.shared.agreement import Disagreement, disagreements
-from interp.importers.shared.guess import Guess
+from interp.importers.shared.guess import Guess, spelt
 from interp.importers.shared.recorded import Recorded
 from interp.importers.state_dicts import training_pairs
 from interp.maths.cross_entropy import cross_entropy
 
 WORSE = 2
 """Training pairs whose loss is this many times that of the others, and that are answered worse, look swapped."""
+SAME_WEIGHTS = 0.002
+"""Relative: recorded losses as near as that are those of these very weights, under the activation they had."""
+FAR_NEARER = 10
+"""The usual activation gives way to one of the same weights whose losses are this many times as near."""
 
 
 @dataclass(frozen=True)
@@ -54,14 +59,52 @@ class Opened:
     def task(self) -> TwoOperands:
         return two_operands(find("tasks", self.found.task[0])(**self.found.task[1]))
 
-    def answers(self, step: int) -> tuple[np.ndarray, np.ndarray]:
-        """Each pair's cross-entropy in nats, float64, and whether it is answered right, both [pair]."""
+    def answers(self, step: int) -> Answers:
+        """What the network says to each pair at a step."""
         architecture = find("models", self.found.model[0])(self.task, **self.found.model[1])
         weights = {name: torch.from_numpy(array).double() for name, array in self.load(step).items()}
         with torch.no_grad():
             logits = architecture.outputs(weights, self.task.inputs)
         right = logits.argmax(dim=1) == self.task.targets
-        return cross_entropy(logits, self.task.targets).numpy(), right.numpy()
+        squares = (logits - torch.nn.functional.one_hot(self.task.targets, logits.shape[1])).square()
+        return Answers(
+            cross_entropy(logits, self.task.targets).numpy(), squares.mean(dim=1).numpy(), logits.shape[1], right.numpy()
+        )
+
+    @functools.cached_property
+    def last(self) -> Answers:
+        return self.answers(self.steps[-1])
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Of each pair its cross-entropy in nats, the mean of its squared errors over the outputs, and whether it is right.
+
+    All are [pair], the losses in float64.
+    """
+
+    cross_entropy: np.ndarray
+    squared_error: np.ndarray
+    n_outputs: int
+    right: np.ndarray
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A loss that people record."""
+
+    called: str
+    of_pairs: Callable[[Answers], np.ndarray]
+    summed: bool = False
+    """Over the pairs; else their mean."""
+
+
+CROSS_ENTROPY = Loss("the cross-entropy", lambda answers: answers.cross_entropy)
+OTHER_LOSSES = (
+    Loss("the mean squared error", lambda answers: answers.squared_error),
+    Loss("the squared error summed over the outputs", lambda answers: answers.squared_error * answers.n_outputs),
+    Loss("the cross-entropy summed over the pairs", lambda answers: answers.cross_entropy, summed=True),
+)
 
 
 @dataclass(frozen=True)
@@ -73,41 +116,91 @@ class Account:
     """The training pairs, [example]; None where the task's own rule or nobody tells."""
     notes: list[str]
     wrong: list[Disagreement]
+    distance: float | None = None
+    """The largest relative difference from the losses recorded last; None where the training pairs are unknown."""
+    compared: int = 0
+    """How many numbers that were recorded of the last checkpoint are its own."""
+
+    @property
+    def agrees(self) -> bool:
+        """Whether what was recorded of the last checkpoint is so."""
+        return self.compared > 0 and not self.wrong
 
 
 def most_consistent(opened: Opened, beside: Beside) -> Account:
     """The account of the guess, or of one with another activation where that contradicts less of what was recorded."""
-    first = _account(opened, beside)
-    if not beside.recorded.curves or (not first.wrong and (first.train is not None or opened.task.train is not None)):
+    first = _with_any_loss(opened, beside)
+    if not beside.recorded.curves or (first.agrees and (first.distance is None or first.distance < SAME_WEIGHTS)):
         return first
-    others = [_account(dataclasses.replace(opened, found=other), beside) for other in opened.found.others]
-    best = min([first, *others], key=lambda one: (bool(one.wrong), one.train is None))
-    if best is first:
+    others = [_with_any_loss(dataclasses.replace(opened, found=other), beside) for other in opened.found.others]
+    agreeing = sorted((one for one in others if one.agrees and one.distance is not None), key=_distance)
+    if not agreeing:
         return first
-    return dataclasses.replace(
-        best, found=dataclasses.replace(best.found, act_fn_by="it agrees with the recorded losses")
-    )
+    best, *rest = agreeing
+    if first.agrees and not (_distance(best) < SAME_WEIGHTS and FAR_NEARER * _distance(best) < _distance(first)):
+        return first
+    too = [one for one in rest if _distance(one) < max(splits.APART * _distance(best), SAME_WEIGHTS)]
+    said = [spelt(one.found.model[1]["act_fn"]) for one in too]
+    by = "with it the recorded losses are those of the weights" + (f"; so they are with {', '.join(said)}" if said else "")
+    usual = spelt(first.found.model[1].get("act_fn"))
+    by += f", and with {usual} they are not" if not first.agrees else f", and with {usual} less nearly"
+    return dataclasses.replace(best, found=dataclasses.replace(best.found, act_fn_by=by))
 
 
-def _account(opened: Opened, beside: Beside) -> Account:
-    train, notes = _split(opened, beside)
+def _distance(account: Account) -> float:
+    return np.inf if account.distance is None else account.distance
+
+
+def _with_any_loss(opened: Opened, beside: Beside) -> Account:
+    """The account with cross-entropies, or with another loss where that agrees with what was recorded and they do not."""
+    first = _account(opened, beside, CROSS_ENTROPY)
+    recorded = any("loss" in name for name in beside.recorded.curves)
+    if not recorded or (first.distance is not None and not first.wrong):
+        return first
+    for loss in OTHER_LOSSES:
+        other = _account(opened, beside, loss)
+        if other.agrees and other.distance is not None:
+            return dataclasses.replace(other, notes=[f"The recorded losses are {loss.called}.", *other.notes])
+    return first
+
+
+def _account(opened: Opened, beside: Beside, loss: Loss) -> Account:
+    train, notes = _split(opened, beside, loss)
     own = opened.task.train
     mask = train if train is not None else None if own is None else own.numpy()
 
     def computed(step: int) -> dict[str, float]:
-        losses, right = opened.answers(step)
-        if mask is None or mask.all():
-            return {"loss": float(losses.mean()), "accuracy": float(right.mean())}
+        answers = opened.last if step == opened.steps[-1] else opened.answers(step)
+        losses = loss.of_pairs(answers)
+        if mask is None or mask.all() or not mask.any():
+            if loss.summed:
+                return {"accuracy": float(answers.right.mean())}
+            return {"loss": float(losses.mean()), "accuracy": float(answers.right.mean())}
         return {
-            f"{name}_{quantity}": float(values[chosen].mean())
+            f"{name}_{quantity}": float(values[chosen].sum() if summed else values[chosen].mean())
             for name, chosen in {"train": mask, "test": ~mask}.items()
-            for quantity, values in (("loss", losses), ("accuracy", right))
+            for quantity, values, summed in (("loss", losses, loss.summed), ("accuracy", answers.right, False))
         }
 
-    return Account(opened.found, train, notes, disagreements(beside.recorded.curves, opened.steps, computed))
+    curves = beside.recorded.curves
+    wrong = disagreements(curves, opened.steps, computed) if curves else []
+    compared, distance = 0, None
+    if mask is not None and curves:
+        last = {name: value for name, value in computed(opened.steps[-1]).items() if name in curves}
+        compared = len(last)
+        apart = [_apart(value, _latest(curves[name], opened.steps[-1])) for name, value in last.items() if "loss" in name]
+        distance = max(apart, default=None)
+    return Account(opened.found, train, notes, wrong, distance, compared)
 
 
-def _split(opened: Opened, beside: Beside) -> tuple[np.ndarray | None, list[str]]:
+def _apart(value: float, recorded: float | None) -> float:
+    """The relative difference; two losses that are both rounding have none."""
+    if recorded is None or max(abs(value), abs(recorded)) < splits.ROUNDING:
+        return 0.0
+    return abs(value - recorded) / max(abs(recorded), splits.ROUNDING)
+
+
+def _split(opened: Opened, beside: Beside, loss: Loss) -> tuple[np.ndarray | None, list[str]]:
     """The training pairs, [example], and what is to be said of them; None where the task's rule or nobody tells."""
     task, p, given = opened.task, opened.found.p, beside.train
     inside = training_pairs.recorded(beside.content, p) if given is None else None
@@ -119,25 +212,36 @@ def _split(opened: Opened, beside: Beside) -> tuple[np.ndarray | None, list[str]
         return mask, _swapped(opened, mask) + notes
     if task.train is not None:
         return None, _swapped(opened, task.train.numpy())
-    train_loss, test_loss = (_last(beside.recorded.curves.get(f"{name}_loss", {})) for name in ("train", "test"))
-    if train_loss is None or test_loss is None or not min(train_loss, test_loss) > 0:
+    curves = beside.recorded.curves
+    recorded = [_latest(curves.get(f"{name}_loss", {}), opened.steps[-1]) for name in ("train", "test")]
+    train_loss, test_loss = recorded
+    if train_loss is None or test_loss is None or not min(train_loss, test_loss) > 0 or loss.summed:
         return None, []
-    losses, _ = opened.answers(opened.steps[-1])
-    split = splits.split_by_losses(losses, train_loss, test_loss, p)
+    losses = loss.of_pairs(opened.last)
+    ways = [
+        splits.Ways(seeds=splits.SEEDS + seeds, shares=shares)
+        for share, seeds in [configuration.split(beside.recorded.config)]
+        for shares in ([(share,)] if share else []) + [splits.SHARES]
+    ]
+    found = (splits.split_by_losses(losses, (train_loss, test_loss), p, each) for each in ways)
+    split = next((one for one in found if one is not None), None)
     if split is None:
         return None, []
     return split.mask(len(losses), p), [split.sentence]
 
 
-def _last(curve: Mapping[int, float]) -> float | None:
-    return curve[max(curve)] if curve else None
+def _latest(curve: Mapping[int, float], step: int) -> float | None:
+    """What was recorded last up to a step; of a curve that begins later, whose steps count otherwise, its last."""
+    if not curve:
+        return None
+    return curve[max((at for at in curve if at <= step), default=max(curve))]
 
 
 def _swapped(opened: Opened, mask: np.ndarray) -> list[str]:
     """Say so where the training pairs are answered far worse than the others."""
     if mask.all() or not mask.any():
         return []
-    losses, right = opened.answers(opened.steps[-1])
+    losses, right = opened.last.cross_entropy, opened.last.right
     train, rest = float(losses[mask].mean()), float(losses[~mask].mean())
     shares = [f"{right[chosen].mean():.1%} right" for chosen in (mask, ~mask)]
     if train > WORSE * rest and right[mask].mean() < right[~mask].mean():
