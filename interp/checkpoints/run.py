@@ -76,7 +76,7 @@ class Run(Series):
     notes: tuple[str, ...] = ()
     """What a reader should know of how it was read, a sentence each."""
     read_as: Mapping[str, str] = field(default_factory=dict)
-    """Of other people's runs: their names of tensors -> ours, or in words what became of them."""
+    """Other people's names of tensors -> ours, or in words what became of them; empty for what was trained here."""
     device: str = "cpu"
     asked_for: tuple[int, ...] | None = None
     """The steps an analysis visits; None where none does."""

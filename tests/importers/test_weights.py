@@ -119,14 +119,13 @@ def test_describe_offers_the_weights_of_what_it_does_not_recognise(plain: Path):
 
 
 def test_memory_is_that_of_the_largest_tensor(tmp_path: Path):
-    size = 500_000  # numbers: 2 MB
-    safetensors.torch.save_file({f"w{i}": torch.randn(size) for i in range(20)}, tmp_path / "model_0.safetensors")
+    safetensors.torch.save_file({f"w{i}": torch.randn(500, 1_000) for i in range(20)}, tmp_path / "model_0.safetensors")
     run = open_run(tmp_path, "weights")
     tracemalloc.start()
     try:
         arrays_digest(run.final.arrays)
         assert run.final.finite
-        assert tracemalloc.get_traced_memory()[1] < 4 * 4 * size
+        assert tracemalloc.get_traced_memory()[1] < 4 * 4 * 500 * 1_000
     finally:
         tracemalloc.stop()
 
@@ -152,7 +151,7 @@ def test_shards_are_named_and_refused(tmp_path: Path):
 
 def test_only_whole_numbers_are_no_weights(tmp_path: Path):
     safetensors.torch.save_file({"ids": torch.arange(3)}, tmp_path / "model_1.safetensors")
-    with pytest.raises(InterpError, match="holds no weights: ids"):
+    with pytest.raises(InterpError, match="holds no weights: .*ids"):
         open_run(tmp_path, "weights")
 
 

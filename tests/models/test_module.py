@@ -173,7 +173,7 @@ def test_it_answers_what_the_module_itself_answers(options: dict[str, Any], file
     torch.testing.assert_close(inside["logits"].detach(), expected, rtol=1e-9, atol=1e-9)
     hooked = network.hooked(double)
     given, cache = hooked.run_with_cache(network.tokens(network.task.inputs))
-    torch.testing.assert_close(network.answers(given).detach(), expected, rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(network.from_module(given).detach(), expected, rtol=1e-9, atol=1e-9)
     assert set(dict(network.hooked(double).named_parameters())) == set(weights)
     neurons = cache[network.neurons].detach()
     neurons = neurons[:, -1] if neurons.ndim == 3 else neurons
@@ -241,8 +241,8 @@ def test_what_lies_inside_is_what_the_model_mlp_says_of_the_same_network(file: P
     assert {name: tuple(value.shape) for name, value in own.items()} == same.shapes
     for ours, reference in (
         (network.embedding(weights), same.embedding(own)),
-        (network.readout(weights), same.readout(own)),
-        (network.neuron_logits(weights), same.neuron_logits(own)),
+        (network.readout(weights, {}), same.readout(own, {})),
+        (network.neuron_logits(weights, {}), same.neuron_logits(own, {})),
         (network.operands(weights, task().pairs), same.operands(own, task().pairs)),
     ):
         torch.testing.assert_close(ours, reference, rtol=1e-9, atol=1e-9)
@@ -268,7 +268,7 @@ def test_behind_a_norm_there_is_no_readout(file: Path):
     network = made(file, "Transformer(7, final_norm=True)", neurons="blocks.1.act", row="a b =")
     weights = {name: value.double() for name, value in network.initial(1).items()}
     with pytest.raises(NothingToSay, match="no linear map: a norm or another layer"):
-        network.readout(weights)
+        network.readout(weights, {})
 
 
 def test_what_is_not_told_is_said(file: Path):
@@ -459,7 +459,7 @@ def test_another_networks_tensors_and_moved_statistics_are_refused(file: Path, t
     del state["out.bias"]
     with pytest.raises(InterpError, match=r"has no 'out\.bias'"):
         normed.weights_of(state, "file")
-    safetensors.torch.save_file({"w": torch.zeros(2)}, tmp_path / "model_0.safetensors")
+    safetensors.torch.save_file({"w": torch.zeros(2, 2)}, tmp_path / "model_0.safetensors")
     recipe = {"task": RECIPE["task"], "model": "transformer", "importer": "weights"}
     (tmp_path / "run.yaml").write_text(dump_yaml(recipe))
     with pytest.raises(InterpError, match="take the importer state_dicts"):

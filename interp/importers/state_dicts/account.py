@@ -68,7 +68,10 @@ class Opened:
         right = logits.argmax(dim=1) == self.task.targets
         squares = (logits - torch.nn.functional.one_hot(self.task.targets, logits.shape[1])).square()
         return Answers(
-            cross_entropy(logits, self.task.targets).numpy(), squares.mean(dim=1).numpy(), logits.shape[1], right.numpy()
+            cross_entropy(logits, self.task.targets).numpy(),
+            squares.mean(dim=1).numpy(),
+            logits.shape[1],
+            right.numpy(),
         )
 
     @functools.cached_property
@@ -141,7 +144,9 @@ def most_consistent(opened: Opened, beside: Beside) -> Account:
         return first
     too = [one for one in rest if _distance(one) < max(splits.APART * _distance(best), SAME_WEIGHTS)]
     said = [spelt(one.found.model[1]["act_fn"]) for one in too]
-    by = "with it the recorded losses are those of the weights" + (f"; so they are with {', '.join(said)}" if said else "")
+    by = "with it the recorded losses are those of the weights" + (
+        f"; so they are with {', '.join(said)}" if said else ""
+    )
     usual = spelt(first.found.model[1].get("act_fn"))
     by += f", and with {usual} they are not" if not first.agrees else f", and with {usual} less nearly"
     return dataclasses.replace(best, found=dataclasses.replace(best.found, act_fn_by=by))
@@ -188,7 +193,9 @@ def _account(opened: Opened, beside: Beside, loss: Loss) -> Account:
     if mask is not None and curves:
         last = {name: value for name, value in computed(opened.steps[-1]).items() if name in curves}
         compared = len(last)
-        apart = [_apart(value, _latest(curves[name], opened.steps[-1])) for name, value in last.items() if "loss" in name]
+        apart = [
+            _apart(value, _latest(curves[name], opened.steps[-1])) for name, value in last.items() if "loss" in name
+        ]
         distance = max(apart, default=None)
     return Account(opened.found, train, notes, wrong, distance, compared)
 

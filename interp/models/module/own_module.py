@@ -231,18 +231,22 @@ class OwnModule(Architecture):
     def _token_type(self) -> torch.dtype:
         return torch.int64 if self.told.row is not None else self.task.inputs.dtype
 
-    def readout(self, weights: Weights) -> Float[Tensor, "neuron output"]:
+    def readout(
+        self,
+        weights: Weights,
+        activations: Mapping[str, Float[Tensor, "example ..."]],  # noqa: ARG002 (no norm is folded)
+    ) -> Float[Tensor, "neuron output"]:
         """Return the linear map behind the neurons, found by what each of them adds to the answers to two examples.
 
         Raises NothingToSay where it is no linear map, because a norm or another layer lies there.
         """
         with torch.no_grad():
-            activations = self.activations(weights, self.task.inputs[:2].to(next(iter(weights.values())).device))
-            own = activations[self.neurons]  # [example, neuron]
+            two = self.activations(weights, self.task.inputs[:2].to(next(iter(weights.values())).device))
+            own = two[self.neurons]  # [example, neuron]
             unit = torch.eye(own.shape[1]).to(own)
-            first = self._added(weights, unit, 0, activations)
-            doubled = self._added(weights, 2 * unit, 0, activations) / 2
-            other = self._added(weights, unit, 1, activations)
+            first = self._added(weights, unit, 0, two)
+            doubled = self._added(weights, 2 * unit, 0, two) / 2
+            other = self._added(weights, unit, 1, two)
             off = torch.maximum((doubled - first).abs(), (other - first).abs())
             if not (off <= LINEAR * first.abs().max()).all():
                 raise NothingToSay("what lies behind the neurons is no linear map: a norm or another layer")
@@ -257,16 +261,24 @@ class OwnModule(Architecture):
         outputs = self.outputs_from_neurons(weights, rows, beside)
         return outputs[1:] - outputs[:1]
 
-    def neuron_logits(self, weights: Weights) -> Float[Tensor, "neuron p"]:
-        return self.readout(weights)[:, : two_operands(self.task).p]
+    def readout_factor(self, activations: Mapping[str, Float[Tensor, "example ..."]]) -> None:
+        """Return None: a readout across a norm is none."""
 
-    def neuron_inputs(self, weights: Weights) -> None:
+    def neuron_logits(
+        self, weights: Weights, activations: Mapping[str, Float[Tensor, "example ..."]]
+    ) -> Float[Tensor, "neuron p"]:
+        return self.readout(weights, activations)[:, : two_operands(self.task).p]
+
+    def neuron_inputs(self, weights: Weights, activations: Mapping[str, Float[Tensor, "example ..."]]) -> None:
         """Return None: what lies between the embedding and the neurons is not known to be weights alone."""
 
     # Its operands.
 
     def embedding(self, weights: Weights) -> Float[Tensor, "p d_model"]:
         return weights[self._part("embedding")][: two_operands(self.task).p]
+
+    def residue_tables(self, weights: Weights) -> dict[str, Float[Tensor, "table p d"]]:
+        return {self._part("embedding"): self.embedding(weights)[None]}  # [table, p, d_model]
 
     def operands(self, weights: Weights, pairs: Int[Tensor, "pair 2"]) -> Float[Tensor, "pair operand d_model"]:
         return weights[self._part("embedding")][pairs.to(next(iter(weights.values())).device)]
