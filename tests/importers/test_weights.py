@@ -151,7 +151,7 @@ def test_shards_are_named_and_refused(tmp_path: Path):
 
 def test_only_whole_numbers_are_no_weights(tmp_path: Path):
     safetensors.torch.save_file({"ids": torch.arange(3)}, tmp_path / "model_1.safetensors")
-    with pytest.raises(InterpError, match="holds no weights: .*ids"):
+    with pytest.raises(InterpError, match=r"holds no weights: .*ids"):
         open_run(tmp_path, "weights")
 
 
