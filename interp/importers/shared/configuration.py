@@ -36,6 +36,7 @@ def beside(places: Iterable[Path]) -> tuple[dict[str, Any], Path] | None:
 MODULUS = ("p", "prime", "mod", "modulus", "modulo", "p_mod", "base")
 OPERATION = ("operation", "op", "fn_name", "fn", "function", "task", "operator", "math_operator")
 ACTIVATION = ("act_fn", "activation", "act_type", "act", "non_linearity", "nonlinearity", "activation_fn", "hidden_act")
+ACTIVATION += ("act_name", "mlp_act", "activation_name", "activation_function", "act_func", "hidden_activation")
 OPERATIONS = {
     "x+y": {"add", "addition", "+", "x+y", "a+b", "plus", "sum", "modadd", "modularaddition"},
     "x-y": {"sub", "subtract", "subtraction", "-", "x-y", "a-b", "minus", "modularsubtraction"},

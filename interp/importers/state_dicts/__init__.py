@@ -190,7 +190,7 @@ def _recognised(tensors: _Tensors, names: dict[str, str | None], told: guess.Tol
             found = guess.guess(guess.Network(arrays, layouts.layout(arrays, again), source), told)
         except InterpError:
             return False
-        return found.found or told.task is not None
+        return found.explained or told.task is not None  # less tells nothing where trained tensors are left out
 
     shapes = {name: array.shape for name, array in arrays.items()}
     raise InterpError(unrecognised.message(source, shapes, matched, missing, opens))
