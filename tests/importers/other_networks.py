@@ -301,7 +301,7 @@ class Squares(nn.Module):
 
 
 class Tables(nn.Module):
-    """A table for each operand: added and squared, or as linear maps of one-hot operands, side by side before an MLP."""
+    """A table for each operand: added and squared, or linear maps of one-hot operands, side by side before an MLP."""
 
     def __init__(self, added: bool, d: int = 32) -> None:
         super().__init__()
