@@ -44,9 +44,11 @@ class Block(nn.Module):
         gated: bool = False,
         scale: bool = True,
         residual: bool = True,
+        causal: bool = True,
     ) -> None:
         super().__init__()
         self.norm, self.act, self.gated, self.scale, self.stream = norm, act, gated, scale, float(residual)
+        self.causal = causal
         self.q, self.k, self.v, self.o = (nn.Linear(d, d, bias=False) for _ in range(4))
         if norm:
             self.ln1, self.ln2 = kind(d), kind(d)
@@ -56,7 +58,9 @@ class Block(nn.Module):
 
     def attend(self, x: Tensor) -> Tensor:
         q, k, v = (part(x).unflatten(2, (4, -1)).transpose(1, 2) for part in (self.q, self.k, self.v))
-        scores = q @ k.transpose(2, 3) / (math.sqrt(q.shape[-1]) if self.scale else 1) + causal_mask(x.shape[1])
+        scores = q @ k.transpose(2, 3) / (math.sqrt(q.shape[-1]) if self.scale else 1)
+        if self.causal:
+            scores = scores + causal_mask(x.shape[1])
         return self.o((scores.softmax(-1) @ v).transpose(1, 2).flatten(2))
 
     def feed(self, x: Tensor) -> Tensor:
@@ -84,17 +88,19 @@ class Decoder(nn.Module):
         final: bool = True,
         tied: bool = False,
         positions: bool = True,
+        unused: int = 0,
+        read: int | None = -1,
         **block: object,
     ) -> None:
         super().__init__()
-        self.row, self.first = row.split(), first
+        self.row, self.first, self.read = row.split(), first, read
         words = [word for word in dict.fromkeys(self.row) if word not in "ab"]
         self.ids = ids or {word: P + place for place, word in enumerate(words)}
-        self.tok_emb = nn.Embedding(P + len(words), 32)
+        self.tok_emb = nn.Embedding(P + len(words) + unused, 32)
         self.pos_emb = nn.Embedding(len(self.row) + 1, 32) if positions else None
         self.layers = nn.ModuleList(Block(**block) for _ in range(n_layers))  # pyright: ignore[reportArgumentType]
         self.ln_f = block.get("kind", nn.LayerNorm)(32) if final else nn.Identity()  # pyright: ignore[reportCallIssue]
-        self.head = None if tied else nn.Linear(32, P + len(words), bias=False)
+        self.head = None if tied else nn.Linear(32, P + len(words) + unused, bias=False)
 
     def forward(self, pairs: Tensor) -> Tensor:
         a, b = pairs.T
@@ -105,7 +111,8 @@ class Decoder(nn.Module):
             x = x + self.pos_emb.weight[: len(self.row)]
         for layer in self.layers:
             x = layer(x)
-        x = self.ln_f(x)[:, -1]
+        x = self.ln_f(x)
+        x = x.mean(dim=1) if self.read is None else x[:, self.read]
         logits = x @ self.tok_emb.weight.T if self.head is None else self.head(x)
         return logits[:, self.first : self.first + P]
 
@@ -293,6 +300,51 @@ class Squares(nn.Module):
         return (x @ self.W1.T).square() @ self.W2.T
 
 
+class Tables(nn.Module):
+    """A table for each operand: added and squared, or linear maps of one-hot operands, side by side before an MLP."""
+
+    def __init__(self, added: bool, d: int = 32) -> None:
+        super().__init__()
+        self.added = added
+        if added:
+            self.E_A, self.E_B = nn.Embedding(P, 3 * d), nn.Embedding(P, 3 * d)
+            self.W_out = nn.Linear(3 * d, P, bias=False)
+        else:
+            self.embed1, self.embed2 = nn.Linear(P, d, bias=False), nn.Linear(P, d, bias=False)
+            self.linear1, self.unembed = nn.Linear(2 * d, 3 * d, bias=False), nn.Linear(3 * d, P)
+
+    def forward(self, pairs: Tensor) -> Tensor:
+        if self.added:
+            return self.W_out((self.E_A(pairs[:, 0]) + self.E_B(pairs[:, 1])).square())
+        a, b = functional.one_hot(pairs, P).to(self.linear1.weight.dtype).unbind(1)
+        return self.unembed(self.linear1(torch.cat([self.embed1(a), self.embed2(b)], dim=1)).relu())
+
+
+class GatedByOrder(nn.Module):
+    """torch's attention, and a gated MLP whose three layers are only numbered."""
+
+    def __init__(self, d: int = 32) -> None:
+        super().__init__()
+        self.embed, self.pos_emb = nn.Embedding(P + 1, d), nn.Parameter(torch.randn(3, d) / 6)
+        self.attn = nn.MultiheadAttention(d, 4, bias=False, batch_first=True)
+        self.mlp = nn.ModuleDict({"fc1": nn.Linear(d, 3 * d), "fc2": nn.Linear(d, 3 * d), "fc3": nn.Linear(3 * d, d)})
+        self.unembed = nn.Linear(d, P, bias=False)
+
+    def forward(self, pairs: Tensor) -> Tensor:
+        x = self.embed(torch.cat([pairs, torch.full((len(pairs), 1), P)], dim=1)) + self.pos_emb
+        x = (x + self.attn(x, x, x)[0])[:, -1]
+        return self.unembed(x + self.mlp["fc3"](functional.silu(self.mlp["fc1"](x)) * self.mlp["fc2"](x)))
+
+
+class Recurrent(nn.Module):
+    def __init__(self, d: int = 32) -> None:
+        super().__init__()
+        self.embed, self.lstm, self.fc = nn.Embedding(P, d), nn.LSTM(d, d, batch_first=True), nn.Linear(d, P)
+
+    def forward(self, pairs: Tensor) -> Tensor:
+        return self.fc(self.lstm(self.embed(pairs))[0][:, -1])
+
+
 class TiedPerceptron(nn.Module):
     """One table reads the operands and writes the answer."""
 
@@ -332,7 +384,17 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "one-hot, a basis beside": lambda: OneHot(64, basis=True),
     "squares": Squares,
     "tied perceptron": TiedPerceptron,
+    "rows for words that the row does not hold": lambda: Decoder(row="a op b =", ids={"op": P, "=": P + 2}, unused=1),
+    "read at a": lambda: Decoder(row="a b", read=0, causal=False),
+    "two tables, added and squared": lambda: Tables(added=True),
+    "two tables in linear layers": lambda: Tables(added=False),
+    "gated by order": GatedByOrder,
 }
+REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
+    "a mean over positions": (lambda: Decoder(row="a b", read=None, causal=False), "mean over all positions"),
+    "recurrent": (Recurrent, "recurrent network"),
+}
+"""Those that interp has no model of, and what the refusal says."""
 
 
 def taught(name: str) -> tuple[dict[str, Tensor], nn.Module]:
@@ -344,7 +406,7 @@ def taught(name: str) -> tuple[dict[str, Tensor], nn.Module]:
 @functools.cache
 def _taught(name: str) -> tuple[dict[str, Tensor], nn.Module]:
     torch.manual_seed(0)
-    network = NETWORKS[name]()
+    network = NETWORKS[name]() if name in NETWORKS else REFUSED[name][0]()
     early = {key: value.clone() for key, value in network.state_dict().items()}
     optimiser = torch.optim.AdamW(network.parameters(), lr=5e-3, weight_decay=0.05)
     answers = pairs().sum(dim=1) % P

@@ -9,9 +9,9 @@ import torch
 
 from interp.checkpoints import open_run
 from interp.recipes.document import dump_yaml
-from tests.importers.other_networks import NETWORKS, P, pairs, taught
+from tests.importers.other_networks import NETWORKS, REFUSED, P, pairs, taught
 
-QUICK = ("LayerNorm before", "one-hot, added")
+QUICK = ("LayerNorm before", "one-hot, added", "two tables, added and squared", "two tables in linear layers")
 TOLD = {
     "GPT-2": {"act_fn": "gelu_tanh"},  # whose answers as a ReLU network would be as right
 }
@@ -30,6 +30,19 @@ def test_it_answers_as_its_own_code_does(name: str, tmp_path: Path):
     torch.testing.assert_close(run.final.logits[:, :P], expected, rtol=1e-5, atol=1e-5)
     hooked = run.architecture.from_module(run.final.model.double()(run.architecture.tokens(pairs())))
     torch.testing.assert_close(hooked[:, :P], expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_network_of_another_kind_is_refused_with_what_to_do(name: str, tmp_path: Path):
+    from interp.errors import InterpError
+
+    _, network = taught(name)
+    torch.save(network.state_dict(), tmp_path / "model_400.pt")
+    with pytest.raises(InterpError, match=REFUSED[name][1]) as refusal:
+        open_run(tmp_path, "state_dicts")
+    assert "importer weights" in str(refusal.value)
+    assert open_run(tmp_path, "weights").steps == [400]
 
 
 @pytest.mark.slow

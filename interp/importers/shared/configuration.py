@@ -36,6 +36,7 @@ def beside(places: Iterable[Path]) -> tuple[dict[str, Any], Path] | None:
 MODULUS = ("p", "prime", "mod", "modulus", "modulo", "p_mod", "base")
 OPERATION = ("operation", "op", "fn_name", "fn", "function", "task", "operator", "math_operator")
 ACTIVATION = ("act_fn", "activation", "act_type", "act", "non_linearity", "nonlinearity", "activation_fn", "hidden_act")
+ACTIVATION += ("act_name", "mlp_act", "activation_name", "activation_function", "act_func", "hidden_activation")
 TRAIN_SHARE = (
     "frac_train", "train_frac", "train_fraction", "training_fraction", "train_ratio", "train_share", "split_ratio",
     "train_split", "train_size", "train_pct", "training_frac", "data_fraction", "frac",

@@ -43,6 +43,8 @@ CHANCE = 5
 EXPLAINED = 0.95
 """A share of all pairs; with fewer answered right, another architecture may have been trained."""
 SURER = 0.6
+LIKELY = 3
+"""Every number of heads and activation is tried under so many readings of the operands, those that explain most."""
 SURELY = 0.98
 """With as many answered right on a sample, no other reading is tried."""
 SAMPLE = 600
@@ -132,8 +134,9 @@ class Guess:
 
     @property
     def explained(self) -> bool:
-        """Whether nearly all answers are right."""
-        return self.accuracy >= EXPLAINED
+        """Whether nearly all answers are right; with an unusual activation, which was chosen for it, still more."""
+        usual = self.model[1].get("act_fn", "relu") in (*USUAL, *USUAL_GATED)
+        return self.accuracy >= (EXPLAINED if usual else NEARLY_ALL)
 
     @property
     def operation(self) -> str:
@@ -162,15 +165,26 @@ def guess(network: Network, told: Told) -> Guess:
     Raises InterpError where the sizes are those of no network on two residues.
     """
     search = _Search(network, told)
-    structure = search.best(search.until_explained([[told.model]] if told.model else _models(network.layout, told)))
+    guesses = search.until_explained([[told.model]] if told.model else _models(network.layout, told))
+    structure = search.best(guesses)
     if structure is None:
         misfits = search.misfits
-        raise InterpError(f"{network.source}: {misfits[0] if misfits else _sizes(network.layout)}")
+        what_fits = f"{misfits[0]}. {NOT_OURS}" if misfits else _sizes(network.layout)
+        raise InterpError(f"{network.source}: {what_fits}")
     if told.model:
         return search.on_all_pairs(structure)
     if structure.accuracy < 1:
         structure = search.varied(structure)
-    return search.with_activation(structure)
+        firsts = {
+            one.model[1].get("row"): one for one in reversed(guesses)
+        }  # what answers most at chance tells nothing
+        starts = [one for one in guesses if firsts[one.model[1].get("row")] is one][:LIKELY]
+        varied = (structure if structure.found else search.varied(start) for start in starts)
+        structure = next((one for one in varied if one.found), structure)
+    found = search.with_activation(structure)
+    if found.model[0] == "transformer" and found.found:
+        search.refuse_a_mean(found)
+    return found
 
 
 class _Search:
@@ -180,12 +194,25 @@ class _Search:
         self._network, self._told = network, told
         self.misfits: list[str] = []
 
-    def until_explained(self, readings: Iterable[Iterable[Given]]) -> list[Guess]:
-        """All models of one reading after another, until one of them explains nearly all answers."""
-        guesses: list[Guess] = []
+    def until_explained(self, readings: Iterable[list[Given]]) -> list[Guess]:
+        """The models of one reading after another, until one of them explains nearly all answers.
+
+        The most usual ones come first under every reading, and all others under the readings that explain most so: even
+        with other heads and another activation than its own, a network answers above chance.
+        """
+        tried: list[tuple[list[Given], list[Guess]]] = []
         for models in readings:
-            guesses += self.judged(models)
-            if any(one.accuracy >= SURELY for one in guesses):
+            usual = [model for model in models if _is_usual(model, models[0])]
+            tried.append(([model for model in models if model not in usual], self.judged(usual)))
+            if _sure(tried[-1][1]):
+                break
+        guesses = [one for _, judged in tried for one in judged]
+        likely = sorted(tried, key=lambda each: -max((one.accuracy for one in each[1]), default=0))
+        if _sure(guesses):
+            return guesses + self.judged(likely[0][0])
+        for others, _ in likely[:LIKELY]:
+            guesses += self.judged(others)
+            if _sure(guesses):
                 break
         return guesses
 
@@ -229,7 +256,7 @@ class _Search:
         """Change one unusual option after another, as long as each explains clearly more."""
         best = start
         for _ in range(3):
-            changed = [_changed(best.model, option) for option in _variations(best.model, self._network.layout)]
+            changed = [_changed(best.model, option) for option in _variations(best, self._network.layout)]
             judged = self.judged(changed, best)
             found = max(judged, key=lambda one: (one.accuracy, -one.loss), default=best)
             surer = [one for one in judged if _same_activation(one, best) and _better_and_surer(one, best)]
@@ -238,14 +265,15 @@ class _Search:
                     break
                 found = max(surer, key=lambda one: (one.accuracy, -one.loss))
             best = found
-        options = "every activation, other positions, no mask, no scale of the scores, no residual stream"
+        options = "every activation, other positions, no mask, no scale of the scores, no residual stream, "
+        options += "the answer read at a"
         return dataclasses.replace(best, tried=f"Tried were every operation, {options}; not tried: {NOT_TRIED}.")
 
     def with_activation(self, structure: Guess) -> Guess:
         """The structure with the activation that the configuration says, else ReLU unless another is clearly better."""
         gated = self._network.layout.gated
         order = [self._told.act_fn] if self._told.act_fn else [*(USUAL_GATED if gated else ()), *ACTIVATIONS]
-        options = [_changed(structure.model, ("act_fn", act_fn)) for act_fn in dict.fromkeys(order)]
+        options = [_changed(structure.model, {"act_fn": act_fn}) for act_fn in dict.fromkeys(order)]
         judged = self.judged(options, structure, every_pair=True)
         if not judged:
             return structure
@@ -266,6 +294,25 @@ class _Search:
         own = {"ambiguity": structure.ambiguity, "tried": structure.tried, "others": others, "act_fn_by": by}
         return dataclasses.replace(chosen, **own)
 
+    def refuse_a_mean(self, found: Guess) -> None:
+        """Raises InterpError where the mean over all positions answers as much as the one read, and is surer of it.
+
+        After a last norm, or without one, the mean goes through the unembedding as the logits' own mean.
+        """
+        pairs = _sample(found.p)
+        places = range(len(found.model[1]["row"].split()))
+        one = self.judged([found.model], found)[0]
+        for act_fn in dict.fromkeys([found.model[1]["act_fn"], *USUAL]):
+            model = _changed(found.model, {"causal": False, "act_fn": act_fn})
+            at = [self._network.logits(_changed(model, {"read_at": place}), found.p, pairs) for place in places]
+            mean = _judged(torch.stack(at).mean(dim=0), pairs, found.task, model, found.p)
+            if mean and mean.accuracy >= one.accuracy and mean.loss < one.loss:
+                raise InterpError(
+                    f"{self._network.source}: {mean.accuracy:.1%} of its answers as {found.operation} are right where "
+                    f"the mean over all positions is read, {one.accuracy:.1%} and less surely where it is one of them, "
+                    f"as in interp's transformer. {NOT_OURS}"
+                )
+
     def on_all_pairs(self, one: Guess) -> Guess:
         again = self.judged([one.model], one, every_pair=True)
         return dataclasses.replace(again[0], ambiguity=one.ambiguity, tried=one.tried) if again else one
@@ -285,6 +332,16 @@ def _steep_as_trained(judged: list[Guess]) -> Guess:
 
 def _clearly_better(unusual: Guess, usual: Guess) -> bool:
     return unusual.accuracy > usual.accuracy + CLEARLY or unusual.accuracy >= NEARLY_ALL > NOT_ALL > usual.accuracy
+
+
+def _is_usual(model: Given, first: Given) -> bool:
+    """Whether all that leaves a network's answers above chance where it is wrong is as in the first model."""
+    options, usual = model[1], first[1]
+    return all(options.get(name) == usual.get(name) for name in ("act_fn", "n_heads", "norm", "positions"))
+
+
+def _sure(guesses: list[Guess]) -> bool:
+    return any(one.accuracy >= SURELY for one in guesses)
 
 
 def _same_activation(one: Guess, other: Guess) -> bool:
@@ -379,26 +436,29 @@ def _positions(layout: Layout) -> list[dict[str, Any]]:
     return [{}] if layout.n_ctx is not None else [{"positions": "none"}, {"positions": "rotary"}]
 
 
-def _variations(model: Given, layout: Layout) -> Iterator[tuple[str, Any]]:
-    name, options = model
-    yield from (("act_fn", act_fn) for act_fn in ACTIVATIONS if act_fn != options["act_fn"])
+def _variations(start: Guess, layout: Layout) -> Iterator[dict[str, Any]]:
+    name, options = start.model
+    yield from ({"act_fn": act_fn} for act_fn in ACTIVATIONS if act_fn != options["act_fn"])
     if name == "transformer":
-        yield "causal", not options["causal"]
-        yield "attention_scale", not options.get("attention_scale", True)
-        yield "residual", not options.get("residual", True)
+        yield {"causal": not options["causal"]}
+        yield {"attention_scale": not options.get("attention_scale", True)}
+        yield {"residual": not options.get("residual", True)}
+        if options["row"].endswith("b"):
+            yield {"causal": False, "read_at": options["row"].split().index("a")}
+        if layout.tied and not options.get("answers") and options.get("d_vocab_out") != start.p < layout.d_vocab:
+            yield {"d_vocab_out": start.p}
         known = "learned" if layout.n_ctx is not None and not layout.sinusoidal else options.get("positions", "none")
         yield from (
-            ("positions", positions)
+            {"positions": positions}
             for positions in dict.fromkeys([known, "none", "sinusoidal", "rotary"])
             if positions != options.get("positions", "learned")
         )
         if len(heads := [n for n in HEADS if layout.d_inner % n == 0]) > 1 and not layout.n_heads:
-            yield from (("n_heads", n) for n in heads if n != options["n_heads"])
+            yield from ({"n_heads": n} for n in heads if n != options["n_heads"])
 
 
-def _changed(model: Given, option: tuple[str, Any]) -> Given:
-    name, value = option
-    return model[0], {**model[1], name: value}
+def _changed(model: Given, options: Mapping[str, Any]) -> Given:
+    return model[0], {**model[1], **options}
 
 
 def _without_p(model: Given) -> Given:
@@ -462,6 +522,12 @@ def spelt(value: Any) -> str:
     return {True: "true", False: "false", None: "left out", "relu": "ReLU", "gelu": "GELU", "silu": "SiLU"}.get(
         value, str(value)
     )
+
+
+NOT_OURS = (
+    "The model `module` runs a network of your own (docs/checkpoints.md), and the importer weights opens any for what "
+    "its weights alone tell"
+)
 
 
 def _sizes(layout: Layout) -> str:

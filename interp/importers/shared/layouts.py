@@ -59,8 +59,8 @@ class Layout:
 
     @property
     def one_hot(self) -> bool:
-        """Whether the first matrix reads the operands as one-hot vectors."""
-        return "one_hot.W_in" in self.names.theirs
+        """Whether the first matrix reads the operands as one-hot vectors; so do two tables added before the neurons."""
+        return "one_hot.W_in" in self.names.theirs or not (self.names.is_transformer or self.names.hidden)
 
     @property
     def gated(self) -> bool:
@@ -92,7 +92,8 @@ class Layout:
         n_heads = self.n_heads or (int(options.get("n_heads", 4)) if self.names.is_transformer else 1)
         learned = options.get("positions", "learned") == "learned"
         n_ctx = len(str(options.get("row", "a b =")).split()) if learned else 0
-        return dataclasses.replace(self, n_heads=n_heads, n_ctx=n_ctx)
+        read = options.get("d_vocab_out") if self.tied else None
+        return dataclasses.replace(self, n_heads=n_heads, n_ctx=n_ctx, d_vocab_out=read or self.d_vocab_out)
 
 
 def layout(arrays: Mapping[str, np.ndarray], names: Names) -> Layout:
@@ -144,8 +145,12 @@ def _check_norms(names: Names) -> None:
 
 def _of_perceptron(named: Mapping[str, np.ndarray], names: Names) -> Layout:
     hidden = names.hidden
-    first, second = hidden[0], hidden[1] if len(hidden) > 1 else "unembed.W_U"
-    if first == "one_hot.W_in":
+    first, second = hidden[0] if hidden else "", hidden[1] if len(hidden) > 1 else "unembed.W_U"
+    if not hidden:
+        table, p = "embed_a.W_E", _smaller_shared(named["embed_a.W_E"].shape, named["unembed.W_U"].shape)
+        d_model = _other(named[table].shape, p, names.theirs[table])
+        widths, d_inner = [d_model], 2 * p
+    elif first == "one_hot.W_in":
         after = named[second].shape if second in named else ()
         side = [size for size in named[first].shape if size in after] or list(named[first].shape)
         readout = named["unembed.W_U"].shape
@@ -181,6 +186,11 @@ def _of_perceptron(named: Mapping[str, np.ndarray], names: Names) -> Layout:
         biases=_biases(named),
         sinusoidal=False,
     )
+
+
+def _smaller_shared(table: Shape, readout: Shape) -> int:
+    """The number of residues: what a table over them shares with the readout beside the neurons, of which are more."""
+    return min(set(table) & set(readout), default=min(table))
 
 
 def _other_of(shape: Shape, size: int) -> int:
@@ -338,7 +348,7 @@ def missing(names: Names) -> list[str]:
         wanted += [f"blocks.{layer}.attn.W_{part}" for part in (["QKV"] if merged else ["Q", "K", "V"]) + ["O"]]
         fused = f"blocks.{layer}.mlp.W_gate_in" in names.theirs
         wanted += [f"blocks.{layer}.mlp.W_{part}" for part in (["gate_in"] if fused else ["in"]) + ["out"]]
-    if not names.is_transformer and not one_hot:
+    if not names.is_transformer and not one_hot and not tables:
         wanted.append("mlp.W_in")
     return [name for name in wanted if name not in names.theirs]
 
@@ -349,7 +359,10 @@ def _d_model(named: Mapping[str, np.ndarray], names: Names, table: str, reading:
     if len(shape) != 2:
         raise InterpError(f"{names.theirs[table]} has shape {_shape(shape)}; expected the embedding, a matrix")
     if names.theirs[table].endswith(("weight", "embedding")):
-        return shape[1]
+        sides = [size in reading or 2 * size in reading for size in shape]
+        answers = named["unembed.W_U"].shape if "unembed.W_U" in named else ()
+        is_linear = sides == [True, False] and shape[1] in answers and shape[0] not in answers
+        return shape[0] if is_linear else shape[1]  # a Linear on one-hot tokens is [d_model, token]
     if "pos_embed.W_pos" in named and named["pos_embed.W_pos"].shape[-1] in shape:
         return named["pos_embed.W_pos"].shape[-1]
     fitting = [size for size in shape if size in reading or 2 * size in reading]

@@ -74,7 +74,17 @@ def readings(layout: Layout, p: int | None = None) -> list[Reading]:
     found += [one for known in VOCABULARIES if known.size == layout.d_vocab for one in known.readings()]
     fitting = [one for one in found if layout.n_ctx is None or layout.sinusoidal or _length(one) <= layout.n_ctx]
     fitting = [one for one in fitting if one.p >= LEAST_P and p in (None, one.p)]
-    return sorted(fitting, key=lambda one: _length(one) != layout.n_ctx)
+    fewer = layout.d_vocab_out < layout.d_vocab  # logits than tokens: those of the residues
+    return sorted(
+        fitting,
+        key=lambda one: (_length(one) != layout.n_ctx, fewer and one.p != layout.d_vocab_out, _unused(one, layout)),
+    )
+
+
+def _unused(reading: Reading, layout: Layout) -> bool:
+    """Whether the table has rows for words, between its residues and its end, that the row does not hold."""
+    used = {word for word in reading.row.split() if word not in ("a", "b")}
+    return layout.d_vocab > reading.p * (1 if reading.shared_vocab else 2) + len(used)
 
 
 def _length(reading: Reading) -> int:
@@ -91,7 +101,7 @@ def _plain(layout: Layout) -> Iterator[Reading]:
             p, rest = divmod(d_vocab - extra, tables)
             if rest or (d_vocab_out not in (d_vocab, p) and not p <= d_vocab_out < d_vocab):
                 continue
-            if d_vocab_out == p or extra == len(words):
+            if extra == len(words) or d_vocab_out == p or (shared and words):
                 yield from _placed(row, p, shared, words, extra, d_vocab_out)
 
 
@@ -100,9 +110,9 @@ def _placed(row: str, p: int, shared: bool, words: list[str], extra: int, d_voca
     yield Reading(p, row, shared)
     names = ["equals" if word == "=" else word for word in words]
     end = p * (1 if shared else 2)
-    for order in itertools.permutations(range(len(words))):
+    for order in itertools.permutations(range(extra if shared else len(words)), len(words)):
         after = {name: end + place for name, place in zip(names, order, strict=True)}
-        if list(order) != sorted(order):
+        if order != tuple(range(len(words))):
             yield Reading(p, row, shared, after)
         if words and shared and d_vocab_out != p:
             before = dict(zip(names, order, strict=True))

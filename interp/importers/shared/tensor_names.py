@@ -50,7 +50,13 @@ GATE = {"gate", "gateproj", "wgate", "wi0", "fcgate", "lineargate"}
 INTO_HIDDEN = {"win", "fc1", "cfc", "upproj", "linear1", "ff1", "dense1", "l1", "w1", "fcin", "wi1", "up", "wup"}
 OUT_OF_HIDDEN = {"wout", "fc2", "cproj", "downproj", "linear2", "ff2", "dense2", "l2", "w2", "down", "wdown", "fcout"}
 LEAVES = {"weight", "bias", "kernel", "w", "b"}
-FIRST_OPERAND, SECOND_OPERAND = {"a", "x", "left", "wx", "lhs"}, {"b", "y", "right", "wy", "rhs"}
+FIRST_OPERAND, SECOND_OPERAND = {"a", "x", "1", "left", "wx", "lhs"}, {"b", "y", "2", "right", "wy", "rhs"}
+OPERAND = re.compile(
+    r"(^|\.)(e|emb|embed|embedding|we)\.?(?P<operand>a|b|x|y|1|2|left|right|lhs|rhs)(\.(weight|w|embedding))?$"
+)
+"""The names of a table for one operand alone: embed1.weight, E_A.weight, emb_left."""
+RECURRENT = re.compile(r"(weight|bias)_(ih|hh)(_l\d+)?(_reverse)?$")
+"""torch's names for the weights of an RNN, a GRU or an LSTM."""
 MAX_POSITIONS = 8
 """A table of more rows than this, whose name tells nothing, is over tokens and not over positions."""
 
@@ -108,10 +114,12 @@ def match(
     transformer = any(slot and ".attn." in slot for slot in (*given, *map(by_words, open_names)))
     d_model = _d_model(open_names, shapes) if transformer else None
     third_matrix = any("w3" in _joined(words(name)) for name in open_names)  # Llama's: w1 is the gate, w3 the input
+    gated_by_order = _gated_by_order(open_names, shapes)
     for name in sorted(open_names, key=is_ours, reverse=True):
         slot = name if is_ours(name) else by_words(name) if transformer else _by_words_without_attention(name)
-        if slot and third_matrix and not is_ours(name):
+        if third_matrix and not is_ours(name):
             slot = _of_three(name, slot)
+        slot = gated_by_order.get(name, slot) if transformer else slot
         if slot and slot not in theirs and _may_stand(slot, shapes[name], d_model):
             theirs[slot] = name
     _add_norms([name for name in open_names if name not in theirs.values()], shapes, theirs)
@@ -191,6 +199,8 @@ def _by_words_without_attention(name: str) -> str | None:
         return None
     if joined & UNEMBEDDING or "bu" in joined:
         return "unembed.b_U" if is_bias(name) else "unembed.W_U"
+    if found_operand := OPERAND.search(".".join(found)):
+        return f"embed_{'a' if found_operand['operand'] in FIRST_OPERAND else 'b'}.W_E"
     if joined & EMBEDDING and not is_bias(name):
         if joined & FIRST_OPERAND:
             return "embed_a.W_E"
@@ -201,10 +211,33 @@ def _by_words_without_attention(name: str) -> str | None:
     return None
 
 
-def _of_three(name: str, slot: str) -> str:
+def _of_three(name: str, slot: str | None) -> str | None:
     """The slot of one of three matrices w1, w2, w3: the gate, the way out and the way in."""
     joined = _joined(words(name))
-    return slot.replace("W_in", "W_gate").replace("b_in", "b_gate") if "w1" in joined else slot
+    if slot is None and "w3" in joined:
+        return f"blocks.{_layer(words(name))}.mlp.{'b' if is_bias(name) else 'W'}_in"
+    return slot.replace("W_in", "W_gate").replace("b_in", "b_gate") if slot and "w1" in joined else slot
+
+
+def _gated_by_order(names: Iterable[str], shapes: Shapes) -> dict[str, str]:
+    """The slots of layers fc1, fc2, fc3 (or linear1, …) of one MLP, the third of which turns the first two's shape.
+
+    Two alike side by side and one back are a gated MLP: the first goes through the activation, as in Llama's w1.
+    """
+    modules: dict[tuple[int, str], dict[int, list[str]]] = {}
+    for name in names:
+        numbered = re.search(r"\b(fc|linear|lin|dense|ff|l)_?([123])\.(weight|bias|kernel)$", name.lower())
+        if numbered:
+            place = (_layer(words(name)), name[: numbered.start()])
+            modules.setdefault(place, {}).setdefault(int(numbered[2]), []).append(name)
+    slots = {}
+    for (layer, _), parts in modules.items():
+        of = [next((shapes[name] for name in parts.get(n, ()) if len(shapes[name]) == 2), ()) for n in (1, 2, 3)]
+        if of[0] == of[1] == of[2][::-1] and len(set(of[0])) == 2:
+            for number, way in enumerate(("gate", "in", "out"), start=1):
+                for name in parts[number]:
+                    slots[name] = f"blocks.{layer}.mlp.{'b' if is_bias(name) else 'W'}_{way}"
+    return slots
 
 
 def is_bias(name: str) -> bool:
@@ -257,11 +290,13 @@ def _add_norms(left: list[str], shapes: Shapes, theirs: dict[str, str]) -> None:
             module = name.rpartition(".")[0] or re.sub(r"_?(weight|bias|w|b|gamma|beta|scale)$", "", name)
             modules.setdefault((_layer(words(name)), module), []).append(name)
     numbered = any(_is_in_block(words(name)) for names in modules.values() for name in names)
+    plain = [module for _, module in modules if not re.search(r"\d", module)]
+    alone = plain[0] if len(plain) == 1 and len(modules) == 3 and not numbered else None  # ln beside ln1 and ln2
     blocks: dict[int, list[str]] = {}
     places = {}
     for (layer, module), names in modules.items():
         found = words(names[0])
-        if _joined(found) & FINAL or (numbered and not _is_in_block(found)):
+        if _joined(found) & FINAL or module == alone or (numbered and not _is_in_block(found)):
             if not _joined(found) & EMBEDDING:
                 places[module] = "ln_final"
         else:

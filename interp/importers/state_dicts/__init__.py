@@ -187,7 +187,8 @@ def _recognised(tensors: _Tensors, names: dict[str, str | None], told: guess.Tol
             found = guess.guess(guess.Network(arrays, layouts.layout(arrays, again), source), told)
         except InterpError:
             return False
-        return found.found or told.task is not None
+        enough = found.explained if None in more.values() else found.found  # weights left out might be needed
+        return enough or told.task is not None
 
     shapes = {name: array.shape for name, array in arrays.items()}
     raise InterpError(unrecognised.message(source, shapes, matched, missing, opens))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable
 
-from interp.importers.shared import tensor_names
+from interp.importers.shared import guess, tensor_names
 from interp.importers.shared.tensor_names import Names, Shapes
 
 WEIGHTS = "The importer weights opens any network for what its weights alone tell: importer: weights"
@@ -15,6 +15,12 @@ def message(
     source: str, shapes: Shapes, names: Names, missing: list[str], opens: Callable[[dict[str, str | None]], bool]
 ) -> str:
     """What was found, what fits, and the line to add where `opens` finds one that works."""
+    recurrent = [name for name in shapes if tensor_names.RECURRENT.search(name)]
+    if recurrent:
+        return (
+            f"{source}: {recurrent[0]} is a weight of a recurrent network (RNN, GRU, LSTM), and interp has no such "
+            f"model. {guess.NOT_OURS}"
+        )
     lines = [f"{source}: not every tensor was recognised"]
     lines += [f"  recognised: {theirs} {list(shapes[theirs])} as {ours}" for ours, theirs in names.theirs.items()]
     free = missing + sorted(_ours(names) - names.theirs.keys() - set(missing))
