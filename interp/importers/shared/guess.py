@@ -101,9 +101,16 @@ class Told:
 
     @property
     def source_of_act_fn(self) -> str:
+        """Why the activation is the one it is, where nothing that was computed or recorded tells."""
+        if self.act_fn:
+            return "as the configuration says"
+        return self.unread_act_fn + ("" if self.unknown_act_fn else ", and the answers hardly tell")
+
+    @property
+    def unread_act_fn(self) -> str:
         if self.unknown_act_fn:
             return f"the configuration says {self.unknown_act_fn}, which interp does not know; its losses are not these"
-        return "as the configuration says" if self.act_fn else "no file says which, and the answers hardly tell"
+        return "no file says which"
 
     @property
     def modulus(self) -> int | None:
@@ -280,8 +287,8 @@ class _Search:
                 by += f", and about as many with {' or '.join(spelt(one.model[1]['act_fn']) for one in alike)}"
         elif best.accuracy > usual.accuracy + CLEARLY and not settled:
             by = (
-                f"no file says which. With {spelt(best.model[1]['act_fn'])} more of the answers would be right, "
-                f"{best.accuracy:.1%}, which is so of many a network that was trained with "
+                f"{self._told.unread_act_fn}. With {spelt(best.model[1]['act_fn'])} more of the answers would be "
+                f"right, {best.accuracy:.1%}, which is so of many a network that was trained with "
                 f"{spelt(usual.model[1]['act_fn'])} and still memorises; where you know it, say act_fn in a run.yaml"
             )
         others = tuple(one for one in judged if one is not chosen)

@@ -61,7 +61,7 @@ def state_dicts(
     read = files_by_step.reading_once()
     asked = files_by_step.Asked(pattern, entry, steps)
     run = files_by_step.find(path, asked, read)
-    files = run.places
+    files = dict(run.places)
 
     def tensors(step: int) -> Arrays:
         return files_by_step.arrays_at(files[step], read)
@@ -69,6 +69,10 @@ def state_dicts(
     example, arrays, constant = _example(sorted(files), tensors)
     source = str(files[example].path)
     recorded = records_beside(path, asked, run)
+    if not run.step_told and (last := max((max(curve) for curve in recorded.curves.values()), default=0)):
+        files, example = {last: files[example]}, last
+        note = f"Its step is taken to be {last:,}, the last of which something was recorded."
+        run = dataclasses.replace(run, places=files, notes=(*run.notes[:-1], note))
     told = _told(task, model, recorded)
     network = _recognised(_Tensors(arrays, constant, source), names or {}, told)
     found = guess.guess(network, told)

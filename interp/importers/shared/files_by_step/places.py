@@ -62,6 +62,8 @@ class Found:
     """What the steps count: updates (or whatever the files call a step), or epochs."""
     skipped: tuple[Path, ...] = ()
     """Files that were looked at and hold no checkpoint of the run."""
+    step_told: bool = True
+    """Whether the step of one alone is told, inside or by its name; else it is 0."""
 
 
 class NoWeights(InterpError):  # noqa: N818 (it says what a file is)
