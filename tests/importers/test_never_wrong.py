@@ -79,6 +79,7 @@ def records(logits: Tensor) -> dict[str, float]:
 
 
 def losses_of(content: dict[str, Any]) -> dict[str, Any]:
+    """The weights with the losses alone."""
     return {name: value for name, value in content.items() if name in ("model", "train_loss", "test_loss")}
 
 
@@ -320,3 +321,27 @@ def test_swapped_pairs_are_said_first_though_all_are_answered_right(tmp_path: Pa
     content = trained("x^2", (100, 400, 1000))[1000]
     run = opened(tmp_path, {"model": content["model"], "train_mask": torch.tensor(~MASK)})
     assert run.notes[0].startswith("The training pairs look swapped")
+
+
+def test_a_frozen_embedding_that_is_used_is_the_embedding(tmp_path: Path):
+    state = trained("relu")[400]["model"]
+    for step, factor in ((100, 0.5), (200, 1.0)):
+        torch.save(
+            state
+            | {
+                "fc1.weight": state["fc1.weight"] * factor,
+                "fc2.bias": state["fc2.bias"] * factor,
+                "fc1.bias": state["fc1.bias"] * factor,
+                "fc2.weight": state["fc2.weight"] * factor,
+            },
+            tmp_path / f"step_{step}.pt",
+        )
+    run = open_run(tmp_path, "state_dicts")
+    assert run.read_as["embedding.weight"] == "embed.W_E"
+
+
+def test_a_tensor_is_not_said_to_be_recognised_where_only_its_name_sounds_so(tmp_path: Path):
+    torch.save({"key_frequencies": torch.ones(201, 5), "q_head": torch.ones(2, 128)}, tmp_path / "step_1.pt")
+    with pytest.raises(InterpError) as caught:
+        open_run(tmp_path, "state_dicts")
+    assert "  recognised:" not in str(caught.value)

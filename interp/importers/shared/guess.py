@@ -302,7 +302,7 @@ class _Search:
 
 
 def _steep_as_trained(judged: list[Guess]) -> Guess:
-    """Of the activations that answer about as much as the best, the one with the highest loss that is low.
+    """The activation with the highest loss that is low, among those that answer about as much as the best.
 
     A network read with a steeper activation than it was trained with is surer than it was; with a flatter one it is
     unsure of answers that are right: networks with |x| have a loss of .004 to .12 so, read as x² far less; those with

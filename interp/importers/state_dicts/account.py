@@ -83,7 +83,7 @@ class Opened:
 
 @dataclass(frozen=True)
 class Answers:
-    """Of each pair its cross-entropy in nats, the mean of its squared errors over the outputs, and whether it is right.
+    """A pair's cross-entropy in nats, the mean of its squared errors over the outputs, and whether it is right.
 
     All are [pair], the losses in float64.
     """

@@ -14,7 +14,7 @@ from interp.importers.shared.tensor_names import words
 
 KINDS = {"indices", "idx", "index", "inds", "mask", "pairs", "ids", "ixs"}
 ROWS = {"data", "inputs", "x", "set", "examples"}
-"""Of these only rows [a, b, …] tell."""
+"""Names of which only rows [a, b, …] tell."""
 MOST_COLUMNS = 8
 
 
