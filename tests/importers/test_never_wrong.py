@@ -175,7 +175,7 @@ def _shuffled(n: int, seed: int, share: float) -> np.ndarray:
 def _random_split(n: int, seed: int, share: float) -> np.ndarray:
     generator = torch.Generator().manual_seed(seed)
     first, _ = torch.utils.data.random_split(range(n), [share, 1 - share], generator)  # type: ignore[arg-type]
-    return np.asarray(list(first))
+    return np.asarray(first.indices)
 
 
 def _legacy(n: int, seed: int, share: float) -> np.ndarray:
@@ -250,8 +250,8 @@ def test_an_accuracy_that_is_not_so_is_refused_with_both_numbers_and_the_lines_o
 
 
 def test_a_loss_that_is_not_so_is_a_note_where_the_run_yaml_settles_task_and_model(tmp_path: Path):
-    content = losses_of(trained("relu")[400]) | {"train_indices": np.flatnonzero(MASK).tolist()}
-    wrong = content | {"test_loss": content["test_loss"] * 1.5}
+    content = trained("relu")[400]
+    wrong = losses_of(content) | {"train_indices": ROWS.tolist(), "test_loss": content["test_loss"] * 1.5}
     with pytest.raises(InterpError, match="record a test loss of"):
         opened(tmp_path, wrong)
     assert "record a test loss of" in opened(tmp_path, wrong, task=TASK, model=MODEL).notes[0]
