@@ -21,6 +21,8 @@ from interp.tasks.modular_arithmetic import modular_arithmetic
 OPERATIONS = {"add": "x+y", "subtract": "x-y", "x2xyy2": "x^2+x*y+y^2", "rand": "random"}
 RULE = "random.shuffle"
 """How the release shuffles its pairs; no other way is tried."""
+SHARE = 0.3
+"""The release's own, taken where losses that are some updates old leave the share open."""
 
 
 def progress_measures(path: Path, seed: NonNegativeInt | None = None, frac_train: float | None = None) -> Imported:
@@ -62,7 +64,7 @@ def progress_measures(path: Path, seed: NonNegativeInt | None = None, frac_train
         return layouts.in_our_layout(arrays, fitted, str(path))
 
     found_seed = settings.get("seed", settings.get("random_seed")) if seed is None else seed
-    share = float(settings.get("frac_train", 0.3) if frac_train is None else frac_train)
+    share = float(settings.get("frac_train", SHARE) if frac_train is None else frac_train)
     notes: tuple[str, ...] = ()
     if found_seed is None:
         known = float(settings["frac_train"]) if "frac_train" in settings else frac_train
@@ -121,7 +123,9 @@ def _by_losses(
     with torch.no_grad():
         logits = architecture.outputs(weights, architecture.task.pairs)
     losses = cross_entropy(logits, modular_arithmetic(**task, split="unknown").targets).numpy()
-    return splits.split_by_losses(losses, (train_loss, test_loss), None, splits.Ways((RULE,), shares=shares))
+    ways = [splits.Ways((RULE,), shares=each) for each in (shares, (SHARE,))]
+    found = (splits.split_by_losses(losses, (train_loss, test_loss), None, each) for each in ways)
+    return next((one for one in found if one is not None), None)
 
 
 def _last(content: Any, key: str) -> float | None:

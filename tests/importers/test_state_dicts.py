@@ -62,9 +62,8 @@ def test_a_taught_network_is_opened_by_its_weights_alone(name: str, tmp_path: Pa
 
 def test_what_the_answers_leave_open_is_said(tmp_path: Path):
     torch.save(taught("SeparateProjections").state_dict(), tmp_path / "1.pt")  # p = 7 hardly needs attention
-    assert "The activation was taken to be ReLU: no file says which" in " ".join(
-        open_run(tmp_path, "state_dicts").notes
-    )
+    notes = open_run(tmp_path, "state_dicts").notes
+    assert "The activation was taken to be ReLU: no file says which, and the answers hardly tell." in notes
 
 
 @pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "model."])

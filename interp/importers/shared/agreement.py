@@ -35,8 +35,11 @@ class Disagreement:
         form = (lambda value: f"{value:.1%}") if "accuracy" in self.quantity else (lambda value: f"{value:.4g}")
         recorded = form(low) if form(low) == form(high) else f"{form(low)} to {form(high)}"
         name = self.quantity.replace("_", " ")
+        article = "an" if name.startswith("a") else "a"
         here = form(self.computed)
-        return f"At step {self.step:,} the files record a {name} of {recorded}; as it is read here it is {here}."
+        return (
+            f"At step {self.step:,} the files record {article} {name} of {recorded}; as it is read here it is {here}."
+        )
 
 
 def disagreements(curves: Curves, steps: Sequence[int], computed: Computed) -> list[Disagreement]:

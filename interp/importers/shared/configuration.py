@@ -106,6 +106,13 @@ def _flat(config: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for part in reversed(inner) for name, value in part.items()} | own
 
 
+def unknown_activation(config: Mapping[str, Any]) -> str | None:
+    """What a configuration calls its activation, where that is a word that interp does not know; else None."""
+    flat = _flat(config)
+    said = [flat[name] for name in ACTIVATION if isinstance(flat.get(name), str)]
+    return said[0][:40] if said and _called(flat, ACTIVATION, ACTIVATIONS) is None else None
+
+
 def _called(flat: Mapping[str, Any], names: Iterable[str], known: Mapping[str, set[str]]) -> str | None:
     said = (str(flat[name]).lower().rpartition(".")[2] for name in names if flat.get(name) is not None)
     spelt = (text.replace(" ", "").replace("_", "").replace("()", "").removesuffix("%p") for text in said)

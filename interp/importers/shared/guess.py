@@ -93,6 +93,8 @@ class Told:
     p: int | None = None
     operation: str | None = None
     act_fn: str | None = None
+    unknown_act_fn: str | None = None
+    """What a configuration calls the activation, where interp has none of that name."""
 
     @property
     def everything(self) -> bool:
@@ -101,7 +103,16 @@ class Told:
 
     @property
     def source_of_act_fn(self) -> str:
-        return "as the configuration says" if self.act_fn else "no file says which, and the answers hardly tell"
+        """Why the activation is the one it is, where nothing that was computed or recorded tells."""
+        if self.act_fn:
+            return "as the configuration says"
+        return self.unread_act_fn + ("" if self.unknown_act_fn else ", and the answers hardly tell")
+
+    @property
+    def unread_act_fn(self) -> str:
+        if self.unknown_act_fn:
+            return f"the configuration says {self.unknown_act_fn}, which interp does not know; its losses are not these"
+        return "no file says which"
 
     @property
     def modulus(self) -> int | None:
@@ -125,7 +136,11 @@ class Guess:
     act_fn_by: str = ""
     """What settled the activation, in words; "" where nothing but the answers did."""
     others: tuple[Guess, ...] = ()
-    """The same with other activations, which answer about as much."""
+    """The same with other activations."""
+    settled: bool = False
+    """Whether a configuration says the activation."""
+    instead: Guess | None = None
+    """What explains the answers, where the task that is told does not."""
 
     @property
     def found(self) -> bool:
@@ -142,16 +157,21 @@ class Guess:
     def operation(self) -> str:
         return f"{self.task[1].get('operation', self.task[0])} mod {self.p}"
 
+    @property
+    def said_instead(self) -> str:
+        return f"As {self.instead.operation} {self.instead.accuracy:.1%} are." if self.instead else ""
+
     def sentences(self, told: Told, agrees: bool = False) -> list[str]:
-        """What was taken for granted, and why, for the report; `agrees` where what was recorded of the network is so."""
+        """What was taken for granted, and why, for the report; `agrees` where what was recorded of it is so."""
         if not self.found:
             first = f"The answers are at chance: {self.accuracy:.1%} of all pairs are right as {self.operation}."
+            first += f" {self.said_instead}" if self.instead else ""
         else:
             taken = "The model is the one that fits best" if told.task else f"The task was taken to be {self.operation}"
             first = f"{taken}: the last checkpoint answers {self.accuracy:.1%} of all pairs so."
         said = [f"{first} {self.ambiguity}".rstrip()]
         if not self.explained and not told.model and not agrees:
-            said.insert(0, f"Another architecture? {first} {self.tried}")
+            said.insert(0, f"{'Another task?' if self.instead else 'Another architecture?'} {first} {self.tried}")
             said[1] = self.ambiguity
         act_fn = self.model[1].get("act_fn")
         if act_fn and not told.model:
@@ -175,16 +195,23 @@ def guess(network: Network, told: Told) -> Guess:
         return search.on_all_pairs(structure)
     if structure.accuracy < 1:
         structure = search.varied(structure)
-        firsts = {
-            one.model[1].get("row"): one for one in reversed(guesses)
-        }  # what answers most at chance tells nothing
+        # what answers most at chance tells nothing: the first guess of each row is another start
+        firsts = {one.model[1].get("row"): one for one in reversed(guesses)}
         starts = [one for one in guesses if firsts[one.model[1].get("row")] is one][:LIKELY]
         varied = (structure if structure.found else search.varied(start) for start in starts)
         structure = next((one for one in varied if one.found), structure)
-    found = search.with_activation(structure)
+    found = search.with_activation(dataclasses.replace(structure, instead=_instead(network, told, structure)))
     if found.model[0] == "transformer" and found.found:
         search.refuse_a_mean(found)
     return found
+
+
+def _instead(network: Network, told: Told, found: Guess) -> Guess | None:
+    """The operation that explains the answers, where the one that the user or a configuration tells does not."""
+    if found.found or not (told.task or told.operation):
+        return None
+    other = guess(network, dataclasses.replace(told, task=None, operation=None, p=found.p))
+    return other if other.explained else None
 
 
 class _Search:
@@ -217,7 +244,7 @@ class _Search:
         return guesses
 
     def judged(self, models: Iterable[Given], start: Guess | None = None, every_pair: bool = False) -> list[Guess]:
-        """Each model under each task, on a sample of the pairs or on all; of a `start` that answers much, under its own."""
+        """Each model under each task, or that of a `start` that answers much, on a sample of the pairs or on all."""
         guesses = []
         for model in models:
             p = start.p if start else self._told.modulus or model[1].get("p", self._network.layout.d_vocab_out)
@@ -272,26 +299,28 @@ class _Search:
     def with_activation(self, structure: Guess) -> Guess:
         """The structure with the activation that the configuration says, else ReLU unless another is clearly better."""
         gated = self._network.layout.gated
-        order = [self._told.act_fn] if self._told.act_fn else [*(USUAL_GATED if gated else ()), *ACTIVATIONS]
+        order = [*([self._told.act_fn] if self._told.act_fn else USUAL_GATED if gated else ()), *ACTIVATIONS]
         options = [_changed(structure.model, {"act_fn": act_fn}) for act_fn in dict.fromkeys(order)]
         judged = self.judged(options, structure, every_pair=True)
         if not judged:
             return structure
         usual, best, by = judged[0], _steep_as_trained(judged), ""
-        chosen = best if best.accuracy > usual.accuracy + ACTIVATION_APART else usual
+        settled = self._told.act_fn is not None
+        chosen = best if best.accuracy > usual.accuracy + ACTIVATION_APART and not settled else usual
         if chosen is not usual:
             by = f"with {spelt(usual.model[1]['act_fn'])} {usual.accuracy:.1%} of the answers would be right"
             alike = [one for one in judged if one is not chosen and one.accuracy > chosen.accuracy - CLEARLY]
             if alike:
                 by += f", and about as many with {' or '.join(spelt(one.model[1]['act_fn']) for one in alike)}"
-        elif best.accuracy > usual.accuracy + CLEARLY:
+        elif best.accuracy > usual.accuracy + CLEARLY and not settled:
             by = (
-                f"no file says which. With {spelt(best.model[1]['act_fn'])} more of the answers would be right, "
-                f"{best.accuracy:.1%}, which is so of many a network that was trained with "
+                f"{self._told.unread_act_fn}. With {spelt(best.model[1]['act_fn'])} more of the answers would be "
+                f"right, {best.accuracy:.1%}, which is so of many a network that was trained with "
                 f"{spelt(usual.model[1]['act_fn'])} and still memorises; where you know it, say act_fn in a run.yaml"
             )
         others = tuple(one for one in judged if one is not chosen)
-        own = {"ambiguity": structure.ambiguity, "tried": structure.tried, "others": others, "act_fn_by": by}
+        own = {name: getattr(structure, name) for name in ("ambiguity", "tried", "instead")}
+        own |= {"others": others, "act_fn_by": by, "settled": settled}
         return dataclasses.replace(chosen, **own)
 
     def refuse_a_mean(self, found: Guess) -> None:
@@ -319,7 +348,7 @@ class _Search:
 
 
 def _steep_as_trained(judged: list[Guess]) -> Guess:
-    """Of the activations that answer about as much as the best, the one with the highest loss that is low.
+    """The activation with the highest loss that is low, among those that answer about as much as the best.
 
     A network read with a steeper activation than it was trained with is surer than it was; with a flatter one it is
     unsure of answers that are right: networks with |x| have a loss of .004 to .12 so, read as x² far less; those with

@@ -13,7 +13,7 @@ import dataclasses
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import NonNegativeInt
@@ -21,6 +21,7 @@ from pydantic import NonNegativeInt
 from interp.contracts.imported import Arrays, Given, Imported
 from interp.errors import InterpError
 from interp.importers.shared import configuration, files_by_step, guess, layouts, tensor_names
+from interp.importers.shared.files_by_step import proposals
 from interp.importers.shared.recorded import Recorded, records_beside
 from interp.importers.state_dicts import training_pairs, unrecognised
 from interp.importers.state_dicts.account import Account, Beside, Opened, most_consistent
@@ -35,7 +36,7 @@ def state_dicts(
     train: str | None = None,
     test: str | None = None,
     entry: str | None = None,
-    steps: list[NonNegativeInt] | dict[Literal["start", "every"], NonNegativeInt] | None = None,
+    at_steps: list[NonNegativeInt] | dict[Literal["start", "every"], NonNegativeInt] | None = None,
 ) -> Imported:
     """State dicts of a training loop of your own: a folder of weight files, at any depth, or one file.
 
@@ -44,7 +45,7 @@ def state_dicts(
 
     - pattern: where the step is in a file's name, such as "model_{step}.pt", where the names do not tell it plainly.
     - entry: the key in the file under which the network lies, or its checkpoints do, such as ema, or a.b for b in a.
-    - steps: the steps of checkpoints in one file that does not tell them: [0, 100, 200], or {start: 0, every: 100}.
+    - at_steps: the steps of checkpoints in one file that does not tell them: [0, 100, 200], or {start: 0, every: 100}.
     - names: which of their tensors is which of ours, {unembed.W_U: their.name}, null for one to leave out, where it is
       not recognised. Recognised by name, order and shape are TransformerLens's layout, those of the published
       networks, Hugging Face's, and PyTorch's and flax's own modules.
@@ -58,9 +59,9 @@ def state_dicts(
     contradicts what was recorded.
     """
     read = files_by_step.reading_once()
-    asked = files_by_step.Asked(pattern, entry, steps)
+    asked = files_by_step.Asked(pattern, entry, at_steps)
     run = files_by_step.find(path, asked, read)
-    files = run.places
+    files = dict(run.places)
 
     def tensors(step: int) -> Arrays:
         return files_by_step.arrays_at(files[step], read)
@@ -68,6 +69,10 @@ def state_dicts(
     example, arrays, constant = _example(sorted(files), tensors)
     source = str(files[example].path)
     recorded = records_beside(path, asked, run)
+    if not run.step_told and (last := max((max(curve) for curve in recorded.curves.values()), default=0)):
+        files, example = {last: files[example]}, last
+        note = f"Its step is taken to be {last:,}, the last of which something was recorded."
+        run = dataclasses.replace(run, places=files, notes=(*run.notes[:-1], note))
     told = _told(task, model, recorded)
     network = _recognised(_Tensors(arrays, constant, source), names or {}, told)
     found = guess.guess(network, told)
@@ -97,7 +102,13 @@ def state_dicts(
         load=load,
         train=account.train,
         files={step: place.path for step, place in files.items()},
-        notes=(*wrong, *said, *account.notes, *run.notes),
+        notes=(
+            *wrong,
+            *account.warnings,
+            *said,
+            *(note for note in account.notes if note not in account.warnings),
+            *run.notes,
+        ),
         read_as=_read_as(network),
     )
 
@@ -123,7 +134,10 @@ def recognises(path: Path) -> bool:
 def _told(task: Given | None, model: Given | None, recorded: Recorded) -> guess.Told:
     """What the user says, and, where the user says nothing, what the configuration does."""
     settings = configuration.settings(recorded.config)
-    return guess.Told(task, model, **settings) if task is None else guess.Told(task, model, act_fn=settings["act_fn"])
+    unknown = configuration.unknown_activation(recorded.config)
+    if task is not None:
+        return guess.Told(task, model, act_fn=settings["act_fn"], unknown_act_fn=unknown)
+    return guess.Told(task, model, unknown_act_fn=unknown, **settings)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -217,18 +231,26 @@ def _same(first: np.ndarray, second: np.ndarray) -> bool:
 
 
 def _contradiction(source: str, account: Account) -> str:
+    """What was recorded and is not so, and the run.yaml that opens it all the same."""
     found = account.found
     guessed = found.tried or "Its activation, operation and row of tokens were guessed."
+    lines = [
+        proposals.in_yaml({singular: {name: options}})[1:-1]
+        for singular, (name, options) in (("task", found.task), ("model", found.model))
+    ]
     return (
-        f"{source}: {account.wrong[0].sentence} So it is another network than it was taken for, {found.operation} by "
-        f"{found.model[0]} {found.model[1]}. {guessed} Write task and model into a run.yaml beside the files; where "
-        f"the records are of something else, it then opens with a note. {unrecognised.WEIGHTS}"
+        f"{source}: {account.wrong[0].sentence} So it is another network than it was taken for, or the records are of "
+        f"something else, or of another loss. {guessed} Where you know better, say so in a run.yaml beside the files, "
+        "with which it opens with a note; as it was taken it is\n" + "\n".join([*lines, "importer: state_dicts"]) + "\n"
+        f"{unrecognised.WEIGHTS}"
     )
 
 
 def _which_task(network: guess.Network, told: guess.Told, found: guess.Guess) -> str:
     """The question for the task, and lines that answer it, each tried."""
-    task = {"p": told.p or guess.usual_modulus(network.layout), "operation": told.operation or "x+y"}
+    task: dict[str, Any] = {"p": told.p or guess.usual_modulus(network.layout), "operation": told.operation or "x+y"}
+    if found.instead is not None:
+        task["operation"] = found.instead.task[1]["operation"]
     try:
         guess.guess(network, dataclasses.replace(told, task=("modular_arithmetic", task)))
         line = (
@@ -236,9 +258,10 @@ def _which_task(network: guess.Network, told: guess.Told, found: guess.Guess) ->
         )
     except (InterpError, ValueError):
         line = "importer: weights"
+    instead = f" {found.said_instead}" if found.instead else ""
     return (
         f"{network.source}: which task? no operation explains its answers: at best {found.accuracy:.1%} of the pairs, "
-        f"as {found.operation}, and chance is {1 / found.p:.1%}. It may be one that interp does not know, another "
-        f"architecture, or a network that has learned nothing yet. {found.tried} Write the task it was trained on into "
-        f"a run.yaml beside the files; if it is this one,\n{line}\n{unrecognised.WEIGHTS}"
+        f"as {found.operation}, and chance is {1 / found.p:.1%}.{instead} It may be one that interp does not know, "
+        f"another architecture, or a network that has learned nothing yet. {found.tried} Write the task it was trained "
+        f"on into a run.yaml beside the files; if it is this one,\n{line}\n{unrecognised.WEIGHTS}"
     )

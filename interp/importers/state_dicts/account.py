@@ -27,8 +27,10 @@ from interp.importers.shared.recorded import Recorded
 from interp.importers.state_dicts import training_pairs
 from interp.maths.cross_entropy import cross_entropy
 
+SWAPPED = "The training pairs look swapped"
 WORSE = 2
-"""Training pairs whose loss is this many times that of the others, and that are answered worse, look swapped."""
+"""Training pairs whose loss, mean and median, is this many times that of the others, and of which no more are answered
+right, look swapped."""
 SAME_WEIGHTS = 0.002
 """Relative: recorded losses as near as that are those of these very weights, under the activation they had."""
 FAR_NEARER = 10
@@ -81,7 +83,7 @@ class Opened:
 
 @dataclass(frozen=True)
 class Answers:
-    """Of each pair its cross-entropy in nats, the mean of its squared errors over the outputs, and whether it is right.
+    """A pair's cross-entropy in nats, the mean of its squared errors over the outputs, and whether it is right.
 
     All are [pair], the losses in float64.
     """
@@ -125,6 +127,11 @@ class Account:
     """How many numbers that were recorded of the last checkpoint are its own."""
 
     @property
+    def warnings(self) -> list[str]:
+        """What stands before everything else that is said."""
+        return [note for note in self.notes if note.startswith(SWAPPED)]
+
+    @property
     def agrees(self) -> bool:
         """Whether what was recorded of the last checkpoint is so."""
         return self.compared > 0 and not self.wrong
@@ -137,6 +144,8 @@ def most_consistent(opened: Opened, beside: Beside) -> Account:
         return first
     others = [_with_any_loss(dataclasses.replace(opened, found=other), beside) for other in opened.found.others]
     agreeing = sorted((one for one in others if one.agrees and one.distance is not None), key=_distance)
+    if opened.found.settled:
+        agreeing = [one for one in agreeing if _distance(one) < SAME_WEIGHTS]
     if not agreeing:
         return first
     best, *rest = agreeing
@@ -148,6 +157,7 @@ def most_consistent(opened: Opened, beside: Beside) -> Account:
         f"; so they are with {', '.join(said)}" if said else ""
     )
     usual = spelt(first.found.model[1].get("act_fn"))
+    usual += ", which the configuration says," if first.found.settled else ""
     by += f", and with {usual} they are not" if not first.agrees else f", and with {usual} less nearly"
     return dataclasses.replace(best, found=dataclasses.replace(best.found, act_fn_by=by))
 
@@ -157,7 +167,7 @@ def _distance(account: Account) -> float:
 
 
 def _with_any_loss(opened: Opened, beside: Beside) -> Account:
-    """The account with cross-entropies, or with another loss where that agrees with what was recorded and they do not."""
+    """The account with cross-entropies, or with another loss where only that agrees with what was recorded."""
     first = _account(opened, beside, CROSS_ENTROPY)
     recorded = any("loss" in name for name in beside.recorded.curves)
     if not recorded or (first.distance is not None and not first.wrong):
@@ -189,7 +199,7 @@ def _account(opened: Opened, beside: Beside, loss: Loss) -> Account:
 
     curves = beside.recorded.curves
     wrong = disagreements(curves, opened.steps, computed) if curves else []
-    compared, distance = 0, None
+    compared, distance = int(mask is None and _between(curves, float(opened.last.right.mean()))), None
     if mask is not None and curves:
         last = {name: value for name, value in computed(opened.steps[-1]).items() if name in curves}
         compared = len(last)
@@ -198,6 +208,15 @@ def _account(opened: Opened, beside: Beside, loss: Loss) -> Account:
         ]
         distance = max(apart, default=None)
     return Account(opened.found, train, notes, wrong, distance, compared)
+
+
+def _between(curves: Mapping[str, Mapping[int, float]], accuracy: float) -> bool:
+    """Whether the accuracy over all pairs lies where a share of training pairs puts it between the two recorded."""
+    recorded = [_latest(curves.get(f"{name}_accuracy", {}), 2**62) for name in ("train", "test")]
+    if recorded[0] is None or recorded[1] is None or recorded[0] <= recorded[1]:
+        return False
+    share = (accuracy - recorded[1]) / (recorded[0] - recorded[1])
+    return splits.SHARES[0] <= share <= splits.SHARES[-1]
 
 
 def _apart(value: float, recorded: float | None) -> float:
@@ -211,19 +230,19 @@ def _split(opened: Opened, beside: Beside, loss: Loss) -> tuple[np.ndarray | Non
     """The training pairs, [example], and what is to be said of them; None where the task's rule or nobody tells."""
     task, p, given = opened.task, opened.found.p, beside.train
     inside = training_pairs.recorded(beside.content, p) if given is None else None
+    notes = [inside[1]] if inside else []
     if inside is not None:
         given = inside[0]
     if given is not None:
         mask = given.reshape(p, p)[task.pairs[:, 0].numpy(), task.pairs[:, 1].numpy()]
-        notes = [f"The training pairs are those the file lists as {inside[1]}."] if inside else []
         return mask, _swapped(opened, mask) + notes
     if task.train is not None:
-        return None, _swapped(opened, task.train.numpy())
+        return None, _swapped(opened, task.train.numpy()) + notes
     curves = beside.recorded.curves
     recorded = [_latest(curves.get(f"{name}_loss", {}), opened.steps[-1]) for name in ("train", "test")]
     train_loss, test_loss = recorded
     if train_loss is None or test_loss is None or not min(train_loss, test_loss) > 0 or loss.summed:
-        return None, []
+        return None, notes
     losses = loss.of_pairs(opened.last)
     ways = [
         splits.Ways(seeds=splits.SEEDS + seeds, shares=shares)
@@ -233,8 +252,8 @@ def _split(opened: Opened, beside: Beside, loss: Loss) -> tuple[np.ndarray | Non
     found = (splits.split_by_losses(losses, (train_loss, test_loss), p, each) for each in ways)
     split = next((one for one in found if one is not None), None)
     if split is None:
-        return None, []
-    return split.mask(len(losses), p), [split.sentence]
+        return None, notes
+    return split.mask(len(losses), p), [split.sentence, *notes]
 
 
 def _latest(curve: Mapping[int, float], step: int) -> float | None:
@@ -251,9 +270,10 @@ def _swapped(opened: Opened, mask: np.ndarray) -> list[str]:
     losses, right = opened.last.cross_entropy, opened.last.right
     train, rest = float(losses[mask].mean()), float(losses[~mask].mean())
     shares = [f"{right[chosen].mean():.1%} right" for chosen in (mask, ~mask)]
-    if train > WORSE * rest and right[mask].mean() < right[~mask].mean():
+    usually = np.median(losses[mask]) > WORSE * np.median(losses[~mask])
+    if train > WORSE * rest and usually and right[mask].mean() <= right[~mask].mean():
         return [
-            f"The training pairs look swapped with the others: their loss is {train:.3g}, {shares[0]}; that of the "
+            f"{SWAPPED} with the others: their loss is {train:.3g}, {shares[0]}; that of the "
             f"others {rest:.3g}, {shares[1]}. Where a file lists the test pairs, say "
             "test: instead of train:."
         ]

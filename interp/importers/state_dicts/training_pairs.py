@@ -13,6 +13,9 @@ from interp.files import foreign
 from interp.importers.shared.tensor_names import words
 
 KINDS = {"indices", "idx", "index", "inds", "mask", "pairs", "ids", "ixs"}
+ROWS = {"data", "inputs", "x", "set", "examples"}
+"""Names of which only rows [a, b, …] tell."""
+MOST_COLUMNS = 8
 
 
 def in_file(folder: Path, file: str, p: int) -> np.ndarray:
@@ -31,16 +34,34 @@ def in_file(folder: Path, file: str, p: int) -> np.ndarray:
         raise InterpError(f"{place} is no list of pairs: {error}") from None
 
 
-def recorded(content: Any, p: int) -> tuple[np.ndarray, str] | None:
-    """The mask in what a weight file holds under a name such as "train_indices", and that name; None without one."""
-    for name, value in content.items() if isinstance(content, Mapping) else ():
-        said = set(words(str(name)))
-        if "train" in said and said & KINDS:
-            try:
-                return as_mask(value, p), str(name)
-            except ValueError:
+def recorded(content: Any, p: int) -> tuple[np.ndarray | None, str] | None:
+    """The mask in what a weight file holds under a name such as "train_indices", and a sentence that names it.
+
+    Of "test_indices" alone it is the others. None where there is no such name; no mask where what it holds is no list
+    of pairs, which the sentence then says.
+    """
+    wrong: tuple[None, str] | None = None
+    for which in ("train", "test"):
+        for name, value in content.items() if isinstance(content, Mapping) else ():
+            said = set(words(str(name)))
+            rows = bool(said & ROWS) and np.ndim(_numbers(value)) == 2
+            if which not in said or not (said & KINDS or rows):
                 continue
-    return None
+            try:
+                mask = as_mask(value, p)
+            except ValueError as error:
+                if not rows:
+                    wrong = wrong or (
+                        None,
+                        f"What the file lists as {name} is not used as the training pairs: {error}.",
+                    )
+                continue
+            others = "" if which == "train" else "all but "
+            return (
+                mask if which == "train" else ~mask,
+                f"The training pairs are {others}those the file lists as {name}.",
+            )
+    return wrong
 
 
 def as_mask(content: Any, p: int) -> np.ndarray:
@@ -50,11 +71,15 @@ def as_mask(content: Any, p: int) -> np.ndarray:
     is_mask = values.dtype == np.bool_ or (values.dtype.kind in "iuf" and set(np.unique(values).tolist()) <= {0, 1})
     if values.size == n and is_mask:
         return values.reshape(-1).astype(bool)  # [pair]
+    if values.dtype.kind == "f" and values.size and (values == np.floor(values)).all():
+        values = values.astype(np.int64)
+    if values.ndim == 2 and 2 <= values.shape[0] <= MOST_COLUMNS < values.shape[1]:
+        values = values.T  # all a, then all b
     numbers: Any = None
     if values.dtype.kind in "iu" and values.size and values.min() >= 0:
         if values.ndim == 1 and values.max() < n:
             numbers = values
-        elif values.ndim == 2 and values.shape[1] >= 2 and values[:, :2].max() < p:
+        elif values.ndim == 2 and 2 <= values.shape[1] <= MOST_COLUMNS and values[:, :2].max() < p:
             numbers = values[:, 0].astype(np.int64) * p + values[:, 1]
     if numbers is not None:
         mask = np.zeros(n, bool)

@@ -22,7 +22,8 @@ def message(
             f"model. {guess.NOT_OURS}"
         )
     lines = [f"{source}: not every tensor was recognised"]
-    lines += [f"  recognised: {theirs} {list(shapes[theirs])} as {ours}" for ours, theirs in names.theirs.items()]
+    heard = "by its name alone" if {"embed.W_E", "one_hot.W_in"} & set(missing) else "recognised"  # nothing has a width
+    lines += [f"  {heard}: {theirs} {list(shapes[theirs])} as {ours}" for ours, theirs in names.theirs.items()]
     free = missing + sorted(_ours(names) - names.theirs.keys() - set(missing))
     for name in names.unknown:
         fitting = [ours for ours in free if _may_be(ours, name, shapes[name])]

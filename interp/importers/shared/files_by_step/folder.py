@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -76,7 +77,8 @@ def _with(found: Found, looked: _Looked, beside: tuple[Path, ...]) -> Found:
     if looked.unread:
         files = [file for file in looked.unread if all(place.path != file for place in found.places.values())]
         notes += [f"Left out: {looked.unread[file]}" for file in files[:3]]
-    return Found(found.places, tuple(notes), found.unit, (*found.skipped, *looked.others, *beside))
+    skipped = (*found.skipped, *looked.others, *beside)
+    return dataclasses.replace(found, notes=tuple(notes), skipped=skipped)
 
 
 def _beside_series(file: Path, looked: _Looked, read: Callable[[Path], Any], asked: Asked) -> Found:

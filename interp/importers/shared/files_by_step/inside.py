@@ -315,7 +315,7 @@ class _Search:
         raise InterpError(
             f"{self._source} holds {n:,} checkpoints {where}, and at which steps is not told; say it in a run.yaml "
             f"beside the files, as a list of {n:,} steps or as the first and how many lie between two, such as\n"
-            f"  {option_line({'steps': {'start': 0, 'every': 100}})}"
+            f"  {option_line({'at_steps': {'start': 0, 'every': 100}})}"
         )
 
     def _lists_beside(self, route: Route, n: int) -> Iterator[tuple[str, list[int]]]:

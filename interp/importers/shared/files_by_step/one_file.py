@@ -57,7 +57,7 @@ def in_file(path: Path, content: Any, asked: Asked) -> Found:
             notes.append(f"{path.name}: its step is taken to be {step:,}, the number in its name.")
     if unit == "epoch":
         notes.append(EPOCHS)
-    return Found({step: place}, tuple(notes), unit)
+    return Found({step: place}, tuple(notes), unit, step_told=bool(told) or name.step is not None)
 
 
 def contradicting(cases: list[tuple[Path, Named, str]], folder: Path) -> str:

@@ -48,7 +48,7 @@ class Asked:
             case Sequence() as said:
                 what = f"{len(said):,} steps were said" if len(said) != n else "the steps said do not ascend"
                 raise InterpError(f"{source}: {what}; expected {n:,}, ascending")
-        raise InterpError(f"steps: {shown(self.steps)} should be a list, or {{start: 0, every: 100}}")
+        raise InterpError(f"at_steps: {shown(self.steps)} should be a list, or {{start: 0, every: 100}}")
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,8 @@ class Found:
     """What the steps count: updates (or whatever the files call a step), or epochs."""
     skipped: tuple[Path, ...] = ()
     """Files that were looked at and hold no checkpoint of the run."""
+    step_told: bool = True
+    """Whether the step of one alone is told, inside or by its name; else it is 0."""
 
 
 class NoWeights(InterpError):  # noqa: N818 (it says what a file is)
