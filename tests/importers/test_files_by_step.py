@@ -145,10 +145,10 @@ def test_steps_that_are_nowhere_are_asked_for(content: Any, tmp_path: Path):
     assert "holds 4 checkpoints" in message
     (proposed,) = proposals(message, tmp_path)
     assert list(proposed.places) == [0, 100, 200, 300]
-    assert held(find(tmp_path, Asked(steps=[0, 10, 20, 30]))) == ALL
-    assert held(find(tmp_path, Asked(steps={"start": 0, "every": 10}))) == ALL
-    assert "expected 4" in refusal(tmp_path, Asked(steps=[0, 10]))
-    assert "do not ascend" in refusal(tmp_path, Asked(steps=[0, 20, 10, 30]))
+    assert held(find(tmp_path, Asked(at_steps=[0, 10, 20, 30]))) == ALL
+    assert held(find(tmp_path, Asked(at_steps={"start": 0, "every": 10}))) == ALL
+    assert "expected 4" in refusal(tmp_path, Asked(at_steps=[0, 10]))
+    assert "do not ascend" in refusal(tmp_path, Asked(at_steps=[0, 20, 10, 30]))
 
 
 def test_npz_files_of_several_checkpoints(tmp_path: Path):

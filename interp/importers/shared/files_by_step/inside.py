@@ -84,7 +84,7 @@ def look(content: Any, asked: Asked, source: str) -> Inside:
     found = _Search(content, asked, source).at(route, 0)
     if found is None:
         raise NoWeights(f"{source} {_what_it_is(_at(content, route))}")
-    if found.series or asked.steps is None:
+    if found.series or asked.at_steps is None:
         return found
     raise InterpError(f"{source}: it holds one network; leave out steps, which are those of several in one file")
 
@@ -339,7 +339,7 @@ class _Search:
             return None
         (n,) = next(iter(lengths))
         unmistakable = len(flat) > 2 and all(array.ndim > 1 for array in flat.values())
-        told = bool(list(self._lists_beside(route, n))) or self._asked.steps is not None
+        told = bool(list(self._lists_beside(route, n))) or self._asked.at_steps is not None
         if n < 2 or not (told or unmistakable):
             return None
         steps, unit = self._steps_of(route, n, [], stacked=True)

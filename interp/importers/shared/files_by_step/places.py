@@ -33,12 +33,12 @@ class Asked:
     """Where the step is in a file's name, such as "model_{step}.pt"."""
     entry: str | None = None
     """The key in the file under which the network lies, or the checkpoints do; keys within one another as "a.b"."""
-    steps: Sequence[int] | Mapping[Any, int] | None = None
+    at_steps: Sequence[int] | Mapping[Any, int] | None = None
     """The steps of checkpoints that lie one after another: a list, or {start, every}."""
 
     def steps_of(self, n: int, source: str) -> list[int] | None:
         """The steps said of n checkpoints; None where none were. Raises InterpError where they are not as many."""
-        match self.steps:
+        match self.at_steps:
             case None:
                 return None
             case Mapping() as said if set(said) <= {"start", "every"} and said.get("every", 0) > 0:
@@ -48,7 +48,7 @@ class Asked:
             case Sequence() as said:
                 what = f"{len(said):,} steps were said" if len(said) != n else "the steps said do not ascend"
                 raise InterpError(f"{source}: {what}; expected {n:,}, ascending")
-        raise InterpError(f"at_steps: {shown(self.steps)} should be a list, or {{start: 0, every: 100}}")
+        raise InterpError(f"at_steps: {shown(self.at_steps)} should be a list, or {{start: 0, every: 100}}")
 
 
 @dataclass(frozen=True)
