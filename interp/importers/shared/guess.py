@@ -16,7 +16,7 @@ import dataclasses
 import functools
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, get_args
 
@@ -71,7 +71,7 @@ class Network:
 
     def logits(self, model: Given, p: int, pairs: Int[Tensor, "pair 2"]) -> Float[Tensor, "pair output"]:
         """The outputs under `model`, in float32. Raises ValueError, saying what does not fit, where shapes differ."""
-        architecture = find("models", model[0])(_plain_task(p), **model[1])
+        architecture = _made_by(model[0])(_plain_task(p), **model[1])
         ours = in_our_layout(self.arrays, self.layout.fitted(model), self.source)
         for name, shape in architecture.shapes.items():
             if name not in ours or ours[name].shape != shape:
@@ -520,6 +520,11 @@ def _answers(name: str, options: tuple[tuple[str, Any], ...]) -> Int[Tensor, "a 
     table = torch.full((made.p, made.p), -1)
     table[made.pairs[:, 0], made.pairs[:, 1]] = made.targets
     return table
+
+
+@functools.cache
+def _made_by(model: str) -> Callable[..., Any]:
+    return find("models", model)
 
 
 @functools.cache

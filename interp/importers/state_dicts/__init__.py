@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +22,7 @@ from pydantic import NonNegativeInt
 from interp.contracts.imported import Arrays, Given, Imported
 from interp.errors import InterpError
 from interp.importers.shared import configuration, files_by_step, guess, layouts, tensor_names
+from interp.importers.shared.agreement import MOST_LOOKED_AT
 from interp.importers.shared.files_by_step import proposals
 from interp.importers.shared.recorded import Recorded, records_beside
 from interp.importers.state_dicts import training_pairs, unrecognised
@@ -85,7 +87,8 @@ def state_dicts(
 
     given = training_pairs.in_file(path, train or test or "", found.p) if train or test else None
     beside = Beside(given if test is None or given is None else ~given, read(files[example].path), recorded)
-    account = most_consistent(Opened(found, load, [step for step in sorted(files) if step <= example]), beside)
+    load_once = functools.lru_cache(MOST_LOOKED_AT + 2)(load)  # every activation asks for the same checkpoints
+    account = most_consistent(Opened(found, load_once, [step for step in sorted(files) if step <= example]), beside)
     found = account.found
     if account.wrong and not told.everything:
         raise InterpError(_contradiction(source, account))
@@ -94,6 +97,7 @@ def state_dicts(
         said.append(f"The files hold no position embedding: positions are {found.model[1].get('positions', 'none')}.")
     if network.layout.tied:
         said.append("The unembedding is the embedding's own table.")
+    said += _left_out(network, names or {})
     wrong = [f"{one.sentence} The run.yaml says otherwise, or they are of something else." for one in account.wrong[:1]]
     return Imported(
         task=found.task,
@@ -120,6 +124,21 @@ def _read_as(network: guess.Network) -> dict[str, str]:
     if network.layout.sinusoidal:
         ours[names.theirs["pos_embed.W_pos"]] = "sines and cosines, which are no parameters"
     return {name: ours.get(name, "left out: no parameter") for name in network.arrays}
+
+
+def _left_out(network: guess.Network, told: dict[str, str | None]) -> list[str]:
+    """What is said of tensors that never change and that nothing says are masks or counters."""
+    names, arrays = network.layout.names, network.arrays
+    known = tensor_names.constants(arrays) | told.keys()
+    odd = [name for name in names.ignored if name not in known and not _is_second(name, names, arrays)]
+    if not odd:
+        return []
+    listed = ", ".join(f"{name} {list(arrays[name].shape)}" for name in odd[:4]) + (" and others" if odd[4:] else "")
+    return [f"Left out, because never trained: {listed}. Where the network multiplies by it, its logits are others."]
+
+
+def _is_second(name: str, names: tensor_names.Names, arrays: Arrays) -> bool:
+    return any(_same(arrays[name], arrays[theirs]) for theirs in names.theirs.values())
 
 
 def recognises(path: Path) -> bool:

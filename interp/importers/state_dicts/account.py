@@ -61,8 +61,17 @@ class Opened:
     def task(self) -> TwoOperands:
         return two_operands(find("tasks", self.found.task[0])(**self.found.task[1]))
 
+    @functools.cached_property
+    def _answers(self) -> dict[int, Answers]:
+        return {}
+
     def answers(self, step: int) -> Answers:
-        """What the network says to each pair at a step."""
+        """What the network says to each pair at a step; computed once."""
+        if step not in self._answers:
+            self._answers[step] = self._computed(step)
+        return self._answers[step]
+
+    def _computed(self, step: int) -> Answers:
         architecture = find("models", self.found.model[0])(self.task, **self.found.model[1])
         weights = {name: torch.from_numpy(array).double() for name, array in self.load(step).items()}
         with torch.no_grad():
@@ -76,7 +85,7 @@ class Opened:
             right.numpy(),
         )
 
-    @functools.cached_property
+    @property
     def last(self) -> Answers:
         return self.answers(self.steps[-1])
 
@@ -185,7 +194,7 @@ def _account(opened: Opened, beside: Beside, loss: Loss) -> Account:
     mask = train if train is not None else None if own is None else own.numpy()
 
     def computed(step: int) -> dict[str, float]:
-        answers = opened.last if step == opened.steps[-1] else opened.answers(step)
+        answers = opened.answers(step)
         losses = loss.of_pairs(answers)
         if mask is None or mask.all() or not mask.any():
             if loss.summed:
