@@ -13,6 +13,7 @@ import math
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -95,11 +96,19 @@ class Split:
         return mask
 
     @property
+    def options(self) -> dict[str, Any] | None:
+        """The options of the task `modular_arithmetic` that draw it; None where it has no such rule."""
+        rule = {"random.shuffle": "progress_measures", "torch.randperm": "rep_theory"}.get(self.rule)
+        if rule is None or not self.first or self.by_b:
+            return None
+        return {"split": rule, "seed": self.seed, "frac_train": self.frac_train}
+
+    @property
     def sentence(self) -> str:
         place = "first" if self.first else "last"
         listed = ", the pairs listed by b" if self.by_b else ""
         return (
-            f"The split is the {place} {self.frac_train:.4g} of {self.rule} with seed {self.seed}{listed}: under it "
+            f"The split is the {place} {100 * self.frac_train:.4g}% of {self.rule} with seed {self.seed}{listed}: under it "
             f"the recorded train and test loss are those of the weights (within {self.distance:.1%})."
         )
 

@@ -100,7 +100,7 @@ def state_dicts(
     said += _left_out(network, names or {})
     wrong = [f"{one.sentence} The run.yaml says otherwise, or they are of something else." for one in account.wrong[:1]]
     return Imported(
-        task=found.task,
+        task=(found.task[0], {**found.task[1], **(account.drawn or {})}),
         model=found.model,
         steps=sorted(files),
         load=load,

@@ -26,6 +26,7 @@ from interp.importers.shared.guess import Guess, spelt
 from interp.importers.shared.recorded import Recorded
 from interp.importers.state_dicts import training_pairs
 from interp.maths.cross_entropy import cross_entropy
+from interp.tasks.modular_arithmetic import modular_arithmetic
 
 SWAPPED = "The training pairs look swapped"
 WORSE = 2
@@ -134,6 +135,8 @@ class Account:
     """The largest relative difference from the losses recorded last; None where the training pairs are unknown."""
     compared: int = 0
     """How many numbers that were recorded of the last checkpoint are its own."""
+    drawn: dict[str, Any] | None = None
+    """The options of the task that draw the training pairs, where there are any."""
 
     @property
     def warnings(self) -> list[str]:
@@ -189,9 +192,9 @@ def _with_any_loss(opened: Opened, beside: Beside) -> Account:
 
 
 def _account(opened: Opened, beside: Beside, loss: Loss) -> Account:
-    train, notes = _split(opened, beside, loss)
+    pairs = _split(opened, beside, loss)
     own = opened.task.train
-    mask = train if train is not None else None if own is None else own.numpy()
+    mask = pairs.train if pairs.train is not None else None if own is None else own.numpy()
 
     def computed(step: int) -> dict[str, float]:
         answers = opened.answers(step)
@@ -216,7 +219,7 @@ def _account(opened: Opened, beside: Beside, loss: Loss) -> Account:
             _apart(value, _latest(curves[name], opened.steps[-1])) for name, value in last.items() if "loss" in name
         ]
         distance = max(apart, default=None)
-    return Account(opened.found, train, notes, wrong, distance, compared)
+    return Account(opened.found, pairs.train, pairs.notes, wrong, distance, compared, pairs.drawn)
 
 
 def _between(curves: Mapping[str, Mapping[int, float]], accuracy: float) -> bool:
@@ -235,8 +238,17 @@ def _apart(value: float, recorded: float | None) -> float:
     return abs(value - recorded) / max(abs(recorded), splits.ROUNDING)
 
 
-def _split(opened: Opened, beside: Beside, loss: Loss) -> tuple[np.ndarray | None, list[str]]:
-    """The training pairs, [example], and what is to be said of them; None where the task's rule or nobody tells."""
+@dataclass(frozen=True)
+class Pairs:
+    """The training pairs, [example], None where the task's rule or nobody tells, and what is to be said of them."""
+
+    train: np.ndarray | None
+    notes: list[str]
+    drawn: dict[str, Any] | None = None
+    """The options of the task that draw the same pairs, where there are any."""
+
+
+def _split(opened: Opened, beside: Beside, loss: Loss) -> Pairs:
     task, p, given = opened.task, opened.found.p, beside.train
     inside = training_pairs.recorded(beside.content, p) if given is None else None
     notes = [inside[1]] if inside else []
@@ -244,14 +256,14 @@ def _split(opened: Opened, beside: Beside, loss: Loss) -> tuple[np.ndarray | Non
         given = inside[0]
     if given is not None:
         mask = given.reshape(p, p)[task.pairs[:, 0].numpy(), task.pairs[:, 1].numpy()]
-        return mask, _swapped(opened, mask) + notes
+        return Pairs(mask, _swapped(opened, mask) + notes)
     if task.train is not None:
-        return None, _swapped(opened, task.train.numpy()) + notes
+        return Pairs(None, _swapped(opened, task.train.numpy()) + notes)
     curves = beside.recorded.curves
     recorded = [_latest(curves.get(f"{name}_loss", {}), opened.steps[-1]) for name in ("train", "test")]
     train_loss, test_loss = recorded
     if train_loss is None or test_loss is None or not min(train_loss, test_loss) > 0 or loss.summed:
-        return None, notes
+        return Pairs(None, notes)
     losses = loss.of_pairs(opened.last)
     ways = [
         splits.Ways(seeds=splits.SEEDS + seeds, shares=shares)
@@ -261,8 +273,12 @@ def _split(opened: Opened, beside: Beside, loss: Loss) -> tuple[np.ndarray | Non
     found = (splits.split_by_losses(losses, (train_loss, test_loss), p, each) for each in ways)
     split = next((one for one in found if one is not None), None)
     if split is None:
-        return None, notes
-    return split.mask(len(losses), p), [split.sentence, *notes]
+        return Pairs(None, notes)
+    mask, options = split.mask(len(losses), p), split.options
+    operation = opened.found.task[1].get("operation", "x+y")
+    drawn = None if options is None else modular_arithmetic(p, operation, **options)
+    same = drawn is not None and drawn.train is not None and np.array_equal(drawn.train.numpy(), mask)
+    return Pairs(mask, [split.sentence, *notes], options if same else None)
 
 
 def _latest(curve: Mapping[int, float], step: int) -> float | None:
