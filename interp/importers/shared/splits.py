@@ -107,9 +107,10 @@ class Split:
     def sentence(self) -> str:
         place = "first" if self.first else "last"
         listed = ", the pairs listed by b" if self.by_b else ""
+        drawn = f"the {place} {100 * self.frac_train:.4g}% of {self.rule} with seed {self.seed}{listed}"
         return (
-            f"The split is the {place} {100 * self.frac_train:.4g}% of {self.rule} with seed {self.seed}{listed}: under it "
-            f"the recorded train and test loss are those of the weights (within {self.distance:.1%})."
+            f"The split is {drawn}: under it the recorded train and test loss are those of the weights "
+            f"(within {self.distance:.1%})."
         )
 
 
