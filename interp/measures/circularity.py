@@ -80,9 +80,11 @@ def _components(
     vectors, size, _ = torch.linalg.svd(W_E - W_E.mean(dim=0), full_matrices=False)
     real = size > 1e-12 * W_E.norm()
     vectors, size = vectors[:, real], size[real]
+    if not len(size):
+        return vectors[axis]
     ends = [0, *((size[:-1] - size[1:] > ALIKE * size[0]).nonzero().flatten() + 1).tolist(), len(size)]
     alike = [vectors[:, start:end][axis] for start, end in itertools.pairwise(ends) if start < COMPONENTS]
-    return torch.cat([_by_frequency(plane) for plane in alike], dim=1)[:, :COMPONENTS] if alike else vectors[axis]
+    return torch.cat([_by_frequency(plane) for plane in alike], dim=1)[:, :COMPONENTS]
 
 
 def _by_frequency(plane: Float[Tensor, "residue component"]) -> Float[Tensor, "residue component"]:
