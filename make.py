@@ -18,7 +18,9 @@ PYTHON = ENVIRONMENT / ("Scripts/python.exe" if os.name == "nt" else "bin/python
 INSTALLED = ENVIRONMENT / "installed"  # a digest of what the environment was made from
 OLDEST = (3, 11)
 
-EVERY_TEST = ["-m", "pytest", "-n", "auto", "--dist", "worksteal"]  # idle workers take tests from others
+EVERY_TEST = ["-m", "pytest", "--dist", "worksteal"]  # idle workers take tests from others
+A_CORE_EACH = ["-n", "auto"]
+ONE_MORE = ["-n", str((os.cpu_count() or 1) + 1)]  # slow tests often wait for processes that they started
 QUICK, SLOW = ["-m", "not slow"], ["-m", "slow"]
 NO_SHAPES = ["--jaxtyping-packages="]  # to check every shape takes a quarter longer: the quick tests do, once
 LINT_IMPORTS = (
@@ -27,8 +29,8 @@ LINT_IMPORTS = (
 COMMANDS = {
     "env": [],
     "report": [["-m", "interp.run", "analyses/fourier.yaml"]],
-    "test": [[*EVERY_TEST, *QUICK, *NO_SHAPES]],
-    "test-all": [[*EVERY_TEST, *QUICK], [*EVERY_TEST, *SLOW, *NO_SHAPES]],
+    "test": [[*EVERY_TEST, *A_CORE_EACH, *QUICK, *NO_SHAPES]],
+    "test-all": [[*EVERY_TEST, *A_CORE_EACH, *QUICK], [*EVERY_TEST, *ONE_MORE, *SLOW, *NO_SHAPES]],
     "lint": [["-m", "ruff", "check"], ["-m", "ruff", "format", "--check"], ["-m", "pyright"], ["-c", LINT_IMPORTS]],
     "format": [["-m", "ruff", "check", "--fix"], ["-m", "ruff", "format"]],
 }

@@ -200,7 +200,7 @@ def main() -> None:
     parser.add_argument("run", nargs="?", type=Path, help="a trained mainline run's folder")
     run = parser.parse_args().run
     if run and not CheckpointBlocks(run / "weights").steps:
-        parser.error(f"{run} has no weights; train it with: python -m interp.train {run}")
+        parser.error(f"{run} has no weights; train it with: interp train {run}")
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads")
     ratios = [
         report("fresh weights", transformer(modular_arithmetic()).initial(seed=0)),

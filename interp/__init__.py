@@ -8,12 +8,15 @@ run.show("loss")
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from interp.checkpoints import open_run
     from interp.notebook import figure, write_report
     from interp.results.over_steps import over_steps
+
+    __version__: str
 
 _HOMES = {
     "open_run": "interp.checkpoints",
@@ -26,6 +29,8 @@ __all__ = ["figure", "open_run", "over_steps", "write_report"]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return importlib.metadata.version("interp")
     if name in _HOMES:
         return getattr(importlib.import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'interp' has no attribute {name!r}")

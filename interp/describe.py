@@ -1,4 +1,4 @@
-"""python -m interp.describe PATH: what a file or folder seems to be, and the run.yaml that opens it."""
+"""interp describe PATH: what a file or folder seems to be, and the run.yaml that opens it."""
 
 from __future__ import annotations
 
@@ -8,18 +8,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from interp import terminal
-from interp.errors import InterpError
+from interp.errors import InterpError, command_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import numpy as np
 
-    from interp.checkpoints import Run
+    from interp.checkpoints import Run, Sweep
     from interp.importers.shared import files_by_step
 
 LAST_RESORT = "state_dicts"
 """The importer that reads what no other recognises."""
+MOST_LABELS = 12
+"""So many labels of an axis are written out."""
 WEIGHTS = "weights"
 """The one that opens the weights of what none can read as a network."""
 
@@ -37,13 +39,15 @@ def describe(path: Path) -> list[str]:
     if not path.exists():
         raise InterpError(f"{path} does not exist")
 
-    from interp.checkpoints import open_run
+    from interp.checkpoints import Sweep, open_run
     from interp.recipes import run_recipe
 
-    if (path / run_recipe.FILE).is_file():
+    if (path / run_recipe.FILE).is_file() or next(path.glob(f"*/{run_recipe.FILE}"), None):
         run = open_run(path)
+        if isinstance(run, Sweep):
+            return _sweep(path, run)
         tensors = _tensors(run.final.arrays)
-        return [f"{path} is a run.", _facts(run), tensors, *run.notes, _use(f"--run {path}", run)]
+        return [f"{path} is a run.", _facts(run), tensors, *run.notes, _use(run, "--run", path)]
     importer = _importer(path)
     paragraphs = [_contents(path)]
     try:
@@ -62,9 +66,24 @@ def describe(path: Path) -> list[str]:
     ]
 
 
+def _sweep(path: Path, sweep: Sweep) -> list[str]:
+    """What a recipe with a grid is that of."""
+    there = f"{len(sweep):,} of {len(sweep.members):,} runs have checkpoints"
+    axes = [f"  {axis}: {', '.join(map(str, labels[:MOST_LABELS]))}" for axis, labels in sweep.axes.items()]
+    more = [
+        f"{line}, …" if len(labels) > MOST_LABELS else line
+        for line, labels in zip(axes, sweep.axes.values(), strict=True)
+    ]
+    if sweep.shipped:
+        there += f", the results of {len(sweep.shipped.trained.ends):,} ship with the recipe"
+    one = _facts(next(iter(sweep))) if len(sweep) else "none is trained yet"
+    use = f"analyse them:\n\n  {command_line('run', 'fourier', '--run', path)}"
+    return [f"{path} is a sweep; {there}.", "\n".join(["axes", *more]), f"the first of them\n{one}", use]
+
+
 def _opened_so(path: Path, importer: str, run: Run) -> list[str]:
     """What is to be known of a run that an importer opened, and how to open it."""
-    use = _use(f"--run {path} --importer {importer}", run)
+    use = _use(run, "--run", path, "--importer", importer)
     table = [_read_as(path, run)] if run.read_as else []
     return [*run.notes, use, _recipe(path, importer, run), *table]
 
@@ -181,11 +200,11 @@ def _recipe(path: Path, importer: str, run: Run) -> str:
     return f"run.yaml that opens it (in the folder of the files, leave out the path):\n\n  {lines}"
 
 
-def _use(arguments: str, run: Run) -> str:
+def _use(run: Run, *arguments: object) -> str:
     from interp.contracts.task import UnknownTask
 
     analysis = "weights" if isinstance(run.task, UnknownTask) else "fourier"
-    return f"analyse it:\n\n  python -m interp.run analyses/{analysis}.yaml {arguments}"
+    return f"analyse it:\n\n  {command_line('run', analysis, *arguments)}"
 
 
 def _span(steps: list[int]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import reprlib
+import shlex
 from collections.abc import Iterable
 from typing import Any
 
@@ -43,6 +44,11 @@ def near_misses(word: str, known: Iterable[str]) -> str:
     if close:
         return "; did you mean " + " or ".join(repr(name) for name in close) + "?"
     return f"; known: {', '.join(known)}" if known else "; there are none yet"
+
+
+def command_line(*words: object) -> str:
+    """What to type next, as a shell reads it: "interp train 'my runs/first'"."""
+    return shlex.join(["interp", *map(str, words)])
 
 
 class _Short(reprlib.Repr):

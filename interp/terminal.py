@@ -6,45 +6,79 @@ A mistake ends in "error: …" and exit code 1; Ctrl-C is none: it ends in a lin
 from __future__ import annotations
 
 import errno
-import importlib
 import io
 import os
 import re
 import sys
 import time
 import warnings
-from collections.abc import Callable
-from typing import NoReturn
+from collections.abc import Callable, Mapping
+from importlib.metadata import version
+from typing import Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperGroup
 
-from interp.errors import InterpError, Stopped
+from interp.errors import InterpError, MisnamedError, Stopped, near_misses
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 INTERRUPTED = 130
 """The exit code that typer makes of Ctrl-C."""
-
-
-COMMANDS = ("run", "train", "describe")
-
-
-def main() -> None:
-    """The console command `interp`: `interp run …` is `python -m interp.run …`."""
-    if sys.argv[1:2] and sys.argv[1] in COMMANDS:
-        command(importlib.import_module(f"interp.{sys.argv.pop(1)}").main)
-    else:
-        asked = {"--help", "-h"} & set(sys.argv[1:2])
-        print(
-            f"usage: interp {'|'.join(COMMANDS)} …; interp run --help tells more",
-            file=sys.stdout if asked else sys.stderr,
-        )
-        sys.exit(0 if asked else 2)
+MISTYPED = 2
+"""The exit code that typer makes of a command line that it cannot read."""
+PLAIN = {"add_completion": False, "pretty_exceptions_enable": False, "rich_markup_mode": None}
 
 
 def command(main: Callable[..., None]) -> None:
-    """Run `main` as a command line."""
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+    """Run `main` as a command line: `python -m interp.train FOLDER`."""
+    app = typer.Typer(**PLAIN)
     app.command(help=main.__doc__)(main)
+    _perform(app)
+
+
+def commands(mains: Mapping[str, Callable[..., None]]) -> None:
+    """Run the one of `mains` that the first word names as a command line: `interp train FOLDER`."""
+    app = typer.Typer(cls=_Commands, **PLAIN)
+    app.callback()(_about)
+    for name, main in mains.items():
+        app.command(name, help=main.__doc__, short_help=str(main.__doc__).partition("\n")[0])(main)
+    _perform(lambda: app(prog_name="interp"))
+
+
+def _about(
+    shown: Annotated[
+        bool,
+        typer.Option(
+            "--version", is_eager=True, callback=lambda asked: _tell_version(asked), help="Say which version this is."
+        ),
+    ] = False,
+) -> None:
+    """What did this network learn, how, and when? interp COMMAND --help tells more."""
+
+
+def _tell_version(asked: bool) -> None:
+    if asked:
+        print(version("interp"))
+        raise typer.Exit
+
+
+class _Commands(TyperGroup):
+    """Commands by name: one that is mistyped is told with its near misses, none at all with the help."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if not args:
+            print(ctx.get_help(), file=sys.stderr)
+            ctx.exit(MISTYPED)
+        return super().parse_args(ctx, args)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if args[0] not in self.commands:
+            raise MisnamedError(f"no command {args[0]!r}{near_misses(args[0], self.commands)}")
+        return super().resolve_command(ctx, args)
+
+
+def _perform(app: Callable[[], Any]) -> None:
+    """Run a command line; what a user did wrong is told as the module says."""
     warnings.showwarning = lambda message, *_, **__: print(f"warning: {printable(str(message))}", file=sys.stderr)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -67,7 +101,7 @@ def command(main: Callable[..., None]) -> None:
         _end("stopped; what was finished is kept: start again to go on", INTERRUPTED)
 
 
-def _run(app: typer.Typer) -> None:
+def _run(app: Callable[[], Any]) -> None:
     try:
         app()
     except SystemExit as done:
@@ -116,7 +150,7 @@ class ProgressLine:
 
 
 def duration(seconds: float) -> str:
-    """12 s, 3 min, 1.5 h."""
+    """Return a time as one says it: "12 s", "3 min", "1.5 h"."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -21,6 +21,7 @@ import torch
 from interp.catalogue import names
 from interp.checkpoints import Run, open_run
 from interp.files.checkpoint_blocks import CheckpointBlocks
+from interp.machine import denormals
 from interp.recipes.document import dump_yaml
 
 
@@ -29,6 +30,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.suffix == ".ipynb":
             item.add_marker("slow")
+
+
+@pytest.fixture(autouse=True)
+def same_numbers_after() -> Iterator[None]:
+    """No test, and nothing that it calls, leaves the process taking denormal numbers for 0."""
+    yield
+    flushes = denormals.flushes()
+    torch.set_flush_denormal(False)
+    assert not flushes
 
 
 @pytest.fixture

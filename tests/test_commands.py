@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 import torch
 
 import interp
+from interp.recipes import run_recipe
 from tests.processes import python
 
 ROOT = Path(interp.__file__).parent.parent
@@ -75,6 +78,7 @@ def test_a_device_that_is_not_there_is_one_clear_line(trained: Path):
     assert "expected cpu, cuda or mps" in told
 
 
+@pytest.mark.slow
 def test_run_points_an_analysis_at_another_run(trained: Path):
     printed = call(trained, "interp.run", "analyses/question.yaml", "--run", "checkpoints/tiny")
     assert printed.splitlines()[-1] == "report: reports/question-tiny.html"
@@ -97,10 +101,42 @@ def test_a_range_trains_a_family_and_a_glob_analyses_it(folder: Path):
 
 
 @pytest.mark.slow
+def test_a_grid_trains_a_sweep_that_is_analysed_as_one(folder: Path):
+    sweep = folder / "checkpoints" / "tiny"
+    (sweep / "run.yaml").write_text(
+        RECIPE + "grid: {training.seed: 0..1, training.optimiser.adamw.weight_decay: [0, 1]}\n"
+    )
+    call(folder, "interp.train", "checkpoints/tiny", "--jobs", "2")
+    (folder / "analyses" / "question.yaml").write_text(ANALYSIS.replace("loss,", "loss, sharpness_accuracy,"))
+    printed = call(folder, "interp.run", "analyses/question.yaml", "--csv", "--jobs", "1")
+    assert "table: reports/question.csv" in printed
+    lines = (folder / "reports" / "question.csv").read_text().splitlines()
+    assert lines[0].startswith("seed,weight_decay,member,step,end,")
+    assert len(lines) == 5
+    assert {path.name for path in (folder / "reports" / "question" / "tiny").glob("*.nc")} == {
+        "loss.nc",
+        "weight_norm.nc",
+    }
+    assert (folder / "reports" / "question.html").stat().st_size < 20e6
+    told = call(folder, "interp.describe", "checkpoints/tiny")
+    assert "checkpoints/tiny is a sweep; 4 of 4 runs have checkpoints." in told
+    single = call(
+        folder,
+        "interp.run",
+        "analyses/question.yaml",
+        "--csv",
+        "--run",
+        "checkpoints/tiny/seed=0,weight_decay=1",
+        fails=True,
+    )
+    assert "of a sweep" in single
+
+
+@pytest.mark.slow
 def test_a_family_goes_on_with_the_members_that_are_not_finished(folder: Path):
     call(folder, "interp.train", "checkpoints/tiny", "--set", "training.seed=0..1")
     printed = call(folder, "interp.train", "checkpoints/tiny", "--set", "training.seed=0..2")
-    assert "seed=1 is finished" in printed
+    assert "3 runs (3 seed); 2 finished, 1 to train" in printed
     assert interp.open_run(folder / "checkpoints" / "tiny" / "seed=2").steps == [0, 10, 20]
     call(folder, "interp.train", "checkpoints/tiny", "--set", "training.seed=0..2", fails=True)
 
@@ -119,9 +155,10 @@ def test_values_that_cannot_be_are_told_with_their_lines(folder: Path):
 
 def test_a_value_of_set_does_not_lead_out_of_the_run(folder: Path):
     call(folder, "interp.train", "checkpoints/tiny", "--set", "task.modular_arithmetic.operation=x/y")
-    assert (folder / "checkpoints" / "tiny" / "operation=x_y" / "run.yaml").exists()
+    assert (folder / "checkpoints" / "tiny" / "operation=x%2Fy" / "run.yaml").exists()
 
 
+@pytest.mark.slow
 def test_a_file_where_a_folder_should_be_is_one_line(trained: Path):
     (trained / "reports").write_text("in the way")
     assert "reports" in call(trained, "interp.run", "analyses/question.yaml", fails=True)
@@ -150,7 +187,7 @@ def test_set_changes_an_option(trained: Path):
     [
         (["interp.run"], "error: which analysis?"),
         (["interp.run", "analyses/questoin.yaml"], "error: analyses/questoin.yaml does not exist"),
-        (["interp.run", "analyses/question.yaml"], "train it with: python -m interp.train checkpoints/tiny"),
+        (["interp.run", "analyses/question.yaml"], "train it with: interp train checkpoints/tiny"),
         (["interp.run", "analyses/question.yaml", "--run", "checkpoints/tini"], "did you mean 'tiny'?"),
         (["interp.run", "analyses/question.yaml", "--set", "loss.p=3"], "loss has no option 'p'"),
         (["interp.run", "analyses/question.yaml", "--set", "los.p=3"], "did you mean 'loss'?"),
@@ -221,6 +258,9 @@ finally:
 """
 
 
+CONSOLE = "from interp.run import console; console()"
+
+
 def loaded(folder: Path, module: str, *arguments: str) -> tuple[str, str]:
     """What a command says on stderr, and which of the libraries that take seconds to load it has loaded."""
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
@@ -252,7 +292,7 @@ MISTYPED = {
         ("interp.run;missing.yaml", ["missing.yaml does not exist"]),
         ("interp.run;wrong.yaml", ["'title'", "'tiny'", "'every'", "'loss'", "'count'"]),
         ("interp.run;analyses/question.yaml;--run;checkpoints/tini", ["did you mean 'tiny'"]),
-        ("interp.run;analyses/question.yaml;--run;analyses", ["is not a run", "interp.describe"]),
+        ("interp.run;analyses/question.yaml;--run;analyses", ["is not a run", "interp describe"]),
         ("interp.run;analyses/question.yaml;--run;analyses;--importer;pizzo", ["did you mean 'pizza'"]),
         (
             "interp.run;analyses/question.yaml;--run;analyses;--importer;{state_dicts: {patern: x}}",
@@ -372,6 +412,7 @@ def test_a_path_may_have_spaces_and_any_letters(folder: Path):
     assert list((folder / "reports").glob("question-*ø 1.html"))
 
 
+@pytest.mark.slow
 def test_an_analysis_of_an_imported_run(tmp_path: Path):
     """Named by --importer, with options, and in the analysis itself."""
     shipped = interp.open_run(ROOT / "checkpoints" / "modular_addition_small")
@@ -432,27 +473,158 @@ def test_a_training_that_is_stopped_says_how_to_go_on_and_is_no_error(folder: Pa
     assert done.stderr == "stopped at step 1 of 20; the same command resumes checkpoints/tiny\n"
 
 
+def typed(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """What the console command `interp` says, by the entry that it has in pyproject.toml."""
+    entry = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]["interp"]
+    module, _, function = entry.partition(":")
+    code = f"from {module} import {function}; {function}()"
+    return python(["-c", code, *arguments], folder, os.environ | {"PYTHONPATH": str(ROOT)})
+
+
 @pytest.mark.parametrize("command", ["run", "describe", "train"])
 def test_the_console_command_is_the_module_of_its_name(folder: Path, command: str):
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    code = "from interp.terminal import main; main()"
-    done = subprocess.run(
-        [sys.executable, "-c", code, command, "missing.yaml"],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
+    done = typed(folder, command, "missing.yaml")
     assert done.returncode == 1
     assert done.stderr == call(folder, f"interp.{command}", "missing.yaml", fails=True)
+    assert f"Usage: interp {command} " in typed(folder, command, "--help").stdout
 
 
-def test_the_console_command_without_a_command_says_what_there_is(folder: Path):
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    code = "from interp.terminal import main; main()"
-    done = subprocess.run([sys.executable, "-c", code], cwd=folder, env=environment, capture_output=True, text=True)
-    assert done.returncode == 2
-    assert done.stderr.startswith("usage: interp run|train|describe")
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        ([], 2, ["Usage: interp ", "run ", "train ", "describe "]),
+        (["trian", "checkpoints/tiny"], 1, ["error: no command 'trian'; did you mean 'train'?\n"]),
+        (["describ"], 1, ["error: no command 'describ'; did you mean 'describe'?\n"]),
+        (["checkpoints/tiny"], 1, ["known: describe, run, train"]),
+        (["run", "fourrier"], 1, ["fourrier does not exist; did you mean 'fourier'?"]),
+        (["run", "question"], 1, ["did you mean 'analyses/question.yaml'?"]),
+        (["run", "analyses/questoin"], 1, ["did you mean 'question.yaml'?"]),
+        (["run", "analyses/fourier.yaml"], 1, ["did you mean 'fourier'?"]),
+        (["run", "analyses"], 1, ["analyses is a folder"]),
+        (["run", "checkpoints/tiny"], 1, ["interp run fourier --run checkpoints/tiny"]),
+        (["run", "fourier"], 1, ["modular_addition_small does not exist", "(or give --run PATH)"]),
+        (["run", "fourier", "--run", "checkpoints/tiny"], 1, ["train it with: interp train checkpoints/tiny\n"]),
+    ],
+)
+def test_what_the_console_command_cannot_do_is_told(folder: Path, arguments: list[str], code: int, told: list[str]):
+    done = typed(folder, *arguments)
+    assert done.returncode == code
+    assert not done.stdout
+    for words in told:
+        assert words in done.stderr
+
+
+def test_the_version_is_that_of_the_project(folder: Path):
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert interp.__version__ == project
+    assert typed(folder, "--version").stdout == f"{project}\n"
+    assert f"\nversion: {project}\n" in (ROOT / "CITATION.cff").read_text()
+
+
+def test_the_console_command_answers_without_loading_torch(folder: Path):
+    for arguments in (["--help"], ["run", "--list"], ["trian"], ["run", "fourrier"], ["train", "missing"]):
+        code = QUICK.replace('runpy.run_module(sys.argv[0], run_name="__main__")', CONSOLE)
+        command = [sys.executable, "-c", code, "interp", *arguments]
+        environment = os.environ | {"PYTHONPATH": str(ROOT)}
+        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+        assert done.stdout.rpartition("loaded:")[2].strip() == "", arguments
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_any_runs_are_compared_on_one_page(trained: Path, jobs: str):
+    other = trained / "checkpoints" / "other"
+    other.mkdir()
+    (other / "run.yaml").write_text(RECIPE.replace("steps: 20", "steps: 30, seed: 5"))
+    call(trained, "interp.train", "checkpoints/other")
+    both = ["--run", "checkpoints/tiny", "--run", "checkpoints/other"]
+    done = typed(trained, "run", "compare", *both, "--jobs", jobs)
+    assert done.stdout.splitlines()[-1] == "report: reports/compare-tiny-other.html", done.stderr
+    assert "differ in 2 options of" in done.stdout
+    assert "training.seed and training.steps" in done.stdout
+    done = typed(trained, "run", "analyses/question.yaml", *both, "--jobs", jobs)
+    assert done.stdout.splitlines()[-1] == "report: reports/question-tiny-other.html", done.stderr
+
+
+@pytest.mark.slow
+def test_a_bare_name_is_a_shipped_analysis_unless_a_file_is_called_so(trained: Path):
+    done = typed(trained, "run", "fourier", "--run", "checkpoints/tiny", "--jobs", "1")
+    assert done.stdout.splitlines()[-1] == "report: reports/fourier-tiny.html", done.stderr
+    assert "Interp report · analyses/fourier.yaml" in (trained / "reports" / "fourier-tiny.html").read_text()
+    (trained / "fourier").write_text("title: Mine?\nmeasures: [loss]\n")
+    typed(trained, "run", "fourier", "--run", "checkpoints/tiny", "--jobs", "1")
+    assert "Mine?" in (trained / "reports" / "fourier-tiny.html").read_text()
+
+
+def test_the_recipe_in_the_help_is_a_recipe_which_begins_a_run(tmp_path: Path):
+    assert "interp train --help shows how" in typed(tmp_path, "train", ".").stderr
+    shown = re.findall(r"^    (\w+: \{.*\})$", typed(tmp_path, "train", "--help").stdout, re.MULTILINE)
+    (tmp_path / "run.yaml").write_text("\n".join(shown))
+    assert run_recipe.read_to_train(tmp_path / "run.yaml")
+
+
+def test_what_is_to_be_typed_next_is_quoted_as_a_shell_reads_it(folder: Path):
+    place = folder / "my runs" / "first"
+    place.mkdir(parents=True)
+    (place / "run.yaml").write_text(RECIPE)
+    told = typed(folder, "run", "fourier", "--run", "my runs/first").stderr.strip()
+    assert shlex.split(told.partition("train it with: interp ")[2]) == ["train", "my runs/first"]
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, built and unpacked: what `pip install` puts beside other packages."""
+    place = tmp_path_factory.mktemp("wheel")
+    build = [sys.executable, "-m", "pip", "wheel", str(ROOT), "--no-deps", "--quiet", "--wheel-dir", str(place)]
+    done = subprocess.run(build, capture_output=True, text=True)
+    if done.returncode and "hatchling" in done.stderr:
+        pytest.skip("the build backend is not to be had here")
+    assert done.returncode == 0, done.stderr
+    (file,) = place.glob("*.whl")
+    shutil.unpack_archive(file, place / "installed", "zip")
+    return place / "installed"
+
+
+@pytest.mark.slow
+def test_the_wheel_holds_the_analyses_the_mark_of_types_and_the_entry(wheel: Path):
+    def analyses(folder: Path) -> dict[str, bytes]:
+        return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*.yaml")}
+
+    shipped = analyses(ROOT / "analyses")
+    assert {"fourier.yaml", "papers/pair.yaml"} < shipped.keys()
+    assert analyses(wheel / "interp" / "analyses") == shipped
+    assert (wheel / "interp" / "py.typed").exists()
+    (entries,) = wheel.glob("*.dist-info/entry_points.txt")
+    assert "interp = interp.run:console" in entries.read_text()
+    assert {path.name for path in wheel.iterdir()} == {"interp", entries.parent.name}
+
+
+@pytest.mark.slow
+def test_what_the_tool_says_to_type_next_works_from_the_wheel_in_any_folder(wheel: Path, tmp_path: Path):
+    """From nothing to a report: each command but the first is one that the tool told."""
+    place = tmp_path / "a run"
+    place.mkdir()
+
+    def follow(line: str) -> str:
+        command = shlex.split(line)
+        assert command.pop(0) == "interp"
+        done = python(["-c", CONSOLE, *command], tmp_path, os.environ | {"PYTHONPATH": str(wheel)})
+        assert "Traceback" not in done.stderr
+        return done.stdout + done.stderr
+
+    recipe = re.findall(r"^    (\w+: \{.*\})$", follow("interp train --help"), re.MULTILINE)
+    (place / "run.yaml").write_text("\n".join(recipe).replace("1_000", "20").replace("every: 50", "every: 10"))
+    assert "interp run fourier --run FOLDER" in follow("interp run")
+    train = follow("interp run fourier --run 'a run'").partition("train it with: ")[2]
+    looked = next_line(follow(train), "look at it with: ")
+    described = next_line(follow("interp describe 'a run'"), "analyse it:")
+    named = next_line(follow("interp run 'a run'"), "a run: ")
+    for command in (looked, described, named):
+        assert "report: reports/fourier-a run.html" in follow(command)
+
+
+def next_line(told: str, after: str) -> str:
+    return told.partition(after)[2].strip().splitlines()[0]
 
 
 CLUMSY = """

@@ -13,14 +13,19 @@ import pytest
 
 import interp
 import make
-from interp.recipes import run_recipe
+from interp.recipes import analysis_recipe, run_recipe
 from interp.recipes.document import parse_value
+from interp.recipes.run_paths import Source
 from tests.processes import python
 
 ROOT = Path(interp.__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 NAMED = r"`(interp/\w+/\w+\.py|checkpoints/\w+/(?:run\.yaml|\w+\.py))`(?::| holds)"
 """How the text before a block gives the file that it is."""
+
+
+CONSOLE = "from interp.run import console; console()"
+"""What the console command `interp` is."""
 
 
 def blocks(page: Path, language: str) -> list[str]:
@@ -72,6 +77,8 @@ def run_command(line: str, folder: Path) -> None:
         assert f" {command[1]}" in (ROOT / "Makefile").read_text()
         for arguments in make.COMMANDS[command[1]] if not command[1].startswith("test") else ():  # this is a test
             run(arguments, folder)
+    elif command[0] == "interp":
+        run(["-c", CONSOLE, *command[1:]], folder)
     else:
         assert command[0] == "python"
         run(command[1:], folder)
@@ -86,10 +93,14 @@ def test_the_recipes_of_a_page_are_recipes(page: Path, tmp_path: Path):
     for number, block in enumerate(blocks(page, "yaml")):
         path = tmp_path / f"{number}.yaml"
         path.write_text(block)
+        if block.startswith("measures:"):
+            assert analysis_recipe.read(path, instead=[Source(tmp_path)]).asks
+            continue
         read = run_recipe.read(path)
         assert read.training or read.importer
 
 
+@pytest.mark.slow
 def test_the_worked_example_becomes_a_run(copy: Path):
     """Its loop, and the recipe beside its checkpoints."""
     page = ROOT / "docs" / "checkpoints.md"
@@ -107,8 +118,10 @@ def test_the_published_networks_of_the_docs_are_models():
     from interp.catalogue.options import checked_options
     from interp.tasks.modular_arithmetic import modular_arithmetic
 
-    written = re.findall(r"`(\{\w+: \{.*?\}\})`", (ROOT / "docs" / "runs.md").read_text())
-    assert len(written) == 7
+    written = re.findall(
+        r"`(\{(?:transformer|mlp|factored_mlp|quadratic): \{.*?\}\})`", (ROOT / "docs" / "runs.md").read_text()
+    )
+    assert len(written) == 10
     for text in written:
         ((name, options),) = parse_value(text).items()
         find("models", name)(modular_arithmetic(), **checked_options("models", name, options))

@@ -21,13 +21,14 @@ from interp.recipes.document import parse_value
 from tests.told import summary
 
 ROOT = Path(interp.__file__).parent.parent
-SLOW = ("sharpness",)
+SLOW = ("sharpness", "weight_mixture")
+"""Measures that take long at a single step; a finding takes the whole run, and so long with every measure."""
 EXPECTED = [
     pytest.param(
         path.parent,
         entry,
         id=f"{path.parent.name}-{entry['measure']}-{entry.get('finding', entry.get('array'))}",
-        marks=[pytest.mark.slow] if entry["measure"] in SLOW else [],
+        marks=[pytest.mark.slow] if "finding" in entry or entry["measure"] in SLOW else [],
     )
     for path in sorted((ROOT / "checkpoints").rglob("expected.yaml"))
     for entry in parse_value(path.read_text())
@@ -79,7 +80,7 @@ def _computed(asked: Any, folder: Path, steps: Any, keep: Path) -> Any:
 
 def _opened(folder: Path) -> interp.checkpoints.Run:
     if not (folder / "weights").exists():
-        pytest.skip(f"{folder.name} is not trained here: python -m interp.train checkpoints/{folder.name}")
+        pytest.skip(f"{folder.name} is not trained here: interp train checkpoints/{folder.name}")
     return _runs.setdefault(folder, interp.open_run(folder))
 
 

@@ -57,6 +57,14 @@ def known_names(kind: str) -> dict[str, Path]:
     return found
 
 
+def _is_ours(kind: str, name: str) -> bool:
+    """Whether the file, or the folder, of that name defines it; the folder of the kind is not listed."""
+    if not re.fullmatch(r"[A-Za-z]\w*", str(name)):
+        return False
+    places = (PACKAGE / kind / f"{name}.py", PACKAGE / kind / name / "__init__.py")
+    return any(path.is_file() and _defines(path, name, path.stat().st_mtime_ns) for path in places)
+
+
 @functools.cache
 def _entry_points(kind: str) -> tuple[importlib.metadata.EntryPoint, ...]:
     return tuple(importlib.metadata.entry_points(group=f"interp.{kind}"))
@@ -69,6 +77,8 @@ def _defines(path: Path, name: str, modified: int) -> bool:  # noqa: ARG001 (a f
 
 def check_name(kind: str, name: str) -> None:
     """Raises MisnamedError with the near misses where there is no such name."""
+    if _is_ours(kind, name):  # a measure asks so at every checkpoint
+        return
     known = known_names(kind)
     if name not in known:
         raise MisnamedError(f"no {singular(kind)} {name!r}{near_misses(name, known)}")

@@ -40,9 +40,7 @@ def checked(name: str, fields: Mapping[str, tuple[Any, Any]], given: Mapping[str
     """`given`, checked and completed by `fields`: option -> (annotation, default). Raises OptionError."""
     import pydantic
 
-    definitions: dict[str, Any] = dict(fields)
-    config = pydantic.ConfigDict(extra="forbid", allow_inf_nan=False)
-    schema = pydantic.create_model(name, __config__=config, **definitions)
+    schema = _schema(name, fields)
     truths: list[tuple[Place, str]] = [
         ((option,), f"{name}: option {option!r} is {value}, a truth value; expected a number")
         for option, value in given.items()
@@ -57,6 +55,23 @@ def checked(name: str, fields: Mapping[str, tuple[Any, Any]], given: Mapping[str
     if truths:
         raise OptionError(truths, misnamed=False)
     return {field: getattr(found, field) for field in fields}
+
+
+_MADE: dict[str, tuple[Mapping[str, Any], Any]] = {}
+"""Name -> its fields and their schema, which takes some milliseconds to make and is asked for at every checkpoint."""
+
+
+def _schema(name: str, fields: Mapping[str, tuple[Any, Any]]) -> Any:
+    """The pydantic model of these fields."""
+    import pydantic
+
+    known, schema = _MADE.get(name, ({}, None))
+    if schema is None or known != fields:
+        definitions: dict[str, Any] = dict(fields)
+        config = pydantic.ConfigDict(extra="forbid", allow_inf_nan=False)
+        schema = pydantic.create_model(name, __config__=config, **definitions)
+        _MADE[name] = fields, schema
+    return schema
 
 
 def parameter_names(call: Any) -> frozenset[str]:
@@ -91,7 +106,7 @@ def _problems(
     for detail in details:
         by_option.setdefault(str(detail["loc"][0]), []).append(detail)
     for option, found in by_option.items():
-        if len(found) > 1 and typing.get_origin(fields[option][0]) in (types.UnionType, typing.Union):
+        if len(found) > 1 and typing.get_origin(_plain(fields[option][0])) in (types.UnionType, typing.Union):
             wanted = " or ".join(dict.fromkeys(detail["msg"][0].lower() + detail["msg"][1:] for detail in found))
             yield (option,), f"{name}: option {option!r} is {given[option]!r}; {wanted}"
         else:

@@ -36,7 +36,7 @@ class Parameter:
 
 @functools.cache
 def tree_of(path: Path) -> ast.Module:
-    """The parsed file. Raises SyntaxError."""
+    """Return the syntax tree of a file. Raises SyntaxError where it is not Python."""
     return ast.parse(path.read_text(encoding="utf-8"))
 
 
@@ -104,7 +104,7 @@ class _Values(dict[str, Any]):
         self.path = path
 
     def of(self, node: ast.expr | None, absent: Any) -> Any:
-        """Raises _Unknown."""
+        """Return an expression's value, `absent` where there is none. Raises _Unknown where only an import tells it."""
         if node is None:
             return absent
         try:

@@ -1,7 +1,8 @@
-"""A run on disk as Python objects: `open_run`, `Run`, and `Checkpoint`, the network at one step."""
+"""Runs on disk as Python objects: `open_run`, `Run`, `Checkpoint`, the network at one step, and `Sweep`, many runs."""
 
 from interp.checkpoints.checkpoint import Checkpoint
 from interp.checkpoints.opening import open_run
 from interp.checkpoints.run import Run
+from interp.checkpoints.sweep import Sweep
 
-__all__ = ["Checkpoint", "Run", "open_run"]
+__all__ = ["Checkpoint", "Run", "Sweep", "open_run"]

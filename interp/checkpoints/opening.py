@@ -14,25 +14,49 @@ import torch
 from interp.catalogue.options import checked_options, parameter_names
 from interp.checkpoints.folder import SPLIT, WEIGHTS
 from interp.checkpoints.run import Run
+from interp.checkpoints.sweep import Sweep, sweep_of_folder, sweep_of_grid
 from interp.checkpoints.weight_source import imported_weights, own_weights
 from interp.contracts.task import Task
 from interp.errors import InterpError
 from interp.files.arrays import read_arrays
 from interp.recipes import run_recipe
 from interp.recipes.call import Call
+from interp.recipes.document import read_document
+from interp.recipes.grid import grid_of
 from interp.recipes.run_paths import Source, no_run
 from interp.recipes.run_recipe import Recipe
 
 
-def open_run(path: str | os.PathLike[str], importer: str | None = None, device: str = "cpu", **options: Any) -> Run:
+def open_run(path: str | os.PathLike[str], importer: str | None = None, device: str = "cpu", **options: Any) -> Any:
     """Open the run at `path`: a folder with a `run.yaml`, or anything the `importer` of that name reads.
+
+    A `run.yaml` with a grid gives a `Sweep`, and so does a folder that is no run itself, but has runs in it.
 
     `options` are the importer's. `$NAMES` in the path are expanded. Raises InterpError where there is no run, no such
     importer or option, or a recipe with mistakes.
     """
     place = Path(os.path.expandvars(path)).expanduser()
     checked = checked_options("importers", importer, options) if importer is not None else {}
-    return opened(Source(place, importer, checked), device)
+    source = Source(place, importer, checked)
+    sweep = opened_sweep(source, device)
+    return opened(source, device) if sweep is None else sweep
+
+
+def opened_sweep(source: Source, device: str) -> Sweep | None:
+    """The sweep at `source`; None where one run lies there. Raises InterpError where its recipe has mistakes."""
+    path = source.path
+    recipe = path / run_recipe.FILE
+    if source.importer is not None or not path.is_dir():
+        return None
+    document = read_document(recipe) if recipe.is_file() else None
+    grid = grid_of(document) if document else None
+    if grid and document:
+        found = sweep_of_grid(grid, opened, device, str(document.content.get("text") or ""))
+        return dataclasses.replace(found, called=source.name)
+    holds_runs = (path / WEIGHTS).exists() or (document and "importer" in document.content)
+    if not holds_runs and next(path.glob(f"*/{run_recipe.FILE}"), None):
+        return dataclasses.replace(sweep_of_folder(path, opened, device), called=source.name)
+    return None
 
 
 def opened(source: Source, device: str) -> Run:
@@ -46,14 +70,16 @@ def opened(source: Source, device: str) -> Run:
     return _imported(source, device, recipe) if recipe.importer else _own(source, device, recipe)
 
 
-def open_runs(sources: Sequence[Source], device: str) -> list[Run]:
-    """Open several runs. Raises InterpError where two have one name: their results would share a folder."""
-    runs = [open_run(source.path, source.importer, device, **source.options) for source in sources]
+def open_runs(sources: Sequence[Source], device: str) -> list[Run | Sweep]:
+    """Open several runs, or sweeps. Raises InterpError where two have one name: their results would share a folder."""
+    places = [dataclasses.replace(source, path=source.path.expanduser()) for source in sources]
+    sweeps = [opened_sweep(place, device) for place in places]
+    runs = [opened(place, device) if sweep is None else sweep for place, sweep in zip(places, sweeps, strict=True)]
     names = [run.name for run in runs]
     for name in names:
         if names.count(name) > 1:
             paths = " and ".join(str(run.path) for run in runs if run.name == name)
-            raise InterpError(f"two runs are called {name!r}: {paths}; move one, or analyse them apart")
+            raise InterpError(f"two runs are called {name!r}: {paths}; give one a name: {{path: …, name: …}}")
     return runs
 
 
@@ -78,10 +104,20 @@ def _own(source: Source, device: str, recipe: Recipe) -> Run:
         source=source,
         opener=opened,
         training=recipe.training,
+        child_of=recipe.parent,
         text=recipe.text,
-        notes=architecture.notes,
+        notes=(*_of_parent(recipe), *architecture.notes),
         device=device,
     )
+
+
+def _of_parent(recipe: Recipe) -> list[str]:
+    """Where a run starts that has a parent, and that the parent is gone, where it is."""
+    parent = recipe.parent
+    if parent is None:
+        return []
+    gone = f"Its parent is not there any more: {parent.folder} holds no {run_recipe.FILE}."
+    return [parent.sentence, *([gone] if parent.is_gone else [])]
 
 
 def _imported(source: Source, device: str, recipe: Recipe) -> Run:

@@ -50,13 +50,13 @@ class Readable:
 
     @property
     def steps(self) -> list[int]:
-        """Those that can be read, ascending."""
+        """The steps whose checkpoints can be read, ascending."""
         self._look()
         return [step for step in self.weights.steps if step not in self.damage]
 
     @property
     def left_out(self) -> tuple[LeftOut, ...]:
-        """Those that cannot, by reason."""
+        """The checkpoints that cannot be read, by reason."""
         self._look()
         by_reason: dict[str, list[int]] = {}
         for step in self.weights.steps:

@@ -22,15 +22,20 @@ from interp.checkpoints.weight_source import Arrays, WeightSource
 from interp.contracts.architecture import Architecture
 from interp.contracts.loss import Loss
 from interp.contracts.task import Task
-from interp.errors import DamagedError, InterpError
+from interp.errors import DamagedError, InterpError, command_line
 from interp.files.arrays import arrays_digest
-from interp.recipes import step_choice
+from interp.recipes import run_recipe, step_choice
 from interp.recipes.call import Call
+from interp.recipes.document import leaves, read_document
+from interp.recipes.grid import GRID
+from interp.recipes.parent import Parent
 from interp.recipes.run_paths import Source, run_name
 from interp.recipes.run_recipe import Training
 from interp.results.account import show_panel
 from interp.results.over_steps import over_steps
 from interp.results.series import Series
+from interp.results.shipping import Shipped, Trained, shipped
+from interp.training.standing import standing
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -72,6 +77,8 @@ class Run(Series):
     """What opens it again: source, device -> run."""
     training: Training | None = None
     """How it is trained here; None for what others trained."""
+    child_of: Parent | None = None
+    """The checkpoint of another run from which its training started; None where it was from fresh weights."""
     text: str = ""
     notes: tuple[str, ...] = ()
     """What a reader should know of how it was read, a sentence each."""
@@ -86,13 +93,13 @@ class Run(Series):
     _readable: Readable | None = None
 
     def __post_init__(self) -> None:
-        self.name = run_name(self.path)
+        self.name = self.source.name or run_name(self.path)
         self._stamps = {step: self.weights.stamp(step) for step in self.weights.steps}
         self._readable = self._readable or Readable(str(self.path), self.weights, self.architecture)
 
     def __reduce__(self) -> tuple[Any, ...]:
         steps = tuple(self.readable.steps)
-        return _reopened, (self.opener, self.source, self.device, steps, self.asked_for, self.stamp)
+        return _reopened, (self.opener, self.source, self.device, steps, self.asked_for, self.stamp, self.scope)
 
     def __repr__(self) -> str:
         steps = self.weights.steps
@@ -119,6 +126,17 @@ class Run(Series):
     def left_out(self) -> tuple[LeftOut, ...]:
         """The checkpoints that cannot be read, by reason."""
         return self.readable.left_out
+
+    @functools.cached_property
+    def parent(self) -> Run | None:
+        """The run from one of whose checkpoints it started; None where there is none, or it is not there any more."""
+        if self.child_of is None or self.child_of.is_gone:
+            return None
+        try:
+            return self.opener(Source(self.child_of.folder), self.device)
+        except InterpError as error:
+            warnings.warn(f"{self.name}: its parent cannot be opened: {error}", stacklevel=3)
+            return None
 
     @property
     def asked(self) -> list[int]:
@@ -194,6 +212,7 @@ class Run(Series):
 
     @property
     def first(self) -> Checkpoint:
+        """The first whose weights are finite numbers; the first of all where none are."""
         return self._end("first")
 
     @property
@@ -208,9 +227,8 @@ class Run(Series):
 
     def _end_step(self, which: str) -> int:
         steps = self._steps()
-        if which == "first":
-            return steps[0]
-        return next((step for step in reversed(steps) if self._is_finite(step)), steps[-1])
+        in_turn = steps if which == "first" else steps[::-1]
+        return next((step for step in in_turn if self._is_finite(step)), in_turn[0])
 
     def _is_finite(self, step: int) -> bool:
         if step not in self._memory.finite:
@@ -238,6 +256,29 @@ class Run(Series):
                 replaced=True,
             )
         return arrays, digest
+
+    # Results that ship.
+
+    @functools.cached_property
+    def shipped(self) -> Shipped | None:
+        """The results that stand in the place of its weights, where it is trained here and has none."""
+        if self.weights.steps or self.training is None:
+            return None
+        return shipped(self.path, self._told_recipe, {})
+
+    def trained(self, minutes: float) -> Trained:
+        """What is to be known of it where its results travel; `minutes` is what training it takes.
+
+        Raises InterpError where it is not trained here.
+        """
+        found = standing(self.path, self.training.steps) if self.training else None
+        if found is None:
+            raise InterpError(f"{self.path} has no weights that were trained here: its results cannot ship")
+        return Trained(self._told_recipe, described(self), {(): (found.step, found.end)}, minutes)
+
+    @property
+    def _told_recipe(self) -> dict[str, str]:
+        return told_recipe(read_document(self.path / run_recipe.FILE).content)
 
     # What answers are made from.
 
@@ -334,7 +375,7 @@ class Run(Series):
 
     def _steps(self) -> list[int]:
         if not self.weights.steps:
-            raise InterpError(f"{self.path} has no checkpoints yet; train it with: python -m interp.train {self.path}")
+            raise InterpError(f"{self.path} has no checkpoints yet; train it with: {command_line('train', self.path)}")
         found = self.readable.steps
         if not found:
             raise self.readable.why_none()
@@ -346,6 +387,16 @@ class Run(Series):
 
     def _asked(self) -> list[int]:
         return list(self.asked_for or self._steps())
+
+
+def described(run: Run) -> tuple[tuple[str, str], ...]:
+    """Its task and its network in words."""
+    return ((run.task.description, ""), (run.model_call.name, run.architecture.description))
+
+
+def told_recipe(content: Mapping[str, Any]) -> dict[str, str]:
+    """What stands in a recipe, but for its text and a grid, by dotted keys."""
+    return {key: str(value) for key, value in leaves(content) if key.partition(".")[0] not in ("text", GRID)}
 
 
 _opened_here: dict[str, Run] = {}
@@ -360,13 +411,15 @@ def _reopened(
     steps: tuple[int, ...],
     asked_for: tuple[int, ...] | None,
     stamp: str,
+    scope: str,
 ) -> Run:
     """The run in a worker process, with the checkpoints that it had where it came from; the last few stay open."""
-    key = repr((source, device, steps, asked_for, stamp))
+    key = repr((source, device, steps, asked_for, stamp, scope))
     if key not in _opened_here:
         if len(_opened_here) >= MOST_OPEN:
             _opened_here.pop(next(iter(_opened_here)))
-        _opened_here[key] = opener(source, device).at(steps, asked_for)
+        run = opener(source, device).at(steps, asked_for)
+        _opened_here[key] = run.scoped(scope) if scope else run
     return _opened_here[key]
 
 

@@ -256,6 +256,39 @@ class HasAttention(ReadsTwoOperands, Protocol):
         ...
 
 
+Buffers = Callable[[str, tuple[int, ...]], Tensor]
+"""A name and a shape -> memory of this shape, in the type of the weights: the same at every call, of any content."""
+
+
+@runtime_checkable
+class Passes(Protocol):
+    """A network's forward and backward pass, in memory that is used again, without differentiation.
+
+    Networks that are trained one after another share that memory, `Buffers`. What is computed depends on weights and
+    inputs alone: it is the same calls on arrays of the same shapes, each of which begins at a multiple of 64 bytes.
+    """
+
+    def outputs(self, inputs: Shaped[Tensor, "example ..."]) -> Float[Tensor, "example output"]:
+        """Return the outputs, in memory that is used again; floating-point inputs are of the weights' type."""
+        ...
+
+    def write_gradients(self, slope: Float[Tensor, "example output"]) -> None:
+        """Write what each parameter gets of `slope`, the loss's derivative in the outputs that were asked last."""
+        ...
+
+
+@runtime_checkable
+class WritesGradients(Protocol):
+    """A network that writes its own gradient, with some of its options at least."""
+
+    def passes(self, weights: Weights, gradients: Weights, buffers: Buffers) -> Passes | None:
+        """Return the passes of these weights, which lie where they are for as long as it is used, as do `gradients`.
+
+        It is None where the network's options are none of those: it is then differentiated.
+        """
+        ...
+
+
 @runtime_checkable
 class ReadsStateDicts(Protocol):
     """A network whose weights have the names that its authors gave them."""

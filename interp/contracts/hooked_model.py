@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor, nn
-from transformer_lens import ActivationCache, HookedRootModule
-from transformer_lens.hook_points import HookPoint
+
+with warnings.catch_warnings():
+    warnings.filterwarnings("ignore", "IProgress not found")  # in a notebook, of progress bars that nothing here shows
+    from transformer_lens import ActivationCache, HookedRootModule
+    from transformer_lens.hook_points import HookPoint
 
 __all__ = ["HookPoint", "HookedModel", "HookedPart", "register_weights"]
 

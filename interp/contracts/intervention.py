@@ -4,18 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
-from jaxtyping import Shaped
+from jaxtyping import Int, Shaped
 from torch import Tensor
 
 from interp.contracts.architecture import Architecture
 from interp.contracts.loss import Loss
-from interp.contracts.optimiser import Optimiser
+from interp.contracts.optimiser import KeepsState
 from interp.contracts.task import Task
 
-Examples = tuple[Shaped[Tensor, "example ..."], Shaped[Tensor, "example ..."]]
-"""Inputs and targets of one update."""
+
+class Examples(NamedTuple):
+    """Those of one update."""
+
+    inputs: Shaped[Tensor, "example ..."]
+    targets: Shaped[Tensor, "example ..."]
+    rows: Int[Tensor, " example"]
+    """The place of each among the examples trained on, in their order in the task."""
 
 
 @runtime_checkable
@@ -35,7 +41,15 @@ class Training(Protocol):
     def loss(self) -> Loss: ...
 
     @property
-    def optimiser(self) -> Optimiser: ...
+    def optimiser(self) -> KeepsState: ...
+
+    @property
+    def rate(self) -> float:
+        """What the learning rate of the present update is multiplied by, 1 unless it is changed before the update."""
+        ...
+
+    @rate.setter
+    def rate(self, factor: float) -> None: ...
 
     @property
     def weights(self) -> Mapping[str, Tensor]:
@@ -45,6 +59,10 @@ class Training(Protocol):
 
 def _unchanged(training: Training) -> None:
     """Do nothing."""
+
+
+def _any_task(task: Task) -> None:
+    """Raise nothing."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +79,8 @@ class Intervention:
     """After the optimiser has moved the weights; `step` counts the update already."""
     hooks: Mapping[str, Callable[[Tensor], Tensor]] = field(default_factory=dict)
     """Hook name -> what the activation there, [example, ...], becomes in the forward pass of an update."""
+    check: Callable[[Task], None] = _any_task
+    """Raises InterpError, one line, where it cannot act in a training of the task: asked before anything is trained."""
     start: int = 0
     stop: int | None = None
     state: dict[str, Tensor] = field(default_factory=dict)

@@ -18,6 +18,10 @@ Outputs = Float[Tensor, "example output"]
 Targets = Shaped[Tensor, "example ..."]
 
 
+WritesSlope = Callable[[Outputs, Outputs], float]
+"""Outputs, and memory to which the derivative in them is written -> a number that is finite where the mean loss is."""
+
+
 @dataclass(frozen=True)
 class Derivatives:
     """The first two derivatives of each example's loss ℓ_i in its outputs z_i, at certain outputs."""
@@ -49,6 +53,23 @@ class Loss(ABC):
     def mean(self, outputs: Outputs, targets: Targets) -> Float[Tensor, ""]:
         """The mean over the examples, for training; differentiable once."""
         return self.per_example(outputs, targets).mean()
+
+    def slope_writer(self, targets: Targets, outputs: Outputs) -> WritesSlope:
+        """Return what writes the derivative of the mean in outputs of this shape and type, for training.
+
+        It is asked where a network writes its own gradient, once for targets that come again, so that what depends on
+        them alone is computed once. Without its closed form it follows by automatic differentiation.
+        """
+        del outputs
+
+        def write(at: Outputs, slope: Outputs) -> float:
+            with torch.enable_grad():
+                z = at.detach().requires_grad_()
+                mean = self.mean(z, targets)
+                slope.copy_(torch.autograd.grad(mean, z)[0])
+            return mean.item()
+
+        return write
 
     def derivatives(self, outputs: Outputs, targets: Targets) -> Derivatives:
         """Both derivatives at `outputs`, in their precision; constants, not differentiable themselves."""

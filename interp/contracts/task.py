@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
@@ -27,6 +27,11 @@ class Task:
     """How many numbers a network answers with: one for each class, or a single one for two classes."""
     train: Bool[Tensor, " example"] | None
     """True where the example is trained on; None where nobody knows."""
+    order: Int[Tensor, " example"] | None = field(default=None, kw_only=True)
+    """The examples as the split's rule shuffled them, those trained on first; None where no rule is known."""
+
+    noun: ClassVar[str] = "example"
+    """What one example is called."""
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -50,8 +55,12 @@ class Task:
 
 @dataclass(frozen=True)
 class TwoOperands(Task):
-    """A function of two operands in 0…p-1, given by its whole table: an input is a pair (a, b), row-major."""
+    """A function of two operands in 0…p-1, given by its whole table: an input is a pair (a, b), row-major.
 
+    Of a symmetric function (b, a) may be left out where (a, b) is there: the pairs are then those with a <= b.
+    """
+
+    noun: ClassVar[str] = "pair"
     p: int
     """The number of residues, which are operands and answers alike."""
     structure: Group | None
@@ -64,6 +73,9 @@ class TwoOperands(Task):
     random_labels: bool = False
     """Whether the answers were drawn at random, so that nothing but memory can know them."""
 
+    ordered: bool = True
+    """Whether (a, b) and (b, a) are two examples; if not, only the one with a <= b is an example."""
+
     @property
     def pairs(self) -> Int[Tensor, "pair 2"]:
         """The valid operands (a, b), row-major."""
@@ -73,6 +85,13 @@ class TwoOperands(Task):
         """`values`, one per pair, as a table over (a, b); NaN where a pair is not valid."""
         table = values.new_full((self.p, self.p, *values.shape[1:]), float("nan"))
         table[self.pairs[:, 0], self.pairs[:, 1]] = values
+        return table
+
+    def whole_table(self, values: Shaped[Tensor, "pair ..."]) -> Shaped[Tensor, "a b ..."]:
+        """The same table, in which (b, a) has the value of (a, b) where the pairs are not ordered."""
+        table = self.table(values)
+        if not self.ordered:
+            table[self.pairs[:, 1], self.pairs[:, 0]] = values
         return table
 
 

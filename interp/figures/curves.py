@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,16 @@ SPARE_COLOURS = ("accent", "all", "abandoned", "novel", "muted", "quiet")
 """The colours, in turn, of lines whose label is not itself the name of a colour."""
 NAME_AT_END = {"x": 1.0, "xref": "paper", "xanchor": "left", "xshift": 6, "yref": "y", "showarrow": False}
 """Where the name of a line stands."""
+PARENT = {
+    "text": "parent",
+    "xref": "x",
+    "y": 1.0,
+    "yref": "paper",
+    "yanchor": "top",
+    "showarrow": False,
+    "font": {"color": "role:muted", "size": 13},
+}
+"""Stands above the middle of what came before."""
 NAME_GAP = 0.085
 """The least distance between two of them, as a share of the axis."""
 
@@ -37,27 +47,41 @@ class Curves:
     width: str = "full"
     errors: Mapping[str, xr.DataArray] = field(default_factory=dict)
     """Label -> [step]."""
+    before: Mapping[str, xr.DataArray] = field(default_factory=dict)
+    """Label -> [step] of the run from which this one started, up to there: drawn in grey, and called "parent"."""
+
+    def after(self, parent: Curves) -> Curves:
+        """These curves after those of the run from which this one started, where both are over training."""
+        over_training = all(array.dims == ("step",) for array in (*self.arrays.values(), *parent.arrays.values()))
+        return replace(self, before=parent.arrays) if over_training else self
 
     def draw(self) -> DrawnPanel:
         first = next(iter(self.arrays.values()))
         axis = first[first.dims[0]]
         values = {label: positive(array.values) if self.log else array.values for label, array in self.arrays.items()}
+        before = {label: positive(array.values) if self.log else array.values for label, array in self.before.items()}
+        places = [array[array.dims[0]].values for array in (*self.before.values(), first)]
         colours = _colours(list(values))
         y_axis: dict[str, Any] = {"title": {"text": units(first)}}
         if self.log:
-            every = decades_per_tick(np.concatenate(list(values.values())))
+            every = decades_per_tick(np.concatenate([*values.values(), *before.values()]))
             y_axis |= {"type": "log", "exponentformat": "power", "dtick": every}
         if self.percent:
             y_axis |= PERCENT
         layout = {
-            "xaxis": {"title": {"text": axis_title(axis)}, "range": end_to_end(axis.values)},
+            "xaxis": {"title": {"text": axis_title(axis)}, "range": end_to_end(np.concatenate(places))},
             "yaxis": y_axis,
             "hovermode": "x unified",
             "annotations": self._names_at_ends(values, colours) if len(values) > 1 else [],
         }
-        lines = [self._line(label, axis.values, line, colours[label]) for label, line in values.items()]
+        if before:
+            layout["annotations"] = [*layout["annotations"], PARENT | {"x": float(places[0][[0, -1]].mean())}]
+        lines = [_line_before(label, at, line) for at, (label, line) in zip(places[:-1], before.items(), strict=True)]
+        lines += [self._line(label, axis.values, line, colours[label]) for label, line in values.items()]
         figure = {"data": lines, "layout": layout}
-        return DrawnPanel(self.title, figure, time_axis=axis.name == "step", width=self.width)
+        return DrawnPanel(
+            self.title, figure, time_axis=axis.name == "step", width=self.width, shows_before=bool(before)
+        )
 
     def _line(self, label: str, places: np.ndarray, values: np.ndarray, colour: str) -> dict[str, Any]:
         line = {"type": "scatter", "mode": "lines", "name": label, "x": places, "y": values}
@@ -89,6 +113,13 @@ class Curves:
             NAME_AT_END | {"y": place - overflow, "text": label, "font": {"color": colours[label], "size": 13}}
             for label, place in places.items()
         ]
+
+
+def _line_before(label: str, places: np.ndarray, values: np.ndarray) -> dict[str, Any]:
+    """A line of the run from which this one started."""
+    name = f"parent, {label}"
+    line = {"type": "scatter", "mode": "lines", "name": name, "x": places, "y": values}
+    return line | {"line": {"color": "role:quiet", "width": 2}, "hovertemplate": f"{name}: %{{y:.4g}}<extra></extra>"}
 
 
 def _colours(labels: list[str]) -> dict[str, str]:

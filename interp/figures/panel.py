@@ -50,6 +50,8 @@ class DrawnPanel:
     moving: tuple[Moving, ...] = ()
     time_axis: bool = False
     """Whether the x axis is the training step: it is then shaded by phase and crossed by the cursor."""
+    shows_before: bool = False
+    """Whether it shows what a run's parent had before the run's first step."""
     choice: tuple[str, tuple[str, ...]] | None = None
     """Name and labels of the second axis of the arrays in `moving`, from which the reader picks a place."""
     width: str = "full"

@@ -48,8 +48,10 @@ def plotly_figure(panel: DrawnPanel, step: int | None = None) -> go.Figure:
         height=panel.height + 120,
         font_color=COLOURS["ink"][0],
     )
-    if panel.time_axis and step is not None:
-        figure.add_vline(x=step, line_width=1)
+    if panel.time_axis:
+        figure.update_xaxes(tickformat=",d")
+        if step is not None:
+            figure.add_vline(x=step, line_width=1)
     if panel.moving and step is not None:
         place = max(int(np.searchsorted(panel.steps, step, side="right")) - 1, 0)
         figure.update_layout(title=f"{panel.title}, step {int(panel.steps[place]):,}")
@@ -68,10 +70,10 @@ def _add_slider(figure: go.Figure, panel: DrawnPanel) -> None:
     steps = [
         {
             "method": "animate",
-            "label": frame.name,
+            "label": f"{int(panel.steps[place]):,}",
             "args": [[frame.name], {"mode": "immediate", "frame": {"duration": 0}}],
         }
-        for frame in figure.frames
+        for place, frame in zip(places, figure.frames, strict=True)
     ]
     figure.update_layout(sliders=[{"steps": steps, "active": len(steps) - 1, "currentvalue": {"prefix": "step "}}])
 

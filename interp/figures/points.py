@@ -27,6 +27,8 @@ class Points:
     y: xr.DataArray
     choice: str | None = None
     width: str = "half"
+    axes: tuple[str, str] = ("cosine direction", "sine direction")
+    """What stands beside the axes."""
 
     def draw(self) -> DrawnPanel:
         axis = self.x[next(str(dim) for dim in self.x.dims if dim not in ("step", self.choice))]
@@ -51,8 +53,8 @@ class Points:
             "marker": {"size": 7, "color": list(range(len(names))), "colorscale": "role:order"},
         }
         layout = {
-            "xaxis": {**span, "title": {"text": "cosine direction"}},
-            "yaxis": {**span, "scaleanchor": "x", "title": {"text": "sine direction"}},
+            "xaxis": {**span, "title": {"text": self.axes[0]}},
+            "yaxis": {**span, "scaleanchor": "x", "title": {"text": self.axes[1]}},
         }
         figure = {"data": [trace], "layout": layout}
         if not moves:

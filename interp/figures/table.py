@@ -36,6 +36,8 @@ class Table:
     highlight: Mapping[str, xr.DataArray] | None = None
     """Colour role -> [axis]."""
     digits: int = 7
+    links: xr.DataArray | None = None
+    """[axis]: where the name of a row leads on a page, a path relative to it; "" where it leads nowhere."""
     width: str = "full"
 
     def draw(self) -> DrawnPanel:
@@ -50,12 +52,14 @@ class Table:
         numeric = [all(NUMERIC.fullmatch(cell) for cell in column if cell) for column in cells]
         align = ["right" if numbers else "left" for numbers in numeric]
         heads = [axis_name(axis), *self.columns]
-        trace = {
+        trace: dict[str, Any] = {
             "type": "table",
             "header": {"values": heads, "align": align, "font": {"color": "role:muted"}, **look},
             "cells": {"values": cells, "align": align, "font": {"color": [colours]}, **look},
             "columnwidth": [2.2, *(1.0 if numbers else 1.4 for numbers in numeric[1:])],
         }
+        if self.links is not None:
+            trace["meta"] = {"links": [str(link) for link in self.links.values]}
         figure = {"data": [trace], "layout": {"margin": {"l": 0, "r": 0, "t": 0, "b": 0}}}
         height = min(ROW_HEIGHT * (len(axis) + 1) + 12, MOST_HEIGHT)
         return DrawnPanel(self.title, figure, width=self.width, height=height)

@@ -28,7 +28,7 @@ DIGESTS = "digests"
 
 
 @dataclass(frozen=True)
-class Told:
+class Header:
     """What a file says of its arrays; `digests` is empty where it was written without, and `about` None by others."""
 
     about: Any = None
@@ -36,6 +36,14 @@ class Told:
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], about: Any = None, *, by_row: bool = False) -> None:
+    """Write `packed` to the file at `path`, which is whole at any moment."""
+    content = packed(arrays, about, by_row=by_row)
+    with writing(path) as temporary:
+        # not `save_file`: it writes a temporary file of its own, which would outlive a killed process
+        temporary.write_bytes(content)
+
+
+def packed(arrays: Mapping[str, np.ndarray], about: Any = None, *, by_row: bool = False) -> bytes:
     """`arrays` and a JSON value about them as one safetensors file, byte for byte the same for the same content.
 
     Beside them stands their digest, `arrays_digest`; where `by_row`, one for each place on their first axis.
@@ -44,9 +52,7 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], about: Any = None
     parts = _rows(contiguous) if by_row else [contiguous]
     about = json.loads(json.dumps(about))  # as it will be read: a digest of its text is the same then
     told = {ABOUT: about, DIGESTS: [_digest(about), *map(arrays_digest, parts)]}
-    with writing(path) as temporary:
-        # not `save_file`: it writes a temporary file of its own, which would outlive a killed process
-        temporary.write_bytes(safetensors.numpy.save(contiguous, {ABOUT: json.dumps(told, sort_keys=True)}))
+    return safetensors.numpy.save(contiguous, {ABOUT: json.dumps(told, sort_keys=True)})
 
 
 def read_arrays(path: Path) -> tuple[Arrays, Any]:
@@ -74,16 +80,16 @@ def _digest(value: Any) -> str:
     return hashlib.blake2b(json.dumps(value, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
-def what_is_told(path: Path, file: safetensors.safe_open) -> Told:
+def what_is_told(path: Path, file: safetensors.safe_open) -> Header:
     """What an opened file says of its arrays. Raises DamagedError where it is not what was written."""
     try:
         content = json.loads((file.metadata() or {}).get(ABOUT, "null"))
         if type(content) is not dict or not content.keys() & {ABOUT, DIGESTS}:  # one of them may have been damaged
-            return Told(content)
+            return Header(content)
         about, digests = content[ABOUT], content[DIGESTS]
         if digests[0] != _digest(about):
             raise DamagedError(f"{path}: what is said of its arrays is not what was written; restore it or delete it")
-        return Told(about, tuple(digests[1:]))
+        return Header(about, tuple(digests[1:]))
     except (ValueError, TypeError, LookupError, RecursionError) as error:
         raise DamagedError(f"{path}: what is said of its arrays is not JSON ({shown(error)}); restore it") from None
 

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import safetensors
 
-from interp.errors import DamagedError, InterpError, shown
-from interp.files.arrays import Arrays, Told, arrays_digest, file_state, opened, what_is_told, write_arrays
+from interp.errors import DamagedError, InterpError, command_line, shown
+from interp.files.arrays import Arrays, Header, arrays_digest, file_state, opened, what_is_told, write_arrays
 from interp.files.writing import write_text
 from interp.summaries import listed_steps
 
@@ -41,8 +41,13 @@ class CheckpointBlocks:
 
     @property
     def steps(self) -> list[int]:
-        """Those that are stored, in ascending order."""
+        """The steps whose weights are stored, ascending."""
         return sorted(self._place)
+
+    @property
+    def is_stacked(self) -> bool:
+        """Whether at most one checkpoint is a file of its own, as `stack` leaves them."""
+        return sum(len(steps) == 1 for steps in self._files.values()) <= 1
 
     def refresh(self) -> None:
         """Read the index again: another process may have added checkpoints."""
@@ -126,7 +131,7 @@ class CheckpointBlocks:
             self._headers[name] = state, shapes
         return {key: shape[1:] for key, shape in shapes.items()}
 
-    def _told(self, name: str, file: safetensors.safe_open) -> Told:
+    def _told(self, name: str, file: safetensors.safe_open) -> Header:
         """Raises DamagedError where it does not hold what the index says."""
         told = what_is_told(self.folder / name, file)
         steps = self._files.get(name)
@@ -157,9 +162,8 @@ class CheckpointBlocks:
 
     @property
     def _way_out(self) -> str:
-        return (
-            f"restore the file, or, of a run trained here, train it again: python -m interp.train {self.folder.parent}"
-        )
+        again = command_line("train", self.folder.parent)
+        return f"restore the file, or, of a run trained here, train it again: {again}"
 
     def damaged(self) -> list[int]:
         """The steps whose weights cannot be loaded."""

@@ -70,19 +70,28 @@ def outline(path: Path, largest: int = SMALL) -> Any:
 class TensorsOneByOne(Mapping[str, np.ndarray]):
     """The tensors of a safetensors file, each read from it when it is asked for, and not kept.
 
-    `shapes` and `metadata` are told without reading any. Raises ForeignFileError where it is no whole safetensors file.
+    `path` may be a function that says where the file lies at each reading: it may have to be fetched again. `shapes`,
+    `types`, `second_names` and `metadata` are told without reading any tensor. Raises ForeignFileError where it is no
+    whole safetensors file.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._header = _told(path, self._opened_header)
+    def __init__(self, path: Path | Callable[[], Path]) -> None:
+        self._path = path if callable(path) else lambda: path
+        self._header = _told(self._path(), self._opened_header)
         self.metadata: dict[str, str] = self._header.metadata
+        self.second_names = self._header.second_names
+        """The names of tensors that were saved under another, and that other."""
         self.shapes = self._header.shapes()
+        """The shape of each tensor, those of two names under both."""
+        own = {name: tensor.type for name, tensor in self._header.tensors.items()}
+        self.types = own | {name: own[first] for name, first in self.second_names.items()}
+        """The type of each by torch's name for it: "bfloat16"."""
 
     def __getitem__(self, name: str) -> np.ndarray:
         if name not in self.shapes:
             raise KeyError(name)
-        return _told(self._path, lambda: self._tensor(self._header.second_names.get(name, name)))
+        path = self._path()
+        return _told(path, lambda: self._tensor(path, self.second_names.get(name, name)))
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.shapes)
@@ -91,13 +100,14 @@ class TensorsOneByOne(Mapping[str, np.ndarray]):
         return len(self.shapes)
 
     def _opened_header(self) -> Header:
-        with _opened(self._path) as file:
-            if file.read(9)[7:] != b"\0{":
-                raise Refused("no safetensors file")
+        with _opened(self._path()) as file:
+            head = file.read(1024)
+            if head[7:9] != b"\0{":
+                raise Refused(lfs_pointer(head) or "no safetensors file")
             return safetensors_header(file, os.fstat(file.fileno()).st_size)
 
-    def _tensor(self, name: str) -> np.ndarray:
-        with _opened(self._path) as file:
+    def _tensor(self, path: Path, name: str) -> np.ndarray:
+        with _opened(path) as file:
             return self._header.read(file, name)
 
 

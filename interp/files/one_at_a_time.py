@@ -6,19 +6,15 @@ the whole content is at hand.
 
 from __future__ import annotations
 
-import json
+import functools
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from interp.errors import DamagedError, InterpError, shown
-from interp.files.arrays import opened
-from interp.files.elements import TYPES, Type
-from interp.files.safetensors_header import NAMES
+from interp.files.foreign import TensorsOneByOne
 
 Shape = tuple[int, ...]
 
@@ -93,57 +89,14 @@ def in_memory(arrays: Mapping[str, np.ndarray]) -> dict[str, Lying]:
 def on_disk(file: Callable[[], Path]) -> dict[str, Lying]:
     """The tensors of a safetensors file. `file` says where it lies, at each reading: it may have to be fetched again.
 
-    Raises DamagedError where it is not whole, InterpError where a tensor is of a type that cannot be read.
+    Raises ForeignFileError where it is not whole, or where a tensor is of a type that cannot be read.
     """
-    path = file()
-    with opened(path):  # which checks that the tensors fill the file, and overlap nowhere
-        pass
-    header, begin = _header(path)
-    found = {}
-    for name, told in header.items():
-        kind = NAMES.get(str(told["dtype"]))
-        if kind is None:
-            raise InterpError(
-                f"{path}: tensor {shown(name)} is of type {shown(told['dtype'])}, which NumPy has not; save it as F32"
-            )
-        start, end = told["data_offsets"]
-        shape = tuple(told["shape"])
-        read = _Reading(file, begin + start, end - start, TYPES[kind], shape)
-        found[name] = Lying(kind, shape, read)
-    return found
-
-
-def _header(path: Path) -> tuple[dict[str, Any], int]:
-    """What the header of a safetensors file, which is known to be whole, says of each tensor; and where they begin."""
-
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        header = json.loads(file.read(length))
-    header.pop("__metadata__", None)
-    return header, 8 + length
-
-
-@dataclass(frozen=True)
-class _Reading:
-    """Reads one tensor of a safetensors file."""
-
-    file: Callable[[], Path]
-    offset: int
-    size: int
-    type: Type
-    shape: Shape
-
-    def __call__(self) -> np.ndarray:
-        path = self.file()
-        raw = bytearray(self.size)
-        with path.open("rb", buffering=0) as file:
-            file.seek(self.offset)
-            view, filled = memoryview(raw), 0
-            while filled < self.size and (count := file.readinto(view[filled:])):
-                filled += count
-        if filled < self.size:
-            raise DamagedError(f"{path} is cut short since it was opened; fetch it again")
-        return self.type.array(raw).reshape(self.shape)
+    tensors = TensorsOneByOne(file)
+    return {
+        name: Lying(tensors.types[name], shape, functools.partial(tensors.__getitem__, name))
+        for name, shape in tensors.shapes.items()
+        if name not in tensors.second_names
+    }
 
 
 def _natural(name: str) -> list[tuple[int, str]]:

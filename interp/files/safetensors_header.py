@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from interp.errors import shown
-from interp.files.elements import TYPES, Type, count, zeros
+from interp.files.elements import TYPES, count, zeros
 from interp.files.husks import Refused
 
 NAMES = {
@@ -34,7 +34,8 @@ MAX_HEADER = 100_000_000
 class Tensor:
     """One tensor of the file: its type, its shape, and where its bytes lie."""
 
-    kind: Type
+    type: str
+    """By the names of torch: "bfloat16"."""
     shape: tuple[int, ...]
     start: int
     size: int
@@ -68,13 +69,14 @@ class Header:
     def read(self, file: BufferedReader, name: str, largest: float = float("inf")) -> np.ndarray:
         """Return one tensor; where it has more than `largest` bytes, zeros that take no memory."""
         tensor = self.tensors[name]
+        kind = TYPES[tensor.type]
         if tensor.size > largest:
-            return zeros(tensor.kind.array(b"").dtype, tensor.shape)
+            return zeros(kind.array(b"").dtype, tensor.shape)
         raw = bytearray(tensor.size)
         file.seek(tensor.start)
         if file.readinto(raw) < tensor.size:
             raise EOFError
-        return tensor.kind.array(raw).reshape(tensor.shape)
+        return kind.array(raw).reshape(tensor.shape)
 
 
 def safetensors_header(file: BufferedReader, size: int) -> Header:
@@ -103,10 +105,10 @@ def safetensors_header(file: BufferedReader, size: int) -> Header:
 def _tensor(name: str, about: Any, begin: int, size: int) -> Tensor:
     match about:
         case {"dtype": str(letters), "shape": list(lengths), "data_offsets": [int(start), int(end)]}:
-            kind = TYPES.get(NAMES.get(letters, ""))
+            kind = NAMES.get(letters)
             if kind is None:
-                raise Refused(f"tensor {shown(name)} is of type {shown(letters)}, which NumPy has not")
-            needed = count(tuple(lengths)) * kind.stored.itemsize
+                raise Refused(f"tensor {shown(name)} is of type {shown(letters)}, which NumPy has not; save it as F32")
+            needed = count(tuple(lengths)) * TYPES[kind].stored.itemsize
             if not 0 <= start <= end or end - start != needed:
                 raise Refused(
                     f"tensor {shown(name)} needs {needed:,} bytes, {shown(end - start)} are its; it is damaged"

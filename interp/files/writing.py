@@ -11,6 +11,7 @@ import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 from interp.errors import InterpError
 
@@ -19,8 +20,11 @@ ABANDONED = 3600.0
 
 
 @contextlib.contextmanager
-def writing(path: Path) -> Iterator[Path]:
+def writing(path: Path, outlives: Literal["power cut", "process"] = "power cut") -> Iterator[Path]:
     """A temporary path beside `path`, renamed to it when the block ends without an error.
+
+    What is to outlive the process alone is not waited for: after a power cut the file may be cut short, which whoever
+    reads it must notice.
 
     Raises InterpError where it cannot be written (a full disk, a quota, a folder without permission): what stood
     at `path` is left whole, and the temporary file is removed.
@@ -29,8 +33,9 @@ def writing(path: Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
-        with open(temporary, "rb") as file:
-            os.fsync(file.fileno())
+        if outlives == "power cut":
+            with open(temporary, "rb") as file:
+                os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
         if not _concerns(error, path, temporary):

@@ -87,10 +87,6 @@ class Claim:
             }
         )
 
-    def in_panel(self, title: str) -> Claim:
-        """The record with its panel, where it has none of its own."""
-        return self if self.panel else replace(self, panel=title)
-
     @property
     def holds_to_the_end(self) -> bool:
         """Whether it is a step from which something is so up to the end, or a step of the whole run."""
@@ -110,7 +106,8 @@ class Claim:
         """
         value = self.value
         if form == "°":
-            return f"{number(round(math.degrees(value)))}°"
+            degrees = math.degrees(value)
+            return f"{number(round(degrees) or degrees)}°"  # what is not quite none is not rounded to that
         if form.endswith("%"):
             return percent(value, int(form.strip(".%") or 0))
         if unit := re.fullmatch(r"(\d+) (\w+)", form):

@@ -75,6 +75,11 @@ class Claims:
         except UndefinedError:
             return None
 
+    def for_good(self, *records: Claim) -> str:
+        """The words "for good ", where these steps stand before the last: what is so there alone has not lasted yet."""
+        last = int(self.result.step[-1])
+        return "for good " if all(record.value != last for record in records) else ""
+
     def known(self, array: str) -> bool:
         """Whether the array has a number at any step."""
         return bool(self.result[array].notnull().any())

@@ -93,6 +93,12 @@ class Finding:
         then = re.sub("[Aa]t the end(?! of)", "at that step", without_capital(then))
         return replace(self, sentence=f"{undefined}: {then}")
 
+    def of_one_step(self) -> Finding:
+        """The finding of a run with a single checkpoint, which has no end to speak of."""
+        began = re.sub("^At the end,? (.)", lambda found: found[1].upper(), self.sentence)
+        within = re.sub("([,;:] )at the end,? (?!of)", r"\1", began)
+        return replace(self, sentence=re.sub(" at the end(?=[,;.:])", "", within))
+
     def plain(self) -> dict[str, Any]:
         """The finding as JSON has it."""
         return {

@@ -84,7 +84,7 @@ def _place(claim: Claim, result: xr.Dataset, array: xr.DataArray, defined: np.nd
         if not len(places) or not defined[places[0]]:
             raise UndefinedError(f"{claim.array} has no number at step {claim.step}")
         return int(places[0])
-    series = np.array([_reduced(array.isel({STEP: place}), claim, None) for place in known], float)
+    series = _series(claim, array, known)
     if claim.where in ("highest", "lowest"):
         return int(known[series.argmax() if claim.where == "highest" else series.argmin()])
     bars = [bar_at(claim, result, int(step)) for step in array[STEP].values[known]]
@@ -98,6 +98,16 @@ def _place(claim: Claim, result: xr.Dataset, array: xr.DataArray, defined: np.nd
     if place == len(holds):
         raise UndefinedError(f"{claim.array} is not past its bar at the end")
     return int(known[place])
+
+
+def _series(claim: Claim, array: xr.DataArray, known: np.ndarray) -> np.ndarray:
+    """[place] What the record makes of each step at which there is a number. Raises UndefinedError where it is none."""
+    if claim.reduction == "value" and array.dims == (STEP,):
+        series = array.values[known].astype(float)
+        if not np.isfinite(series).all():
+            raise UndefinedError(f"{array.name} has no number there")
+        return series
+    return np.array([_reduced(array.isel({STEP: place}), claim, None) for place in known], float)
 
 
 def bar_at(claim: Claim, result: xr.Dataset, step: int | None) -> float | None:

@@ -6,10 +6,10 @@ import re
 from pathlib import Path
 from typing import Any
 
-from interp.contracts.imported import Arrays, Given, Imported, state_dict
+from interp.contracts.imported import Arrays, Given, Imported
 from interp.errors import InterpError
 from interp.files import foreign
-from interp.importers.shared import configuration, layouts, tensor_names
+from interp.importers.shared import configuration, files_by_step, layouts, tensor_names
 
 ACTIVATIONS = {"relu": "relu", "gelu": "gelu"}
 FUNCTIONS = {"x[0]+x[1]": "x+y", "x[0]-x[1]": "x-y", "x[0]*x[1]": "x*y"}
@@ -33,7 +33,7 @@ def pizza(path: Path) -> Imported:
         raise InterpError(
             f"{file} has no configuration: expected {_config_names(file)[0]} beside it, or 'config' inside"
         )
-    tensors = state_dict(content, str(file))
+    tensors = files_by_step.arrays_at(files_by_step.Place(file), lambda _: content)
     layout = layouts.layout(tensors, tensor_names.match(tensors))
     if layout.names.unknown:
         raise InterpError(f"{file} is no network of the pizza release: it holds {layout.names.unknown[0]!r}")

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from pydantic import NonNegativeInt
 
-from interp.contracts.imported import Arrays, Given, Imported, state_dict
+from interp.contracts.imported import Arrays, Given, Imported
 from interp.errors import InterpError
 from interp.files import foreign
 from interp.importers.shared import configuration, files_by_step, layouts, splits, tensor_names
@@ -39,7 +39,7 @@ def progress_measures(path: Path, seed: NonNegativeInt | None = None, frac_train
     content = foreign.read(path)
     places = _steps(path, content)
     last = max(places)
-    tensors = state_dict(files_by_step.entry(content, places[last]), str(path))
+    tensors = files_by_step.arrays_at(places[last], lambda _: content)
     layout = layouts.layout(tensors, tensor_names.match(tensors))
     settings = configuration.inside(content)
     p = int(settings.get("p", layout.d_vocab - 1))
@@ -60,7 +60,7 @@ def progress_measures(path: Path, seed: NonNegativeInt | None = None, frac_train
     task = {"p": p, "operation": _operation(settings, path)}
 
     def load(step: int) -> Arrays:
-        arrays = state_dict(files_by_step.entry(content, places[step]), str(path))
+        arrays = files_by_step.arrays_at(places[step], lambda _: content)
         return layouts.in_our_layout(arrays, fitted, str(path))
 
     found_seed = settings.get("seed", settings.get("random_seed")) if seed is None else seed
@@ -87,7 +87,7 @@ def recognises(path: Path) -> bool:
     try:
         content = foreign.read(path) if path.is_file() else None
         places = _steps(path, content)
-        tensors = state_dict(files_by_step.entry(content, places[max(places)]), str(path))
+        tensors = files_by_step.arrays_at(places[max(places)], lambda _: content)
     except (InterpError, ValueError):
         return False
     shapes = [tensors[name].shape for name in ("embed.W_E", "pos_embed.W_pos") if name in tensors]

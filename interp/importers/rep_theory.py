@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from interp.contracts.imported import Arrays, Given, Imported, state_dict
+from interp.contracts.imported import Arrays, Given, Imported
 from interp.errors import InterpError, shown
-from interp.files import foreign
-from interp.importers.shared import configuration
+from interp.importers.shared import configuration, files_by_step
 
 PERCEPTRON = {"W_x": "embed_a.W_E", "W_y": "embed_b.W_E", "W": "mlp.W_in", "W_U": "unembed.W_U"}
 """Their name of each tensor of a perceptron -> ours."""
@@ -94,7 +93,7 @@ def _step_of(file: Path, num_epochs: int) -> int:
 
 
 def _tensors(file: Path) -> Arrays:
-    return state_dict(foreign.read(file), str(file))
+    return files_by_step.arrays_at(files_by_step.Place(file))
 
 
 def _last(files: Mapping[int, Path]) -> Arrays:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import fnmatch
-
 from pydantic import NonNegativeFloat
 
 from interp.contracts.intervention import Intervention, Training
-from interp.errors import InterpError, near_misses
+from interp.interventions.shared.chosen import chosen
 
 
 def initial_scale(alpha: NonNegativeFloat, weights: str = "*") -> Intervention:
@@ -20,10 +18,7 @@ def initial_scale(alpha: NonNegativeFloat, weights: str = "*") -> Intervention:
     """
 
     def at_start(training: Training) -> None:
-        chosen = fnmatch.filter(training.weights, weights)
-        if not chosen:
-            raise InterpError(f"initial_scale: no weight is named {weights!r}{near_misses(weights, training.weights)}")
-        for name in chosen:
-            training.weights[name].mul_(alpha)
+        for weight in chosen("initial_scale", training.weights, weights).values():
+            weight.mul_(alpha)
 
     return Intervention(at_start=at_start)

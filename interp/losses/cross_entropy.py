@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from interp.contracts.loss import Derivatives, Loss, Outputs, Targets
+from interp.contracts.loss import Derivatives, Loss, Outputs, Targets, WritesSlope
+from interp.losses.shared.margins import LogisticSlope, logistic, logistic_derivatives
+from interp.losses.shared.over import Over, meant
 from interp.losses.shared.targets import classes, signs
 from interp.maths.cross_entropy import cross_entropy as exact_cross_entropy
-from interp.maths.cross_entropy import mean_cross_entropy
+from interp.maths.cross_entropy import mean_and_slope, mean_cross_entropy
 
 NAME = "cross_entropy"
-CERTAIN = 40.0
-"""A margin beyond which 1 + exp(-margin) is 1, and 1 + exp(margin) is exp(margin), in float64 too."""
 
 
-def cross_entropy() -> CrossEntropy:
+def cross_entropy(over: Over = "examples") -> Loss:
     r"""Minus the logarithm of the probability that the network gives the right class.
 
     With several outputs the probabilities are their softmax. With a single output z the probability of class 1 is
-    1/(1 + e⁻ᶻ): the logistic loss.
+    1/(1 + e⁻ᶻ): the logistic loss. The mean is over the examples; `over` "examples_and_classes" divides it by the
+    number of outputs too, as in the code of PAIR's explorable (Pearce et al. 2023).
 
     Formula: \ell_i = -\log \mathrm{softmax}(z_i)_{y_i} \quad \text{or} \quad \ell_i = \log(1 + e^{-(2 y_i - 1) z_i})
 
     Paper: Power et al. 2022, arXiv 2201.02177
     """
-    return CrossEntropy("cross-entropy", "nats")
+    return meant(CrossEntropy("cross-entropy", "nats"), over)
 
 
 class CrossEntropy(Loss):
@@ -34,7 +34,7 @@ class CrossEntropy(Loss):
 
     def per_example(self, outputs: Outputs, targets: Targets) -> Float[Tensor, " example"]:
         if outputs.shape[1] == 1:
-            return _logistic(signs(targets, NAME, outputs) * outputs[:, 0])
+            return logistic(signs(targets, NAME, outputs) * outputs[:, 0])
         return exact_cross_entropy(outputs, classes(targets, NAME))
 
     def mean(self, outputs: Outputs, targets: Targets) -> Float[Tensor, ""]:
@@ -42,28 +42,15 @@ class CrossEntropy(Loss):
             return super().mean(outputs, targets)
         return mean_cross_entropy(outputs, classes(targets, NAME))
 
+    def slope_writer(self, targets: Targets, outputs: Outputs) -> WritesSlope:
+        if outputs.shape[1] == 1:
+            return LogisticSlope(self, targets, signs(targets, NAME, outputs))
+        right = classes(targets, NAME)
+        return lambda at, slope: mean_and_slope(at, right, slope).item()
+
     def derivatives(self, outputs: Outputs, targets: Targets) -> Derivatives:
         one = outputs.shape[1] == 1
-        return _of_logistic(outputs, signs(targets, NAME, outputs)) if one else _of_softmax(outputs, targets)
-
-
-def _logistic(margins: Float[Tensor, " example"]) -> Float[Tensor, " example"]:
-    """log(1 + e⁻ᵐ), to full relative precision however large the margin m, as are its derivatives.
-
-    Written with exp and log1p: torch's softplus and binary_cross_entropy_with_logits lose digits of small losses, and
-    their last bit depends on where in memory a number lies.
-    """
-    near = margins.clamp(min=-CERTAIN)
-    return torch.where(margins > -CERTAIN, torch.exp(-near).log1p(), -margins)
-
-
-def _of_logistic(outputs: Outputs, signs: Float[Tensor, " example"]) -> Derivatives:
-    """With q the probability of the wrong class: ∂ℓ/∂z = ∓q, ∂²ℓ/∂z² = q(1 - q)."""
-    margins = signs[:, None] * outputs
-    small = torch.exp(-margins.abs())  # the odds of the less likely class
-    slope = -signs[:, None] * torch.where(margins > 0, small, 1.0) / (1 + small)
-    root = small.sqrt() / (1 + small)
-    return Derivatives(slope, lambda along: root**2 * along, lambda numbers: root * numbers)
+        return logistic_derivatives(outputs, signs(targets, NAME, outputs)) if one else _of_softmax(outputs, targets)
 
 
 def _of_softmax(outputs: Outputs, targets: Targets) -> Derivatives:

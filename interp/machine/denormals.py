@@ -16,7 +16,7 @@ import torch
 @contextlib.contextmanager
 def flushed(yes: bool = True) -> Iterator[None]:
     """Within the block this thread takes denormal numbers for 0, or does not; after it, as it did before."""
-    before = _flushes()
+    before = flushes()
     torch.set_flush_denormal(yes)
     try:
         yield
@@ -24,6 +24,7 @@ def flushed(yes: bool = True) -> Iterator[None]:
         torch.set_flush_denormal(before)
 
 
-def _flushes() -> bool:
+def flushes() -> bool:
+    """Whether this thread takes denormal numbers for 0."""
     smallest = torch.tensor(5e-324, dtype=torch.float64)
     return bool(smallest * 1 == 0)

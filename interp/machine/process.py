@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -16,6 +17,8 @@ from interp.machine import denormals
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 WORTH_A_THREAD = 100_000_000
 """Multiplications, about a millisecond of them, in a forward pass."""
+MOST_THREADS = 4
+"""Several trainings may run at once, each with as many."""
 
 
 @contextlib.contextmanager
@@ -49,12 +52,28 @@ def measuring() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
+def useful_threads(multiplications: int) -> int:
+    """Return with how many threads to train where a forward pass has so many multiplications.
+
+    It is one for an update so small that threads would spend their time waiting for one another. It depends on the
+    size and the machine, not on what else runs: another number gives other rounding.
+    """
+    return 1 if multiplications < WORTH_A_THREAD else min(cores(), MOST_THREADS)
+
+
+def cores() -> int:
+    """Return how many processors this process may use: fewer than there are where OMP_NUM_THREADS says so."""
+    there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    told = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()  # "2,1": the first is that of the outermost loop
+    return min(there, int(told)) if told.isdecimal() and int(told) else there
+
+
 @contextlib.contextmanager
-def useful_threads(multiplications: int) -> Iterator[None]:
-    """One thread for an update so small that threads would spend their time waiting for one another."""
+def threads(number: int) -> Iterator[None]:
+    """Within the block torch computes with this number of threads."""
     before = torch.get_num_threads()
-    if multiplications < WORTH_A_THREAD:
-        torch.set_num_threads(1)
+    if before != number:
+        torch.set_num_threads(number)
     try:
         yield
     finally:

@@ -48,7 +48,7 @@ def profile(
     """Coefficient of cos w_k(s - c) in the logits, at each difference, the mean over its n pairs; k from 1 to n//2."""
     n = len(answer)
     cos, sin = _waves(n)
-    aligned = (logits @ cos.T) * cos.T[answer] + (logits @ sin.T) * sin.T[answer]
+    aligned = (logits @ cos.T) * cos.T[answer] + (logits @ sin.T) * sin.T[answer]  # [a, b, freq]
     by_difference = aligned.new_zeros(n, len(cos)).index_add_(0, difference.flatten(), aligned.flatten(0, 1))
     return (by_difference / (n * _wave_norm(n))).T
 
@@ -58,7 +58,7 @@ def logits(
 ) -> Float[Tensor, "a b c"]:
     """Σ_k amplitude_k(d) cos w_k(s - c)."""
     cos, sin = _waves(len(answer))
-    of_pair = amplitude.T[difference]
+    of_pair = amplitude.T[difference]  # [a, b, freq]
     return (of_pair * cos.T[answer]) @ cos + (of_pair * sin.T[answer]) @ sin
 
 
@@ -116,7 +116,7 @@ def _forms(profile: Float[Tensor, "freq n"]) -> tuple[Float[Tensor, "freq n"], F
     n = profile.shape[1]
     place = torch.arange(n)
     shifted = _half_waves(n)[:, (place - place[:, None]) % n]  # [freq, shift, n]
-    fits = torch.einsum("ksd,kd->ks", shifted, profile)
+    fits = torch.einsum("ksd,kd->ks", shifted, profile)  # [freq, shift]
     closest = fits > fits.amax(1, keepdim=True) - 1e-9 * profile.abs().sum(1, keepdim=True)
     pizza = shifted[torch.arange(len(profile)), closest.int().argmax(1)]  # of shifts as good, the least
     norm = _size(n).sqrt()[:, None]

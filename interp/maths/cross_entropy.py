@@ -39,24 +39,37 @@ def mean_cross_entropy(logits: Float[Tensor, "example logit"], targets: Int[Tens
     return _MeanCrossEntropy.apply(logits, targets)
 
 
-class _MeanCrossEntropy(torch.autograd.Function):
-    """Forward and gradient share their exponentials, so both are computed at once."""
+def mean_and_slope(
+    logits: Float[Tensor, "example logit"],
+    targets: Int[Tensor, " example"],
+    slope: Float[Tensor, "example logit"],
+) -> Float[Tensor, ""]:
+    """Return the mean of `cross_entropy`, and write its derivative in the logits to `slope`; not differentiable.
 
+    Both share their exponentials.
+    """
+    answer = targets[:, None]
+    largest = logits.amax(1, keepdim=True)
+    smallest = math.log(torch.finfo(logits.dtype).tiny) + 1  # exp takes ten times as long where it underflows
+    torch.sub(logits, largest, out=slope).clamp_min_(smallest)
+    wrong = slope.exp_().scatter_(1, answer, 0.0)  # the share of each wrong answer, not normalised
+    total = wrong.sum(1, keepdim=True)
+    behind = largest - logits.gather(1, answer)  # 0 where the answer has the largest logit: nothing is rounded
+    loss = behind + (total + torch.expm1(-behind)).log1p()
+    wrong.div_((total + torch.exp(-behind)).mul_(len(logits)))
+    slope.scatter_(1, answer, -wrong.sum(1, keepdim=True))
+    return loss.mean()
+
+
+class _MeanCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any, logits: Float[Tensor, "example logit"], targets: Int[Tensor, " example"]
     ) -> Float[Tensor, ""]:
-        answer = targets[:, None]
-        largest = logits.amax(1, keepdim=True)
-        smallest = math.log(torch.finfo(logits.dtype).tiny) + 1  # exp takes ten times as long where it underflows
-        below = (logits - largest).clamp_min_(smallest)
-        wrong = below.exp_().scatter_(1, answer, 0.0)  # the share of each wrong answer, not normalised
-        total = wrong.sum(1, keepdim=True)
-        behind = largest - logits.gather(1, answer)  # 0 where the answer has the largest logit: nothing is rounded
-        loss = behind + (total + torch.expm1(-behind)).log1p()
-        gradient = wrong.div_((total + torch.exp(-behind)).mul_(len(logits)))
-        ctx.save_for_backward(gradient.scatter_(1, answer, -gradient.sum(1, keepdim=True)))
-        return loss.mean()
+        slope = torch.empty_like(logits)
+        mean = mean_and_slope(logits, targets, slope)
+        ctx.save_for_backward(slope)
+        return mean
 
     @staticmethod
     @once_differentiable

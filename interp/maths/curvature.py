@@ -20,6 +20,8 @@ Product = Callable[[Float[Tensor, "vector n"]], Float[Tensor, "vector n"]]
 
 LARGE = 10**8
 """Parameters times examples from which the faster products gain more than choosing them costs."""
+TOGETHER = 10**7
+"""Parameters times examples, of vectors that are multiplied in one go."""
 
 
 class Curvature:
@@ -43,6 +45,7 @@ class Curvature:
         """`outputs` is differentiable twice; `loss` are the loss's derivatives at their exact values."""
         self._loss = loss
         examples = len(loss.slope)
+        self._at_once = max(1, TOGETHER // (len(at) * examples))
         self._products = OneDNN if len(at) * examples > LARGE else contextlib.nullcontext
         with torch.enable_grad(), self._products():
             self._at = at.detach().clone().requires_grad_()
@@ -52,7 +55,7 @@ class Curvature:
 
     @property
     def outputs_shape(self) -> torch.Size:
-        """[example, output]"""
+        """The shape of the outputs that the loss is a function of, [example, output]."""
         return self._outputs.shape
 
     @property
@@ -62,23 +65,25 @@ class Curvature:
     def hessian(self, vectors: Float[Tensor, "vector n"]) -> Float[Tensor, "vector n"]:
         """H v of each row v."""
         with self._products():
-            return torch.stack([_grad(self._gradient, self._at, v) for v in vectors])
+            return torch.cat([_grads(self._gradient, self._at, some) for some in vectors.split(self._at_once)])
 
     def gauss_newton(self, vectors: Float[Tensor, "vector n"]) -> Float[Tensor, "vector n"]:
         """G v of each row v: along v the outputs move by J v, and back through what the loss makes of that."""
         weights, pulled_back = self._linear
         with self._products():
-            moved = (_grad(pulled_back, weights, v) for v in vectors)
-            return torch.stack([self._pull_back(_curved(self._loss, outputs)) for outputs in moved])
+            moved = (_grads(pulled_back, weights, some) for some in vectors.split(self._at_once))
+            curved = (torch.stack([_curved(self._loss, outputs) for outputs in some]) for some in moved)
+            return torch.cat([self._pull_back(outputs) for outputs in curved])
 
     def gauss_newton_root(self, numbers: Float[Tensor, "vector example output"]) -> Float[Tensor, "vector n"]:
         """R u of each u, with R Rᵀ = G: (1/√N) Σ_i J_iᵀ R_i u_i, where R_i R_iᵀ = ∂²ℓ_i/∂z²."""
         root_of_n = len(self._outputs) ** 0.5
         with self._products():
-            return torch.stack([self._pull_back(self._loss.root(u) / root_of_n) for u in numbers])
+            roots = (torch.stack([self._loss.root(u) for u in some]) for some in numbers.split(self._at_once))
+            return torch.cat([self._pull_back(outputs / root_of_n) for outputs in roots])
 
-    def _pull_back(self, of_outputs: Float[Tensor, "example output"]) -> Float[Tensor, " n"]:
-        return _grad(self._outputs, self._at, of_outputs.to(self._outputs.dtype))
+    def _pull_back(self, of_outputs: Float[Tensor, "vector example output"]) -> Float[Tensor, "vector n"]:
+        return _grads(self._outputs, self._at, of_outputs.to(self._outputs.dtype))
 
     @functools.cached_property
     def _linear(self) -> tuple[Float[Tensor, "example output"], Float[Tensor, " n"]]:
@@ -93,8 +98,11 @@ def _curved(loss: Derivatives, along: Float[Tensor, "example output"]) -> Float[
     return loss.curved(along.double()) / len(along)
 
 
-def _grad(of: Tensor, at: Tensor, along: Tensor) -> Tensor:
-    return torch.autograd.grad(of, at, along, retain_graph=True)[0]
+def _grads(of: Tensor, at: Tensor, along: Tensor) -> Tensor:
+    """The gradient of `of` in `at` along each row: rows in one go save what a product costs besides its sums."""
+    if len(along) == 1:
+        return torch.autograd.grad(of, at, along[0], retain_graph=True)[0][None]
+    return torch.autograd.grad(of, at, along, retain_graph=True, is_grads_batched=True)[0]
 
 
 class _Slope(torch.autograd.Function):

@@ -232,6 +232,6 @@ def _bytes(multiples: Float[np.ndarray, " number"]) -> bytes:
     """Whole numbers, 0, -1, 1, -2, … as 0, 1, 2, 3, …: all low bytes, then the next, if any are not 0."""
     signed = multiples.astype(np.int64)
     folded = np.where(signed < 0, -2 * signed - 1, 2 * signed)
-    columns = folded.astype("<u8").view(np.uint8).reshape(-1, 8)
+    columns = folded.astype("<u8").view(np.uint8).reshape(-1, 8)  # [number, byte]
     used = max(1, (int(folded.max()).bit_length() + 7) // 8)
     return columns[:, :used].T.tobytes()

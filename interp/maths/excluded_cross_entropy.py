@@ -33,13 +33,13 @@ def excluded_log_odds(
     array [answer, a, c, freq] is made. They run over the wrong answers alone, as in `cross_entropy`: losses of 1e-9
     keep their digits. Where the factors span more than a float can, the sum is taken from the exponents.
     """
-    wrong, less = _wrong(logits), _wrong(removed.transpose(1, 2))
+    wrong, less = _wrong(logits), _wrong(removed.transpose(1, 2))  # [answer, a, c], [answer, freq, c]
     less = less.nan_to_num(neginf=0.0)  # the answer itself is counted out once, by `wrong`
     top, top_less = wrong.amax(2, keepdim=True), (-less).amax(2, keepdim=True)
     factor = (wrong - top).clamp_min_(SMALLEST).exp_()
     factor.diagonal(dim1=0, dim2=2).zero_()
     factor_less = (-less - top_less).clamp_min_(SMALLEST).exp_()
-    sums = factor @ factor_less.transpose(1, 2)
+    sums = factor @ factor_less.transpose(1, 2)  # [answer, a, freq]
     margins = sums.log().add_(top).add_(top_less.transpose(1, 2))
     lost = (sums < TRUSTED).nonzero()
     for entries in lost.split(ENTRIES_AT_ONCE):

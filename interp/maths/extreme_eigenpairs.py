@@ -120,7 +120,7 @@ class _Space:
         self.widen(start)
 
     def widen(self, vectors: Float[Tensor, "vector n"]) -> int:
-        """By what the vectors add to it; how many dimensions that is."""
+        """Widen the space by what the vectors add to it; return how many dimensions that is."""
         new = self._orthonormal(vectors)
         if not len(new):
             return 0
@@ -138,7 +138,7 @@ class _Space:
         return len(new)
 
     def explore(self, products: int) -> None:
-        """By what A makes of a vector drawn at random, again and again."""
+        """Widen the space by a random vector, by A times that, by A times this, and so on, so many products."""
         vector = torch.rand(1, self._basis.shape[1], generator=torch.Generator().manual_seed(0)).to(self._basis) - 0.5
         for _ in range(products):
             if not self.widen(vector):

@@ -47,7 +47,7 @@ def pair_power(table: Float[Tensor, "a b neuron"]) -> Float[Tensor, "freq neuron
     """
     n, width = len(table), table.shape[-1]
     F = basis(n).to(table)
-    along_a = (F @ table.reshape(n, n * width)).view(n, n, width)
+    along_a = (F @ table.reshape(n, n * width)).view(n, n, width)  # [row of F, b, neuron]
     power = by_freq((F @ along_a[0]).square()) + by_freq((F[0] @ along_a).square())  # constant in a, constant in b
     power[0] /= 2  # which the square of the mean is twice
     with_sine = (n - 1) // 2
@@ -66,7 +66,7 @@ def variance_explained(
 
     Where a function varies by no more than the rounding of a constant its shares are NaN and its variance is 0.
     """
-    centred, variance = _centred(table.flatten(0, 1))
+    centred, variance = _centred(table.flatten(0, 1))  # [a * b, neuron], [neuron]
     power = pair_power(centred.view_as(table))
     power[0] = 0
     return power / (len(table) ** 2 * variance).where(variance > 0, torch.nan), variance

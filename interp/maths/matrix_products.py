@@ -23,6 +23,25 @@ def product(x: Float[Tensor, "row d_in"], W: Float[Tensor, "d_in d_out"]) -> Flo
     return x @ W
 
 
+def affine_product(
+    x: Float[Tensor, "row d_in"], W: Float[Tensor, "d_in d_out"], bias: Float[Tensor, " d_out"], *, relu: bool = False
+) -> Float[Tensor, "row d_out"]:
+    """x @ W + bias, of which negative numbers become 0 where `relu`. Not differentiable."""
+    if _HAS_ONEDNN and x.dtype is torch.float32 and x.device.type == "cpu":
+        return torch.ops.mkldnn._linear_pointwise(x, W.T, bias, "relu" if relu else "none", [], "")
+    found = torch.addmm(bias, x, W)
+    return found.relu_() if relu else found
+
+
+def product_plus(
+    x: Float[Tensor, "row d_in"], W: Float[Tensor, "d_in d_out"], more: Float[Tensor, "row d_out"]
+) -> Float[Tensor, "row d_out"]:
+    """x @ W + more. Not differentiable."""
+    if _HAS_ONEDNN and x.dtype is torch.float32 and x.device.type == "cpu":
+        return torch.ops.mkldnn._linear_pointwise.binary(x, more, W.T, None, "add")
+    return torch.addmm(more, x, W)
+
+
 class OneDNN(TorchDispatchMode):
     """Within the block every product of two matrices is one of oneDNN's, those of differentiation too."""
 

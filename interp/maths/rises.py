@@ -92,7 +92,7 @@ def _best_of_all(climb: Climb, slope: Float[Tensor, " component"]) -> list[Float
     H = torch.stack([climb(axis)[1] - slope for axis in axes])
     corners = torch.cartesian_prod(*[torch.tensor([-1.0, 1.0]).to(slope)] * len(slope)).view(-1, len(slope))
     found: list[Tensor] = []
-    place = torch.zeros_like(slope)
+    place = torch.zeros_like(slope)  # [component]; `corners` are [corner, component]
     for _ in range(CORNERS):
         moves = corners - place
         place = corners[int((moves @ slope + ((moves @ H) * moves).sum(1) / 2).argmax())]

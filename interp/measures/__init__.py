@@ -1,4 +1,4 @@
-"""What is measured at a checkpoint, over a run, or over several runs: a name in YAML is a file here."""
+"""What is measured at a checkpoint, over a run or several, or of results: a name in YAML is a file here."""
 
-GIVEN = ("checkpoint", "run", "runs", "previous")
+GIVEN = ("checkpoint", "run", "runs", "results", "previous")
 """Parameters that are ours: every other one is an option."""

@@ -58,6 +58,10 @@ class Circuit:
     """Share of all pairs answered right, the stage ablated"""
     guessing: float
     """Share of the pairs that guessing gets right"""
+    n_keys: int
+    """Number of key frequencies"""
+    n_freqs: int
+    """Number of frequencies there are"""
 
 
 def circuit(
@@ -96,7 +100,9 @@ def circuit(
         shares[place] = ablated.share
         for column, logits in enumerate((ablated.without_key, ablated.only_key)):
             scores[:, place, column] = _scores(checkpoint, waves, logits)
-    return Circuit(STAGES, ABLATIONS, shares, *scores, guessing=1 / found.n)
+    return Circuit(
+        STAGES, ABLATIONS, shares, *scores, guessing=1 / found.n, n_keys=int(key.sum()), n_freqs=len(key) - 1
+    )
 
 
 def steps(run: Run) -> list[int]:
@@ -112,7 +118,7 @@ class _KeyWaves:
 
     @functools.cached_property
     def pairs(self) -> Int[Tensor, " pair"]:
-        """The numbers of the task's pairs, in cyclic order."""
+        """The number of the task's pair at each place of the table, in cyclic order."""
         return self.found.table(torch.arange(len(self.found.task.pairs)).double()).flatten().long()
 
     @functools.cached_property
@@ -228,9 +234,9 @@ def _scores(checkpoint: Checkpoint, waves: _KeyWaves, logits: Float[Tensor, "pai
     """Return the losses on train, test and all pairs, then the accuracies; NaN on no pairs."""
     answers, train = checkpoint.task.targets[waves.pairs], waves.found.train
     losses, right = cross_entropy(logits, answers), ablation.right(logits, answers, checkpoint.logits.cpu())
-    everything = torch.ones(len(answers), dtype=torch.bool)
-    sets = [~everything, ~everything] if train is None else [train.flatten(), ~train.flatten()]
-    return torch.stack([values[chosen].mean() for values in (losses, right) for chosen in (*sets, everything)])
+    once = waves.found.once.flatten()
+    sets = [torch.zeros_like(once)] * 2 if train is None else [once & train.flatten(), once & ~train.flatten()]
+    return torch.stack([values[chosen].mean() for values in (losses, right) for chosen in (*sets, once)])
 
 
 def figure(result: xr.Dataset) -> list[Curves]:
@@ -287,8 +293,14 @@ def summary(result: xr.Dataset) -> Finding:
     claims.panel = "Variance at the key frequencies"
     records |= {f"share_{stage}": claims.end("share", stage=stage) for stage in stages}
     fewest, most = _one_of(records, "kept", "fewest"), _one_of(records, "left", "most")
+    records |= {"n_keys": claims.end("n_keys"), "n_freqs": claims.end("n_freqs")}
+    which = "the {n_keys} key frequencies of {n_freqs}"
+    if records["n_keys"].value == records["n_freqs"].value:
+        which = "the key frequencies, here all there are,"
+    elif records["n_keys"].value == 1:
+        which = "the one key frequency of {n_freqs}"
     sentence = (
-        f"At the end, with nothing but the key frequencies at one stage, at least {{kept:.1%}} of the {pairs} are right"
+        f"At the end, with nothing but {which} at one stage, at least {{kept:.1%}} of the {pairs} are right"
         f"{fewest}; without them at most {{left:.1%}}{most}, where guessing gets {{left.bar:.1%}}."
     )
     return Finding(sentence, records, chapter="what", rank=25)

@@ -17,7 +17,7 @@ from interp.figures import Curves
 from interp.findings import Bar, Claims, Finding, UndefinedError, course
 from interp.machine import devices
 from interp.maths import fourier
-from interp.measures.shared.cyclic import cyclic
+from interp.measures.shared.cyclic import residues
 
 ALIKE = 1e-7
 """Singular values that differ by less than this share of the largest coincide."""
@@ -50,16 +50,16 @@ def circularity(checkpoint: Checkpoint, rows: Literal["residues", "all"] = "resi
 
     Paper: Zhong et al. 2023, arXiv 2306.17844
     """
-    order = cyclic(checkpoint)
-    axis = order.axis.to(checkpoint.embedding.device)
+    axis = residues(checkpoint.task).to(checkpoint.embedding.device)
+    n = len(axis)
     if rows == "all" and "embed.W_E" in checkpoint.weights:
         components = _components(devices.float64(checkpoint.weights["embed.W_E"]), axis)
     else:
-        components = _components(checkpoint.embedding[axis], torch.arange(order.n, device=axis.device))
+        components = _components(checkpoint.embedding[axis], torch.arange(n, device=axis.device))
     if not components.numel():
         raise NothingToSay("the embedding is the same for all residues, so it has no principal components")
-    power = torch.fft.rfft(components, dim=0)[1:].abs().square() * 2 / order.n  # [freq, component]
-    if order.n % 2 == 0:
+    power = torch.fft.rfft(components, dim=0)[1:].abs().square() * 2 / n  # [freq, component]
+    if n % 2 == 0:
         power[-1] /= 2  # the wave (-1)^t has one direction, not two
     return Circularity(power.amax(dim=0).clip(max=1).mean(), _chance(len(power)))
 

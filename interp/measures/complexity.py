@@ -19,7 +19,7 @@ from interp.findings import Bar, Claims, Finding, course
 from interp.maths.description_length import Description, Weights, raw_size, shortest_description, zeros_like
 from interp.maths.landscape import flattened, unflattened
 from interp.measures.shared.train_loss import train_loss
-from interp.measures.shared.trained_with import in_units, titled
+from interp.measures.shared.trained_with import in_units, titled, units
 
 SMALL = 1_000_000
 """Weights times training examples below which one loss costs so little that it is asked for at hundreds of Δ."""
@@ -152,8 +152,10 @@ def summary(result: xr.Dataset) -> Finding:
         sentence += ", {kept:%} of its largest"
     zeros, described = (claims.maybe(name) for name in ("zeros_loss", "described_loss"))
     if zeros and described and math.isclose(zeros.value, described.value, rel_tol=1e-9):
-        records |= {"zeros": replace(zeros, bar=Bar("ε", _epsilon(result)))}
-        sentence += ", that of a network of zeros, whose loss of {zeros:2} differs by less than ε = {zeros.bar:2}"
+        records |= {"zeros": replace(zeros, unit=units(result), bar=Bar("ε", _epsilon(result)))}
+        form = "2 nat" if units(result) == "nats" else "2"
+        sentence += f", that of a network of zeros, whose loss of {{zeros:{form}}} differs by less than ε = "
+        sentence += f"{{zeros.bar:{form}}}"
     return Finding(f"{sentence}. {beside}", records | raw, chapter="how", rank=50)
 
 

@@ -134,7 +134,7 @@ def _sorted_along_c(result: xr.Dataset) -> Bars:
     freq = fourier.strongest(size, 1)[0] + 1
     turns = (freq * result.distance.values + n // 2) % n - n // 2
     order = np.argsort(turns, kind="stable")
-    sorted_by = f"{freq}(c - a - b) mod {n}"
+    sorted_by = f"{freq}(c − a − b) mod {n}"
     array = result.along_c.isel(distance=order).assign_coords(distance=turns[order]).rename(distance=sorted_by)
     return Bars(f"Logits along c, sorted by {sorted_by}", array, width="half")
 

@@ -15,12 +15,8 @@ from interp.errors import NothingToSay
 from interp.figures import Bars, Curves, Heatmap
 from interp.findings import Bar, Claim, Claims, Finding
 from interp.measures.shared.cyclic import cyclic
+from interp.measures.shared.used import used_from
 from interp.summaries import listed
-
-USED = 0.01
-"""The share of the logits' varying power from which they use a frequency."""
-BY_CHANCE = 3
-"""How many times the share that a frequency has in random logits it has to hold."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +66,7 @@ def key_freqs(checkpoint: Checkpoint) -> KeyFreqs:
     own = spectrum.own_freq[spectrum.own_freq > 0]
     neurons = torch.bincount(own, minlength=len(spectrum.freq)).double()
     logit_power = _logit_power(checkpoint)
-    bar = _used_from(cyclic(checkpoint).n)
+    bar = used_from(cyclic(checkpoint).n)
     return KeyFreqs(
         freq=spectrum.freq,
         key=neurons > 0,
@@ -90,11 +86,6 @@ def _logit_power(checkpoint: Checkpoint) -> Float[Tensor, " freq"]:
         return checkpoint.measure("logit_spectrum").answer_power
     except NothingToSay:
         return torch.full((cyclic(checkpoint).n_freqs,), torch.nan, dtype=torch.float64)
-
-
-def _used_from(n: int) -> float:
-    """The share of the power of logits on n residues from which they use a frequency."""
-    return max(USED, BY_CHANCE * 2 / (n**2 - 1))
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from interp.figures import Bars, Curves, Heatmap
 from interp.findings import Bar, Claims, Finding, course
 from interp.maths import projections
 from interp.measures.shared.cyclic import cyclic
+from interp.measures.shared.used import used_from
 
 
 @dataclass(frozen=True)
@@ -99,21 +100,20 @@ def figure(result: xr.Dataset) -> list[Curves | Heatmap | Bars]:
     ]
 
 
-STRONG = Bar("1% of the logits' varying power", 0.01)
-
-
 def summary(result: xr.Dataset) -> Finding:
     claims = Claims(result, "Where the logits' power lies")
     told, records = course(claims, "answer_share", "%")
     records["at_the_end"] = claims.end("answer_share", bar=Bar("an even share", array="even_share"))
     claims.panel = "Waves of the answer at this step"
-    records["frequencies"] = strong = claims.end("answer_power", "labels", STRONG)
-    records["strong"] = claims.end("answer_power", "count", STRONG)
+    used = Bar("what the logits use", used_from(round(1 / float(result.even_share[-1])) - 1))
+    records["frequencies"] = strong = claims.end("answer_power", "labels", used)
+    records["strong"] = claims.end("answer_power", "count", used)
     sentence = (
         f"The share of the logits' varying power in waves of the answer {told}; were it even, it would be "
         "{at_the_end.bar:%}"
     )
     if 0 < len(strong.value) <= 12:
         records["held"] = claims.end("answer_power", "sum", freq=list(strong.value))
-        sentence += "; {frequencies:frequency} {strong:holds.} {held:%}"
+        each = ", each above" if len(strong.value) > 1 else ", above"
+        sentence += f"; {{frequencies:frequency}}{each} {{strong.bar:%}}, {{strong:holds.}} {{held:%}}"
     return Finding(f"{sentence}.", records, chapter="what", rank=35)

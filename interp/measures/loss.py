@@ -58,7 +58,7 @@ def loss(checkpoint: Checkpoint) -> Loss:
     whose mirror is not in the training set with the same answer, cannot.
 
     The loss is the one that the run was trained with, which is cross-entropy unless its recipe says otherwise. It is
-    taken in float64 over every output that the network was trained with; a cross-entropy below 5e-324 is 0, and where
+    taken in float64 over every output that the network was trained with; a cross-entropy below 5×10⁻³²⁴ is 0, and where
     the outputs are so large that their rounding decides a loss it is no number. Where the split of a run is unknown,
     only the curves over all examples are numbers; where the task asks for values and not for classes, there are no
     accuracies.
@@ -228,6 +228,8 @@ def _since(records: dict[str, Claim], claims: Claims) -> str:
         if for_good.value != records[event].value:
             records[f"{name}_for_good"] = for_good
             which = "generalises" if name == "test" else "knows the training examples"
+            if not claims.for_good(for_good):
+                return f"it lost that again, and {which} once more at {{{name}_for_good:step}}, the last; "
             return f"it lost that again, and {which} for good from {{{name}_for_good:step}} on; "
     return ""
 
@@ -239,7 +241,8 @@ def _losses(claims: Claims) -> Finding:
     records = {name: claims.maybe(name) for name in ("train_loss", "test_loss")}
     records = {name: record for name, record in records.items() if record} or {"all_loss": claims.end("all_loss")}
     told = [f"{{{name}:3{unit}}} on {_ON[name]}" for name in records]
-    sentence = f"The loss ({name}) ends at {listed(told)}{remark_on_zero(records)}."
+    how = "ends at" if claims.result.sizes["step"] > 1 else "is"
+    sentence = f"The loss ({name}) {how} {listed(told)}{remark_on_zero(records)}."
     return Finding(sentence, records, chapter="when", rank=60)
 
 

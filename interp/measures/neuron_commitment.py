@@ -162,7 +162,7 @@ def summary(result: xr.Dataset) -> Finding:
         sentence = "At the end no neuron is committed to a frequency"
     if claims.end("clear_chance").value >= 0.01:
         sentence += " (were their waves random, {committed_share.bar:%} would be)"
-    if claims.known("half_settled_step"):
+    if float(result.half_settled_step) < result.step.values[-1]:  # at the last step all are as they are there
         records["half_settled_step"] = claims.step("half_settled_step")
         sentence += "; half of these are so for good from {half_settled_step:step} on"
     if records["switched"].value:
@@ -195,4 +195,6 @@ def _what_became(claims: Claims, freq: int) -> tuple[str, dict[str, Claim]]:
         if record.value:
             told.append(f"{{{fate}_{freq}}} {words.replace('{0', f'{{{fate}_{freq}')}")
     had = f"Frequency {freq} had {{peak_{freq}:neuron}} at {{peak_step_{freq}:step}}"
+    if records[f"peak_{freq}"].value == 1:
+        return f" {had}, which at the end {told[0].partition(' ')[2]}.", records
     return f" {had}, of which at the end {listed(told)}.", records

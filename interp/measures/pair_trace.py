@@ -79,7 +79,8 @@ class _Kept:
     kept: int
     """How many of them are right at the last step"""
     forgotten: int
-    """How many of them were right at some step and are wrong at the last"""
+    """How many of them were known at some step and are wrong at the last: right, where 90% of those trained on were, or
+    90% of the others, so that no lucky guess counts"""
     all_right_from: float
     """Step from which all of them stay right; NaN where some are wrong at the last step"""
     train_right_from: float
@@ -114,12 +115,20 @@ def over_run(result: xr.Dataset) -> PairKept | ExampleKept:
     return (PairKept if right_from.ndim == 2 else ExampleKept)(
         examined=len(since),
         kept=int((since >= 0).sum()),
-        forgotten=int((right[:, there].any(axis=0) & (since < 0)).sum()),
+        forgotten=sum(_forgotten(right[:, those]) for those in (there & trained, there & ~trained)),
         all_right_from=_share_from(since, 1.0),
         train_right_from=_share_from(right_from[there & trained], MOST),
         test_right_from=_share_from(right_from[there & ~trained], MOST) if trained.any() else np.nan,
         right_from=right_from,
     )
+
+
+def _forgotten(right: Bool[np.ndarray, "step example"]) -> int:
+    """How many were right where most were, and are wrong at the last step."""
+    if not right.shape[1]:
+        return 0
+    known = right[right.mean(axis=1) >= MOST].any(axis=0)
+    return int((known & ~right[-1]).sum())
 
 
 def _share_from(since: Int[np.ndarray, " example"], share: float) -> float:
@@ -130,7 +139,7 @@ def _share_from(since: Int[np.ndarray, " example"], share: float) -> float:
 
 
 def _axes(result: xr.Dataset) -> list[str]:
-    """a and b, or example."""
+    """Return the axes over which a task's examples lie: a and b where it is of two operands, else `example`."""
     return [str(axis) for axis in result.right.dims if axis != "step"]
 
 
@@ -147,7 +156,7 @@ def figure(result: xr.Dataset) -> list[Heatmap | Curves]:
 
 
 def _maps(result: xr.Dataset, trained: xr.DataArray) -> list[Heatmap | Curves]:
-    """Tables over both operands."""
+    """Draw what is known of every pair as tables over both operands."""
     tables = {
         "Confidence in the right answer": result.confidence,
         "Step from which a pair stays right": result.right_from.where(result.right_from >= 0).astype(float),
@@ -168,18 +177,21 @@ def summary(result: xr.Dataset) -> Finding:
     name = "pair" if "a" in result.right.dims else "example"
     claims = Claims(result, "Confidence in the right answer")
     records = {"right": claims.end("kept"), "all": claims.end("examined")}
+    over_training = result.sizes["step"] > 1
     if records["right"].value == records["all"].value:
-        records["last_step"] = claims.step("all_right_from")
-        sentence = f"Each of the {{all:{name}}} is right from {{last_step:step}} on"
+        sentence = f"Each of the {{all:{name}}} is right"
+        if over_training:
+            records["last_step"] = claims.step("all_right_from")
+            sentence += " from {last_step:step} on"
     else:
         sentence = f"At the end {{right}} of {{all:{name}}} {{right:is.}} right"
     told = []
-    for which in ("train", "test"):
+    for which in ("train", "test") if over_training else ():
         if claims.known(f"{which}_right_from"):
             records[f"{which}_step"] = claims.step(f"{which}_right_from")
             words = "training" if which == "train" else which
             told.append(f"90% of the {words} {plural(name)} are right from {{{which}_step:step}} on")
     records["forgotten"] = forgotten = claims.end("forgotten")
     if forgotten.value:
-        told.append(f"{{forgotten:{name}}} that {{forgotten:was.}} right before {{forgotten:is.}} wrong at the end")
+        told.append(f"{{forgotten:{name}}} that {{forgotten:was.}} known before {{forgotten:is.}} wrong at the end")
     return Finding("; ".join([sentence, *told]) + ".", records, rank=10)

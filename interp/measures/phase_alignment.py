@@ -31,17 +31,17 @@ class PhaseAlignment:
     path: tuple[str, ...]
     """What the operands' phases were read from"""
     phase: Float[Tensor, " phase"]
-    """φ_a + φ_b - φ_c [degrees]"""
+    """φ_a + φ_b − φ_c [degrees]"""
     alignment: Float[Tensor, "path neuron"]
-    """φ_a + φ_b - φ_c of each neuron at its own frequency [radians]"""
+    """φ_a + φ_b − φ_c of each neuron at its own frequency [radians]"""
     neurons: Float[Tensor, "path phase"]
-    """Neurons with this φ_a + φ_b - φ_c"""
+    """Neurons with this φ_a + φ_b − φ_c"""
     mean_alignment: Float[Tensor, " path"]
-    """Circular mean of φ_a + φ_b - φ_c over the neurons [radians]"""
+    """Circular mean of φ_a + φ_b − φ_c over the neurons [radians]"""
     concentration: Float[Tensor, " path"]
     """Length of the neurons' mean unit vector: 1 where all agree, 0 where they are spread evenly"""
     clear_mean_alignment: Float[Tensor, " path"]
-    """Circular mean of φ_a + φ_b - φ_c over the neurons that one frequency explains to more than 85% [radians]"""
+    """Circular mean of φ_a + φ_b − φ_c over the neurons that one frequency explains to more than 85% [radians]"""
     clear_concentration: Float[Tensor, " path"]
     """Length of the mean unit vector of the neurons that one frequency explains to more than 85%"""
     concentration_chance: Float[Tensor, " path"]
@@ -147,7 +147,7 @@ def _wrapped(angle: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
 def figure(result: xr.Dataset) -> list[Bars | Curves | Points]:
     return [
         *(
-            Bars(f"φ_a + φ_b - φ_c, from the {path}", result.neurons.sel(path=path), width="half")
+            Bars(f"φ_a + φ_b − φ_c, from the {path}", result.neurons.sel(path=path), width="half")
             for path in _told(result)
         ),
         Curves(
@@ -202,7 +202,8 @@ def summary(result: xr.Dataset) -> Finding:
         f"At the end the operands' phases, from the {path}, miss the answer's by {{miss:°}} on average; the neurons "
         "agree to {agreement:%}"
     )
-    if "clear_agreement" in records:
+    clear = records.get("clear_agreement")
+    if clear and clear.value > clear.bar.value:  # one neuron agrees with itself
         sentence += ", the clear ones to {clear_agreement:%}"
     sentence += " (random phases to {agreement.bar:%} in one case of 20)."
     return Finding(sentence, records, chapter="what", rank=55)

@@ -99,7 +99,8 @@ def summary(result: xr.Dataset) -> Finding:
     relative = claims.maybe("relative_rise")
     if relative and relative.step == records["end"].step:
         records["relative"] = replace(relative, unit="", panel="The rise as a multiple of the loss")
-        sentence += ", {relative:2} times the loss itself"
+        one = f"{records['relative']:2}" == "1"
+        sentence += ", about the loss itself" if one else ", {relative:2} times the loss itself"
     return Finding(
         f"{sentence}.{remark(claims, records, 'the rises differ by no more than rounding')}",
         records,

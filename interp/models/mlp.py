@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 
 MAX_LAYERS = 100
+Combine = Literal["concatenated", "added", "averaged"]
 Layers = Annotated[int, Field(ge=1, le=MAX_LAYERS)]
 
 
@@ -32,7 +33,7 @@ def mlp(
     d_mlp: PositiveInt | tuple[PositiveInt, ...] = 128,
     n_layers: Layers = 1,
     shared_embedding: bool = False,
-    combine: Literal["concatenated", "added"] = "concatenated",
+    combine: Combine = "concatenated",
     biases: Literal["none", "hidden", "all"] = "none",
     act_fn: ActFn = "relu",
     one_hot: bool = False,
@@ -40,14 +41,16 @@ def mlp(
     """Hidden layers on the two operands' embeddings; the default is that of Chughtai et al. 2023.
 
     logits = act([E_a[a], E_b[b]] @ W_in + b_in) @ W_U + b_U, where E_a and E_b are one table or two, and the two
-    embeddings are put side by side or added; further hidden layers, mlp2, mlp3, …, go in between. The models A (added),
-    B (added, two layers) and D (concatenated) of Zhong et al. 2023 have a shared embedding and hidden biases.
+    embeddings are put side by side, added, or averaged; further hidden layers, mlp2, mlp3, …, go in between. The models
+    A (added), B (added, two layers) and D (concatenated) of Zhong et al. 2023 have a shared embedding and hidden
+    biases.
 
     - d_mlp: the width of the hidden layers, or a list of the width of each.
     - biases: "hidden", b_in of each hidden layer; "all", b_U too; or "none".
     - one_hot: the operands are read as one-hot vectors, side by side (a table each) or added (`shared_embedding`). The
       first hidden layer's matrix, read per operand, is then the embedding, and there is no W_in before that layer's
-      neurons: logits = act(E_a[a] + E_b[b] + b_in) @ W_U + b_U, as in Gromov 2023. `d_model` is that layer's width.
+      neurons: logits = act(E_a[a] + E_b[b] + b_in) @ W_U + b_U, as in Gromov 2023; `combine: averaged` halves the sum.
+      `d_model` is that layer's width.
 
     Fresh weights are normal with standard deviation 1/√fan_in (embeddings 1/√d_model), biases 0.
     Raises ValueError where the task is not one of two operands, `d_mlp` lists another number of layers than `n_layers`.
@@ -76,7 +79,7 @@ class MLP(Architecture):
     widths: tuple[int, ...]
     """The width of each hidden layer, from the embeddings up."""
     shared_embedding: bool
-    combine: Literal["concatenated", "added"]
+    combine: Combine
     biases: Literal["none", "hidden", "all"]
     act_fn: ActFn
     one_hot: bool
@@ -97,7 +100,7 @@ class MLP(Architecture):
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
         p = self.task.p
-        d_in = self.d_model if self.combine == "added" else 2 * self.d_model
+        d_in = 2 * self.d_model if self.combine == "concatenated" else self.d_model
         shapes: dict[str, tuple[int, ...]] = dict.fromkeys(sorted(set(self.embeddings)), (p, self.d_model))
         for layer, width in zip(self.hidden_layers, self.widths, strict=True):
             if not (self.one_hot and layer == "mlp"):
@@ -118,10 +121,12 @@ class MLP(Architecture):
     @property
     def description(self) -> str:
         layers = "1 hidden layer" if self.n_layers == 1 else f"{self.n_layers} hidden layers"
+        one_hot_added = self.shared_embedding and self.combine != "averaged"
         remarks = {
             "one-hot operands": self.one_hot,
             "shared embedding": self.shared_embedding and not self.one_hot,
-            "operands added": self.shared_embedding if self.one_hot else self.combine == "added",
+            "operands added": one_hot_added if self.one_hot else self.combine == "added",
+            "operands averaged": self.combine == "averaged",
             "hidden biases": self.biases == "hidden",
             "biases": self.biases == "all",
             IN_WORDS.get(self.act_fn, ""): self.act_fn != "relu",
@@ -149,8 +154,10 @@ class MLP(Architecture):
         self, weights: Weights, operands: Float[Tensor, "pair operand d_model"]
     ) -> Float[Tensor, "pair output"]:
         if self.one_hot:
-            return self._from_pre(weights, plus(operands.sum(dim=1), weights.get("mlp.b_in")))["logits"]
-        x = operands.sum(dim=1) if self.combine == "added" else operands.flatten(1)  # [pair, d_in]
+            x = operands.mean(dim=1) if self.combine == "averaged" else operands.sum(dim=1)
+            return self._from_pre(weights, plus(x, weights.get("mlp.b_in")))["logits"]
+        ways = {"concatenated": operands.flatten(1), "added": operands.sum(dim=1), "averaged": operands.mean(dim=1)}
+        x = ways[self.combine]  # [pair, d_in]
         return self._from_pre(weights, affine(x, weights["mlp.W_in"], weights.get("mlp.b_in")))["logits"]
 
     def embedding(self, weights: Weights) -> Float[Tensor, "p d_model"]:
@@ -181,9 +188,11 @@ class MLP(Architecture):
         """What each residue gives the first hidden layer's neurons, as a and as b."""
         E_a, E_b = (weights[name] for name in self.embeddings)
         if self.one_hot:
-            return E_a, E_b
+            return (E_a / 2, E_b / 2) if self.combine == "averaged" else (E_a, E_b)
         W_in = weights["mlp.W_in"]
-        W_a, W_b = (W_in, W_in) if self.combine == "added" else W_in.split(self.d_model)
+        if self.combine == "averaged":
+            W_in = W_in / 2
+        W_a, W_b = W_in.split(self.d_model) if self.combine == "concatenated" else (W_in, W_in)
         return E_a @ W_a, E_b @ W_b
 
     def neuron_inputs(
@@ -223,5 +232,5 @@ class MLP(Architecture):
     def hooked(self, weights: Weights) -> HookedMLP:
         from interp.models.shared.hooked_mlp import HookedMLP
 
-        combine = "one-hot" if self.one_hot else self.combine
+        combine = "one-hot" if self.one_hot and self.combine != "averaged" else self.combine
         return HookedMLP(self.embeddings, self.hidden_layers, combine, self.act_fn, weights)

@@ -12,9 +12,10 @@ from jaxtyping import Float, Shaped
 from pydantic import PositiveInt
 from torch import Tensor
 
-from interp.contracts.architecture import Architecture, Weights
+from interp.contracts.architecture import Architecture, Buffers, Weights
 from interp.contracts.task import Task
 from interp.models.shared.activations import ACTIVATIONS, ActFn
+from interp.models.shared.dense_passes import DensePasses
 from interp.models.shared.operations import affine
 
 if TYPE_CHECKING:
@@ -139,6 +140,10 @@ class Perceptron(Architecture):
             x = ACTIVATIONS[self.act_fn](pre)
             activations |= {f"mlp.{layer}.hook_pre": pre, f"mlp.{layer}.hook_post": x}
         return activations | {"logits": self.outputs_from_neurons(weights, x, activations)}
+
+    def passes(self, weights: Weights, gradients: Weights, buffers: Buffers) -> DensePasses:
+        """Write the gradient by hand: `WritesGradients` of the contract."""
+        return DensePasses(self._names, self.act_fn, weights, gradients, buffers)
 
     def outputs_from_neurons(
         self,

@@ -1,4 +1,4 @@
 """How the weights are moved by their gradients: a name in YAML is a file here."""
 
-GIVEN = ("parameters",)
-"""Parameters that are ours: every other one is an option."""
+GIVEN = ("weights",)
+"""A parameter that is ours, where a function has it: every other one is an option."""

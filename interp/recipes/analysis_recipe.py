@@ -6,6 +6,7 @@ Reading one imports no measure and opens no run: names and options are checked a
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,8 +33,8 @@ class Analysis:
     asks: tuple[Ask, ...]
 
 
-def read(path: Path, overrides: tuple[str, ...] = (), source: Source | None = None) -> Analysis:
-    """The analysis at `path`; `source` in the place of its runs, "measure.option=value" over its options.
+def read(path: Path, overrides: tuple[str, ...] = (), instead: Sequence[Source] = ()) -> Analysis:
+    """The analysis at `path`; `instead` in the place of its runs, "measure.option=value" over its options.
 
     Raises InterpError with every mistake at once, each with its line.
     """
@@ -52,7 +53,7 @@ def read(path: Path, overrides: tuple[str, ...] = (), source: Source | None = No
         step_choice.check(chosen)
     except InterpError as error:
         document.problem(("steps",), str(error))
-    where = (source,) if source else sources(document)
+    where = tuple(instead) or sources(document)
     document.settle()
     title = str(content.get("title", path.stem))
     return Analysis(path, title, str(content.get("text") or ""), where, chosen, tuple(asks))

@@ -1,6 +1,7 @@
 """A name and its options, as they stand in YAML: checked, then called.
 
-An option that is annotated with `BesideRecipe` is a file, which is looked for in the recipe's folder.
+An option that is annotated with `BesideRecipe` is a file, which is looked for in the recipe's folder; one that is
+annotated with `AnOptimiser` is a name with options of its own.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from interp.catalogue.names import find, singular
+from interp.catalogue.names import KINDS, find, singular
 from interp.catalogue.options import OptionError, checked_options
-from interp.catalogue.signatures import options
+from interp.catalogue.signatures import all_parameters, options
+from interp.contracts.nested_name import KINDS_OF_NAMES
 from interp.contracts.recipe_file import BesideRecipe, recipe_file
 from interp.errors import MisnamedError
 from interp.recipes.document import Document, Key
@@ -28,8 +30,17 @@ class Call:
     options: dict[str, Any] = field(default_factory=dict)
 
     def __call__(self, *ours: Any, **by_name: Any) -> Any:
-        """Call the function with our arguments."""
-        return find(self.kind, self.name)(*ours, **by_name, **self.options)
+        """Call the function with our arguments, each option that is a name called first."""
+        made = {option: call() for option, call in self.inner.items()}
+        return find(self.kind, self.name)(*ours, **by_name, **{**self.options, **made})
+
+    @property
+    def inner(self) -> dict[str, Call]:
+        """The options that are names with options of their own."""
+        if not any(isinstance(value, str | dict) for value in self.options.values()):
+            return {}
+        kinds = _names_among(self.kind, self.name, self.options)
+        return {option: Call(kind, *_parted(self.options[option])) for option, kind in kinds.items()}
 
 
 def call_at(document: Document, key: Key, value: Any, kind: str) -> Call | None:
@@ -54,7 +65,8 @@ def checked_call(document: Document, key: Key, kind: str, name: Any, given: Any)
         return None
     try:
         checked = checked_options(kind, name, {str(option): value for option, value in given.items()})
-        return Call(kind, name, checked | _files(document, key, kind, name, checked))
+        files, inner = _files(document, key, kind, name, checked), _inner(document, key, kind, name, checked)
+        return None if inner is None else Call(kind, name, checked | files | inner)
     except OptionError as error:
         note_problems(document, key, error)
     except MisnamedError as error:
@@ -76,6 +88,33 @@ def _files(document: Document, key: Key, kind: str, name: str, given: dict[str, 
             where = f"{option} is relative to the folder of {document.path.name}"
             document.problem((*key, option), f"{name}: {place} {reason}; {where}")
     return found
+
+
+def _inner(document: Document, key: Key, kind: str, name: str, given: dict[str, Any]) -> dict[str, Any] | None:
+    """The options that are names, their own options checked and completed; mistakes are noted in `document`, and None
+    is returned where there are any."""
+    names = _names_among(kind, name, given)
+    found = {}
+    for option, of_kind in names.items():
+        call = call_at(document, (*key, option), given[option], of_kind)
+        if call and all_parameters(of_kind, call.name) & set(KINDS[of_kind]):
+            alone = f"{name}: {option} is {call.name}, which moves one network by itself; take a rule, such as adamw"
+            document.problem((*key, option), alone)
+        elif call:
+            found[option] = {call.name: call.options}
+    return found if len(found) == len(names) else None
+
+
+def _names_among(kind: str, name: str, given: dict[str, Any]) -> dict[str, str]:
+    """The options among those given that are names, and the kind of each."""
+    known = options(kind, name)
+    kinds = {option: next((of for marked, of in KINDS_OF_NAMES if marked == known[option][0]), "") for option in given}
+    return {option: of_kind for option, of_kind in kinds.items() if of_kind}
+
+
+def _parted(named: str | dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """A name, and its options."""
+    return (named, {}) if isinstance(named, str) else next(iter(named.items()))
 
 
 def files_among(kind: str, name: str, given: dict[str, Any]) -> list[str]:

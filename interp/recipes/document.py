@@ -6,9 +6,10 @@ what no recipe holds: a name that stands twice, a file that contains itself, ali
 
 from __future__ import annotations
 
+import copy
 import io
 import re
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import FileMark, MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode
 
-from interp.errors import InterpError, near_misses, shown
+from interp.errors import InterpError, command_line, near_misses, shown
 
 Key = tuple[str | int, ...]
 MAX_LENGTH = 100_000
@@ -40,14 +41,20 @@ class Document:
     problems: list[tuple[int, str]] = field(default_factory=list)
     misnamed: bool = False
     """Whether a name that does not exist is among the mistakes."""
-    assignments: list[str] = field(default_factory=list)
-    """What was `set`."""
+    changes: list[tuple[str, Any]] = field(default_factory=list)
+    """What was `put` where, by dotted key."""
+    left_out: list[str] = field(default_factory=list)
+    """The keys that are not to be written."""
+
+    def line(self, key: Key) -> int:
+        """The line on which `key` stands, or what it is in, where it is not written."""
+        while key and key not in self.lines:
+            key = key[:-1]
+        return self.lines.get(key, 1)
 
     def problem(self, key: Key, message: str) -> None:
         """Note a mistake at `key`; `settle` reports all of them together."""
-        while key and key not in self.lines:
-            key = key[:-1]
-        self.problems.append((self.lines.get(key, 1), shown(message, MAX_MESSAGE)))
+        self.problems.append((self.line(key), shown(message, MAX_MESSAGE)))
 
     def check_keys(self, owner: str, given: Mapping[Any, Any], known: Sequence[str], around: Key = ()) -> None:
         """Note every key of `given` that `owner`, "an analysis", does not have."""
@@ -66,14 +73,41 @@ class Document:
 
     def set(self, assignment: str) -> None:
         """Apply "training.seed=3", as --set does. Raises InterpError where it is not of that form."""
-        _assign(self.content, assignment)
-        self.assignments.append(assignment)
+        dotted, value = assigned(assignment)
+        try:
+            self.put(dotted, value)
+        except InterpError as error:
+            raise InterpError(f"--set {assignment}: {error}") from None
+
+    def put(self, dotted: str, value: Any) -> Key:
+        """Put a value at "training.seed"; the key under which it stands, places in lists as numbers.
+
+        An item of a list is addressed by its name: "training.interventions.initial_scale.alpha". Raises InterpError
+        where there is nothing that could have such an option.
+        """
+        key = _put(self.content, dotted, value)
+        self.changes.append((dotted, value))
+        return key
+
+    def leave_out(self, name: str) -> None:
+        """Take a top-level key out of the content, and out of what is written."""
+        if name in self.content:
+            del self.content[name]
+            self.left_out.append(name)
+
+    def copy(self) -> Document:
+        """Another document with the same content, whose changes and mistakes are its own."""
+        content = copy.deepcopy(self.content)
+        changes, left_out = list(self.changes), list(self.left_out)
+        return Document(self.path, self.text, content, dict(self.lines), changes=changes, left_out=left_out)
 
     def dump(self) -> str:
-        """The file with what was set: its comments and its layout are kept."""
+        """The file with what was changed: its comments and its layout are kept."""
         tree = _yaml("rt").load(self.text)
-        for assignment in self.assignments:
-            _assign(tree, assignment)
+        for dotted, value in self.changes:
+            _put(tree, dotted, copy.deepcopy(value))
+        for name in self.left_out:
+            tree.pop(name, None)
         text = dump_yaml(tree)
         shared = parse_value(text) != self.content  # a part with an alias was set: in the file both would change
         return dump_yaml(self.content) if shared else text
@@ -89,10 +123,27 @@ def read_document(path: Path) -> Document:
         raise InterpError(f"{path} does not exist{near_misses(path.name, others) if others else ''}") from None
     except IsADirectoryError:
         run = (path / "run.yaml").is_file()
-        more = f"a run: python -m interp.run analyses/fourier.yaml --run {path}" if run else "expected a file in YAML"
+        more = f"a run: {command_line('run', 'fourier', '--run', path)}" if run else "expected a file in YAML"
         raise InterpError(f"{path} is a folder, {more}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise InterpError(f"{path} cannot be read: {error}") from None
+    return document_of(path, text)
+
+
+def leaves(content: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    """Every single value of a recipe by its dotted key; a name without options is a key too."""
+    if isinstance(content, dict) and content:
+        for name, value in content.items():
+            if key or name != "text":
+                yield from leaves(value, f"{key}.{name}" if key else str(name))
+    elif isinstance(content, list):
+        yield key, " ".join(map(str, content))
+    else:
+        yield key, None if isinstance(content, dict) else content
+
+
+def document_of(path: Path, text: str) -> Document:
+    """The document of a text that stands at `path`. Raises InterpError where it is not YAML, or not a mapping."""
     if len(text) > MAX_LENGTH:
         raise InterpError(f"{path} is longer than {MAX_LENGTH:,} characters; expected names and values, 'name: value'")
     values = _Values()
@@ -144,7 +195,7 @@ class _Values:
         self._length = 0
 
     def of(self, text: str) -> Any:
-        """Raises one of NOT_YAML."""
+        """Return the value of a text, noting lines and repeated names. Raises one of NOT_YAML where it is no YAML."""
         node = self._yaml.compose(text)
         return None if node is None else self._value(node, (), ())
 
@@ -189,18 +240,46 @@ def _problem(line: int, problem: str) -> MarkedYAMLError:
     return MarkedYAMLError(problem=problem, problem_mark=FileMark("", 0, line - 1, 0))
 
 
-def _assign(place: MutableMapping[str, Any], assignment: str) -> None:
-    """Set the value that "training.seed=3" names. Raises InterpError where it is not of that form."""
+def assigned(assignment: str) -> tuple[str, Any]:
+    """Key and value of "training.seed=3". Raises InterpError where it is not of that form."""
     dotted, equals, text = assignment.partition("=")
     if not equals or not dotted:
         raise InterpError(f"--set {assignment} is not of the form name.option=value")
-    *parents, last = dotted.split(".")
-    for part in parents:
-        if place.get(part) is None:
-            place[part] = {}
-        elif isinstance(place[part], str):  # a name without options
-            place[part] = {place[part]: {}}
-        place = place[part]
+    return dotted, parse_value(text)
+
+
+def _put(place: Any, dotted: str, value: Any) -> Key:
+    """Raises InterpError where a part of the key has no options, or names none or several items of a list."""
+    way: list[str | int] = []
+    parts = dotted.split(".")
+    for part in parts:
+        if isinstance(place, list):
+            number = _item(place, part, ".".join(map(str, way)))
+            if isinstance(place[number], str):
+                place[number] = {part: {}}
+            way.append(number)
+            place = place[number]
         if not isinstance(place, dict):
-            raise InterpError(f"--set {assignment}: {part} has no options to set")
-    place[last] = parse_value(text)
+            raise InterpError(f"{way[-1]} has no options to set")
+        way.append(part)
+        if len(way) - sum(isinstance(one, int) for one in way) == len(parts):
+            place[part] = value
+        else:
+            if place.get(part) is None:
+                place[part] = {}
+            elif isinstance(place[part], str):  # a name without options
+                place[part] = {place[part]: {}}
+            place = place[part]
+    return tuple(way)
+
+
+def _item(items: list[Any], name: str, where: str) -> int:
+    """The place of the item that is `name`, or {name: options}, in a list."""
+    names = [next(iter(item), "") if isinstance(item, dict) else item for item in items]
+    found = [place for place, one in enumerate(names) if one == name]
+    if len(found) != 1:
+        near = near_misses(name, map(str, names)) if names else ""
+        listed = f"to set its options let the recipe list it: {where.rpartition('.')[2]}: [{name}]"
+        there = f"{near}; {listed}".replace("?; to", "? To") if not found else "; give the list whole"
+        raise InterpError(f"{where} has {'no' if not found else 'more than one'} {name!r}{there}")
+    return found[0]

@@ -5,13 +5,21 @@ from __future__ import annotations
 import glob
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from interp.catalogue.options import checked_options
-from interp.errors import InterpError, near_misses
+from interp.errors import InterpError, command_line, near_misses
 from interp.recipes.document import Document, read_document
+from interp.recipes.parent import FROM, folder_of
+
+NAME = re.compile(r"\w[\w. =,+-]*")
+"""A run's name, which is also that of a folder of results."""
+MOST_NAMED = 2
+"""Runs in the name of a report."""
+OR_ANOTHER = " (or give --run PATH)"
 
 
 @dataclass(frozen=True)
@@ -22,16 +30,18 @@ class Source:
     importer: str | None = None
     options: dict[str, Any] = field(default_factory=dict)
     """The importer's."""
+    name: str = ""
+    """What an analysis calls the run; without it, the run is called by its path."""
 
     @property
     def made_from(self) -> tuple[Path, ...]:
         """Every file and folder that opening it may read; a configuration may lie beside an importer's file."""
-        places = [self.path, _importer_path(self.path / "run.yaml")]
+        places = [self.path, _importer_path(self.path / "run.yaml"), _parent_path(self.path / "run.yaml")]
         return tuple(part for place in places if place for part in ([place.parent] if place.is_file() else [place]))
 
 
 def source(path: Path, importer: Any) -> Source:
-    """A run read by `importer`: None, a name, or {name: {option: value}}. Raises InterpError."""
+    """A run read by `importer`: None, a name, or {name: {option: value}}. Raises InterpError for anything else."""
     if importer is None:
         return Source(path)
     options: Any = {}
@@ -52,19 +62,24 @@ def no_run(path: Path, importer: str | None = None) -> str | None:
     path = path.expanduser()
     if not path.exists():
         return f"{path} does not exist{_near(path)}"
-    if importer is None and not (path / "run.yaml").is_file():
+    if importer is None and not (path / "run.yaml").is_file() and not next(path.glob("*/run.yaml"), None):
         return (
             f"{path} is not a run: it holds no run.yaml; "
-            f"what it is, and the importer that opens it, tells: python -m interp.describe {path}"
+            f"what it is, and the importer that opens it, tells: {command_line('describe', path)}"
         )
     return None
 
 
 def nothing_to_analyse(source: Source) -> str | None:
-    """Why there is nothing to analyse: no run, or one without checkpoints, as far as can be told without opening it."""
+    """Why there is nothing to analyse: no run, or one without checkpoints and without results that ship.
+
+    As far as can be told without opening it.
+    """
     path = source.path.expanduser()
-    untrained = source.importer is None and not (path / "weights").exists() and _trains(path / "run.yaml")
-    more = f"{path} has no checkpoints yet; train it with: python -m interp.train {path}" if untrained else None
+    results = next(path.glob("results/*.nc"), None)
+    trained = (path / "weights").exists() or results or next(path.glob("*/weights"), None)
+    untrained = source.importer is None and not trained and _trains(path / "run.yaml")
+    more = f"{path} has no checkpoints yet; train it with: {command_line('train', path)}" if untrained else None
     return no_run(path, source.importer) or more
 
 
@@ -95,26 +110,43 @@ def _importer_path(recipe: Path) -> Path | None:
     return recipe.parent / os.path.expandvars(path) if isinstance(path, str) else None
 
 
+def _parent_path(recipe: Path) -> Path | None:
+    """The run from which that of a recipe starts, read without checking it."""
+    try:
+        parent = read_document(recipe).content.get(FROM)
+    except InterpError:
+        return None
+    path = parent.get("run") if isinstance(parent, dict) else None
+    return folder_of(recipe.parent, path) if isinstance(path, str) else None
+
+
 def sources(document: Document) -> tuple[Source, ...]:
     """The runs an analysis names, in its order; mistakes are noted in `document`."""
     runs = document.content.get("runs")
     if not isinstance(runs, list) or not runs:
-        given = f"; write runs: [{runs}]" if isinstance(runs, str) else " (or give --run PATH)"
+        given = f"; write runs: [{runs}]" if isinstance(runs, str) else OR_ANOTHER
         document.problem(("runs",), f"an analysis needs 'runs', a list of folders{given}")
         return ()
     found: list[Source] = []
     told: set[str] = set()
     for place, item in enumerate(runs):
-        path, importer = (item.get("path"), item.get("importer")) if isinstance(item, dict) else (item, None)
-        if isinstance(item, dict):
-            document.check_keys("a run here", item, ("path", "importer"), ("runs", place))
+        given = item if isinstance(item, dict) else {"path": item}
+        document.check_keys("a run here", given, ("path", "importer", "name"), ("runs", place))
+        path, importer, name = given.get("path"), given.get("importer"), given.get("name", "")
+        if name != "" and not (isinstance(name, str) and NAME.fullmatch(name)):
+            document.problem(
+                ("runs", place, "name"), f"{name!r} cannot be a run's name; use letters, digits, _, - and ."
+            )
+            continue
         try:
             read_by = source(Path(), importer)
         except InterpError as error:
             document.problem(("runs", place, "importer"), str(error))
             continue
         if not isinstance(path, str):
-            document.problem(("runs", place), f"{item!r} is not a run; expected a path, or {{path: …, importer: …}}")
+            document.problem(
+                ("runs", place), f"{item!r} is not a run; expected a path, or {{path: …, importer: …, name: …}}"
+            )
             continue
         unset = re.findall(r"\$\{?(\w+)\}?", os.path.expandvars(path))
         if unset:
@@ -124,11 +156,11 @@ def sources(document: Document) -> tuple[Source, ...]:
             continue
         matches = _expanded(path)
         if not matches:
-            document.problem(("runs", place), f"no run matches {path}{_near(Path(path))}")
+            document.problem(("runs", place), f"no run matches {path}{_near(Path(path))}{OR_ANOTHER}")
         for match in matches:
             if reason := no_run(match, read_by.importer):
-                document.problem(("runs", place), reason)
-        found += [replace(read_by, path=match) for match in matches]
+                document.problem(("runs", place), f"{reason}{OR_ANOTHER}")
+        found += [replace(read_by, path=match, name=name) for match in matches]
     return tuple(found)
 
 
@@ -147,3 +179,12 @@ def run_name(path: Path) -> str:
         below = len(parts) - 1 - parts[::-1].index("checkpoints")
         return ".".join(parts[below + 1 :])
     return path.resolve().stem if path.is_file() else path.resolve().name
+
+
+def report_file(analysis: Path, runs: Sequence[Path]) -> Path:
+    """Where the report of an analysis on these runs is written, below the folder one is in.
+
+    fourier.html of its own runs, fourier-quick.html of another; of many the first two are named, and how many more.
+    """
+    more = [f"{len(runs) - MOST_NAMED}-more"] if len(runs) > MOST_NAMED else []
+    return Path("reports") / f"{'-'.join([analysis.stem, *map(run_name, runs[:MOST_NAMED]), *more])}.html"

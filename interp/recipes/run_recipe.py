@@ -11,35 +11,50 @@ import json
 import math
 import os
 import typing
+from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Required
 
-from pydantic import ConfigDict, Field, with_config
+from pydantic import ConfigDict, Field, PositiveFloat, with_config
 from typing_extensions import TypedDict
 
 from interp.catalogue.names import known_names
 from interp.catalogue.options import OptionError, checked
-from interp.catalogue.signatures import options
+from interp.catalogue.signatures import all_parameters, options
 from interp.contracts.recipe_file import RecipeFile
-from interp.errors import NothingToSay
+from interp.errors import InterpError, NothingToSay
 from interp.recipes.call import Call, call_at, files_among, note_problems
 from interp.recipes.document import Document, Key, read_document
+from interp.recipes.parent import FROM, Parent, parent_in
 from interp.recipes.save_schedule import schedule
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
+    from interp.contracts.architecture import Architecture
     from interp.contracts.loss import Loss
     from interp.contracts.task import Task
 
 FILE = "run.yaml"
-KEYS = {"task": "tasks", "model": "models", "importer": "importers", "loss": "losses", "training": "", "text": ""}
-"""What a recipe may hold; of what is a name with options, its kind."""
+KEYS = {
+    "task": "tasks",
+    "model": "models",
+    "importer": "importers",
+    "loss": "losses",
+    "training": "",
+    FROM: "",
+    "text": "",
+    "grid": "",
+}
+"""What a recipe may hold; of what is a name with options, its kind. `grid` makes it that of many: `recipes.grid`."""
 CROSS_ENTROPY = Call("losses", "cross_entropy")
 """The loss of a run whose recipe names none."""
 MAX_PARAMETERS = 10**9
 """4 GB in float32, and training keeps four times as much."""
 
 Count = Annotated[int, Field(strict=True, gt=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
 Seed = Annotated[int, Field(strict=True, ge=0, lt=2**63)]
 
 
@@ -50,6 +65,27 @@ class Save(TypedDict, total=False):
     every: Count
     log: Count
     dense: list[str]
+
+
+@with_config(ConfigDict(extra="forbid"))
+class When(TypedDict, total=False):
+    """What ends a training early: every one of these that is given holds."""
+
+    train_loss: PositiveFloat
+    test_loss: PositiveFloat
+    train_accuracy: Share
+    test_accuracy: Share
+
+
+@with_config(ConfigDict(extra="forbid"))
+class Stop(TypedDict, total=False):
+    """When a training ends before its last step: asked at the steps that are kept, and at multiples of `every`.
+
+    A loss has come down to the number, an accuracy up to it; where several are given, all of them.
+    """
+
+    when: Required[When]
+    every: Count
 
 
 @dataclass(frozen=True)
@@ -63,6 +99,14 @@ class Training:
     seed: Seed = 0
     save: Save = field(default_factory=lambda: Save(every=100))
     batch_size: Count | None = None
+    dtype: Literal["float32", "float64"] = "float32"
+    """The type of weights, gradients and optimiser state, and of the files."""
+    stop: Stop | None = None
+
+    def optimiser_of(self, weights: Mapping[str, Tensor]) -> Any:
+        """The `UpdateRule` of the recipe or, where its function takes `weights`, what moves these alone."""
+        takes = "weights" in all_parameters("optimisers", self.optimiser.name)
+        return self.optimiser(weights) if takes else self.optimiser()
 
 
 @dataclass(frozen=True)
@@ -79,11 +123,14 @@ class Recipe:
     text: str
     loss: Call = CROSS_ENTROPY
     """What it was trained with; of a run of somebody else's the recipe may say it."""
+    parent: Parent | None = None
+    """Where its training starts, unless it is from fresh weights."""
 
     @property
     def canonical(self) -> str:
         """The same text for the same recipe, whatever its layout: names and options, defaults filled in."""
-        return json.dumps({"task": _plain(self.task), "model": _plain(self.model), "training": _plain(self.training)})
+        told = {"task": _plain(self.task), "model": _plain(self.model), "training": _plain(self.training)}
+        return json.dumps(told | ({FROM: self.parent.as_written} if self.parent else {}))
 
 
 def _plain(value: Any) -> Any:
@@ -92,7 +139,12 @@ def _plain(value: Any) -> Any:
     if isinstance(value, RecipeFile):
         return {"file": value.written, "content": value.digest}
     if isinstance(value, Training):
-        unsaid = {"loss": CROSS_ENTROPY, "interventions": ()}  # as in runs begun before recipes could say them
+        unsaid = {
+            "loss": CROSS_ENTROPY,
+            "interventions": (),
+            "dtype": "float32",
+            "stop": None,
+        }  # in no run begun before these
         parts = sorted(vars(value).items())
         return {name: _plain(part) for name, part in parts if name not in unsaid or part != unsaid[name]}
     if isinstance(value, dict):
@@ -102,28 +154,43 @@ def _plain(value: Any) -> Any:
 
 def read(path: Path, overrides: tuple[str, ...] = ()) -> Recipe:
     """The recipe at `path`, with "training.seed=3"-like overrides. Raises InterpError with every mistake at once."""
-    document, recipe = _checked(path, overrides)
-    if not document.misnamed:
-        _try_out(document, recipe)
+    document = _document(path, overrides)
+    recipe = noted(document)
     document.settle()
     return recipe
 
 
 def read_to_train(path: Path, overrides: tuple[str, ...] = ()) -> Recipe:
     """The recipe at `path`, what only a training makes tried out too. Raises InterpError as `read` does."""
-    document, recipe = _checked(path, overrides)
-    if not document.misnamed:
-        _try_out(document, recipe)
-        _try_training(document, recipe.training)
+    document = _document(path, overrides)
+    recipe = noted(document, to_train=True)
     document.settle()
     return recipe
 
 
 def check_names(path: Path, overrides: tuple[str, ...] = ()) -> None:
     """Raises InterpError, with every mistake of the recipe, where a name in it does not exist; imports none of them."""
-    document, _ = _checked(path, overrides)
+    document = _document(path, overrides)
+    checked_recipe(document)
     if document.misnamed:
         document.settle()
+
+
+def noted(document: Document, to_train: bool = False) -> Recipe:
+    """The recipe in a document, made and tried out; every mistake is noted in the document."""
+    recipe = checked_recipe(document)
+    if not document.misnamed:
+        architecture = _try_out(document, recipe)
+        if to_train:
+            _try_training(document, recipe.training, architecture)
+    return recipe
+
+
+def _document(path: Path, overrides: tuple[str, ...]) -> Document:
+    document = read_document(path)
+    for assignment in overrides:
+        document.set(assignment)
+    return document
 
 
 def files_beside(document: Document) -> dict[str, str]:
@@ -138,11 +205,8 @@ def files_beside(document: Document) -> dict[str, str]:
     return found
 
 
-def _checked(path: Path, overrides: tuple[str, ...]) -> tuple[Document, Recipe]:
-    """The recipe as far as it could be read, and the document with its mistakes."""
-    document = read_document(path)
-    for assignment in overrides:
-        document.set(assignment)
+def checked_recipe(document: Document) -> Recipe:
+    """The recipe as far as it could be read, names and options checked; mistakes are noted in the document."""
     content = document.content
     document.check_keys("a run", content, tuple(KEYS))
     weights = _weights(document)
@@ -159,10 +223,21 @@ def _checked(path: Path, overrides: tuple[str, ...]) -> tuple[Document, Recipe]:
         document.problem(("importer",), "a run is trained here or imported: give 'training' or 'importer', not both")
     if "training" in content and "loss" in content:
         document.problem(("loss",), "the loss of a run that is trained here stands in its training: {loss: …}")
+    parent = parent_in(document)
+    _check_start(document, parent, training)
     loss = training.loss if training else parts.get("loss") or CROSS_ENTROPY
     text = str(content.get("text") or "")
     importer = parts.get("importer")
-    return document, Recipe(path, parts.get("task"), parts.get("model"), training, importer, weights, text, loss)
+    return Recipe(document.path, parts.get("task"), parts.get("model"), training, importer, weights, text, loss, parent)
+
+
+def _check_start(document: Document, parent: Parent | None, training: Training | None) -> None:
+    """Note where a run that starts from another is not trained, or ends before it starts."""
+    if FROM in document.content and "training" not in document.content:
+        document.problem((FROM,), "a run that starts from another is trained here: give it a 'training' too")
+    if parent and training and training.steps <= parent.step:
+        told = f"steps is {training.steps:,}, and the run starts at step {parent.step:,} of its parent"
+        document.problem(("training", "steps"), f"{told}; steps count on from there: give more than {parent.step:,}")
 
 
 def _weights(document: Document) -> Path | None:
@@ -195,7 +270,11 @@ def _training(document: Document, given: Any) -> Training | None:
         return None
     listed = given.get("interventions", [])
     if not isinstance(listed, list):
-        document.problem((*key, "interventions"), f"interventions is {listed!r}; expected a list of names")
+        name = next(iter(listed), "…") if isinstance(listed, dict) else listed
+        told = f"interventions is {listed!r}; expected a list of names: interventions: [{name}]"
+        document.problem(
+            (*key, "interventions"), f"{told}; options of one that the recipe lists may be set by its name"
+        )
         listed = []
     parts = {
         "optimiser": call_at(document, (*key, "optimiser"), given.get("optimiser", "adamw"), "optimisers"),
@@ -225,9 +304,9 @@ def _default(one: Any) -> Any:
     return ... if one.default is MISSING else one.default
 
 
-def _try_out(document: Document, recipe: Recipe) -> None:
-    """Make what the recipe names, so that values that do not go together are told with their line."""
-    task = _made(document, ("task",), recipe.task)
+def _try_out(document: Document, recipe: Recipe) -> Architecture | None:
+    """Make what the recipe names, so that values that do not go together are told with their line; the network made."""
+    architecture, task = None, _made(document, ("task",), recipe.task)
     if task is not None:
         architecture = _made(document, ("model",), recipe.model, task)
         parameters = sum(map(math.prod, architecture.shapes.values())) if architecture else 0
@@ -239,6 +318,7 @@ def _try_out(document: Document, recipe: Recipe) -> None:
     loss = _made(document, key, recipe.loss)
     if task is not None and loss is not None:
         _made(document, key, _Suiting(recipe.loss.name, loss), task)
+    return architecture
 
 
 @dataclass(frozen=True)
@@ -257,19 +337,56 @@ class _Suiting:
             self.loss.per_example(torch.zeros(len(targets), task.n_outputs), targets)
 
 
-def _try_training(document: Document, training: Training | None) -> None:
+def _try_training(document: Document, training: Training | None, architecture: Architecture | None) -> None:
     """Make what only a training makes: an optimiser takes torch seconds to load, which a reader need not wait for."""
     import torch
 
     if training:
-        _made(document, ("training", "optimiser"), training.optimiser, [torch.zeros(1)])
+        if architecture:
+            optimising = _Optimising(training.optimiser.name, training)
+            weights = {name: torch.zeros(1) for name in architecture.shapes}
+            _made(document, ("training", "optimiser"), optimising, weights)
         for place, intervention in enumerate(training.interventions):
-            _made(document, ("training", "interventions", place), intervention)
+            acting = _Acting(intervention.name, intervention, architecture.task if architecture else None)
+            _made(document, ("training", "interventions", place), acting)
 
 
-def _made(document: Document, key: Key, call: Call | _Suiting | None, *ours: Any) -> Any:
+@dataclass(frozen=True)
+class _Optimising:
+    """Makes the optimiser of a training."""
+
+    name: str
+    training: Training
+
+    def __call__(self, weights: Mapping[str, Tensor]) -> Any:
+        from interp.contracts.optimiser import UpdateRule
+
+        made = self.training.optimiser_of(weights)
+        if isinstance(made, UpdateRule):
+            made.check(weights)
+        return made
+
+
+@dataclass(frozen=True)
+class _Acting:
+    """Makes an intervention, and asks it whether it can act on the task."""
+
+    name: str
+    intervention: Call
+    task: Task | None
+
+    def __call__(self) -> None:
+        made = self.intervention()
+        if self.task is not None:
+            made.check(self.task)
+
+
+def _made(document: Document, key: Key, call: Call | _Suiting | _Optimising | _Acting | None, *ours: Any) -> Any:
     try:
         return call(*ours) if call else None
+    except InterpError as error:
+        document.problem(key, str(error))
+        return None
     except (ValueError, IndexError, RuntimeError, OverflowError) as error:
         document.problem(key, f"{call.name if call else key[-1]}: {(str(error).splitlines() or [''])[0]}")
         return None

@@ -89,6 +89,10 @@ class RunPage:
     """[step], every checkpoint that a measure visited."""
     sections: tuple[Section, ...]
     silences: tuple[Silence, ...] = ()
+    before: np.ndarray = field(default_factory=lambda: np.array([], int))
+    """[step], the checkpoints of its parent that curves show."""
+    remarks: tuple[str, ...] = ()
+    """What is to be known of where the numbers are from, a sentence each."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +113,8 @@ class Page:
     """What the measures of all runs together say."""
     silences: tuple[Silence, ...] = ()
     """Which of them say nothing."""
+    remarks: tuple[str, ...] = ()
+    """What is to be known of where their numbers are from, a sentence each."""
     versions: dict[str, str] = field(default_factory=dict)
 
     @property

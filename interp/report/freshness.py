@@ -7,8 +7,9 @@ is fresh while all these are what they were: the same question, and files of the
 from __future__ import annotations
 
 import json
+import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,21 +23,31 @@ NOT_PARTS = ("__pycache__", ".lock", ".parts", "fresh.json")
 """Files and folders that come and go without a report's numbers or words being others."""
 
 
-def question(analysis: Path, source: Source | None, *options: Any) -> dict[str, Any] | None:
+def question(analysis: Path, given: Sequence[Source] | None, *options: Any) -> dict[str, Any] | None:
     """What a report is made from: runs, options and Python, and every file that is read for it.
 
-    Those are the analysis, the recipes and weights of its runs, and the code of this package and of those that add
-    names to it. None where the analysis has mistakes, which its reading will tell.
+    Those are the analysis, the recipes and weights of its runs, or of those `given` in their place, and the code of
+    this package and of those that add names to it. None where the analysis has mistakes, which its reading will tell.
     """
     try:
         document = read_document(analysis)
-        runs = (source,) if source else sources(document)
+        runs = tuple(given or ()) or sources(document)
         document.settle()
     except InterpError:
         return None
     code = {PACKAGE} | {path.parent for kind in KINDS for path in known_names(kind).values()}
-    read = [analysis, *(place for run in runs for place in run.made_from), *code]
-    return {"asked": [str(one) for one in (runs, *options, sys.version)], "read": _states(read)}
+    named = list(_named(document.content.get("measures")))
+    read = [analysis, *(place for run in runs for place in run.made_from), *code, *map(Path, named)]
+    return {"asked": [str(one) for one in (runs, *options, named, sys.version)], "read": _states(read)}
+
+
+def _named(value: Any) -> Iterator[str]:
+    """Texts of measures' options with variables of the environment, as they are now: they may be paths of files."""
+    if isinstance(value, str) and "$" in value:
+        yield os.path.expandvars(value)
+    elif isinstance(value, dict | list):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from _named(part)
 
 
 def remembered(report: Path, asked: dict[str, Any] | None) -> str | None:
@@ -46,17 +57,20 @@ def remembered(report: Path, asked: dict[str, Any] | None) -> str | None:
     return note["said"] if same and isinstance(note.get("said"), str) else None
 
 
-def another_run(report: Path, run: Path) -> str | None:
-    """The path of the run that `report` was written on, where that is another one than `run`."""
+def another_run(report: Path, *runs: Path) -> str | None:
+    """The paths of the runs that `report` was written on, where those are others than `runs`."""
     written_on = _note(report).get("run")
-    return written_on if isinstance(written_on, str) and written_on != str(run.resolve()) else None
+    return written_on if isinstance(written_on, str) and written_on != _places(runs) else None
 
 
-def remember(report: Path, asked: dict[str, Any] | None, said: str, run: Path | None = None) -> None:
-    """Note what `report`, just written, was the answer to; `run` is the one it was pointed at."""
-    place = str(run.resolve()) if run else None
-    note = {"question": asked, "written": _written(report), "said": said, "run": place}
+def remember(report: Path, asked: dict[str, Any] | None, said: str, *runs: Path) -> None:
+    """Note what `report`, just written, was the answer to; `runs` are those it was pointed at."""
+    note = {"question": asked, "written": _written(report), "said": said, "run": _places(runs) if runs else None}
     write_text(_note_path(report), json.dumps(note))
+
+
+def _places(runs: Iterable[Path]) -> str:
+    return ", ".join(str(run.resolve()) for run in runs)
 
 
 def _note_path(report: Path) -> Path:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -18,46 +19,78 @@ from typing import TypeVar
 import numpy as np
 import xarray as xr
 
-from interp.catalogue.caption import caption
 from interp.catalogue.names import PACKAGE, module_of
 from interp.catalogue.options import changed_options
-from interp.checkpoints import Run
-from interp.contracts.task import TwoOperands
-from interp.errors import shown
-from interp.figures import DrawnPanel, Panel
+from interp.checkpoints import Run, Sweep
+from interp.errors import InterpError, shown
+from interp.figures import Curves, DrawnPanel, Panel
 from interp.findings import Finding
-from interp.recipes import step_choice
+from interp.recipes import shipped, step_choice
 from interp.recipes.analysis_recipe import Analysis
 from interp.recipes.asks import Ask
-from interp.report.content import Facts, Page, RunPage, Section, Silence, Told, Variable
+from interp.report.content import Facts, Page, RunPage, Section, Told
+from interp.report.of_sweep import sweep_page
+from interp.report.parents import Before
+from interp.report.sections import section, silences, variable
 from interp.results import account
 from interp.results.account import NOTHING, Silent
-from interp.summaries import listed_steps, without_capital
+from interp.results.of_members import is_of_results
+from interp.results.shipping import THINNED, Shipped
+from interp.summaries import listed_steps, number, plural, without_capital
+from interp.training.outcome import early_end
 
 Results = Mapping[str, xr.Dataset | Silent]
 """Label -> what was measured, or why it says nothing."""
+OF_SPLIT = re.compile("train|test|novel")
+"""In the name of an array that is about the training examples or the others."""
 T = TypeVar("T")
 
 
-def page(analysis: Analysis, of_runs: Sequence[tuple[Run, Results]], across: Results, runs: Sequence[Run]) -> Page:
-    """The report on an analysis: the results of each run by itself, and `across`, those of all `runs` together."""
+def page(
+    analysis: Analysis,
+    of_runs: Sequence[tuple[Run | Sweep, Results]],
+    across: Results,
+    runs: Sequence[Run],
+    read_from: Shipped | None = None,
+    before: Mapping[str, Before] | None = None,
+) -> Page:
+    """The report on an analysis: the results of each run or sweep by itself, and `across`, those of all `runs`.
+
+    `read_from` is what those across were read from, where that is not their weights; `before` is, by the name of a run
+    that has a parent, what is known of that.
+    """
+    earlier = before or {}
     own = [ask for ask in analysis.asks if ask.label not in across]
     together = [ask for ask in analysis.asks if ask.label in across]
     told = _told(together, across)
     return Page(
         title=analysis.title,
-        source=str(analysis.path),
+        source=shipped.as_written(analysis.path),
         text=analysis.text,
-        runs=tuple(_run_page(run, own, results) for run, results in of_runs),
+        runs=tuple(
+            _sweep_page(run, analysis, own, results)
+            if isinstance(run, Sweep)
+            else _run_page(run, own, results, earlier.get(run.name, {}))
+            for run, results in of_runs
+        ),
         across=_sections(together, across, None),
-        facts=_common_facts(runs) if across else (),
+        facts=_common_facts(runs) if across and runs else (),
         findings=told,
-        silences=_silences(across),
+        silences=silences(across),
+        remarks=tuple(read_from.remarks(together)) if read_from else (),
         versions={name: version(name) for name in ("interp", "torch", "xarray", "plotly")},
     )
 
 
-def _run_page(run: Run, asks: Sequence[Ask], results: Results) -> RunPage:
+def _sweep_page(sweep: Sweep, analysis: Analysis, asks: Sequence[Ask], results: Results) -> RunPage:
+    of_results = [ask for ask in asks if is_of_results(ask) and ask.label in results]
+    sections = {one.label: one for one in _sections(of_results, results, None)}
+    page = sweep_page(sweep, analysis, asks, results, sections)
+    findings = sorted([*_told(of_results, results), *page.findings], key=lambda one: one.place)
+    return replace(page, findings=tuple(findings))
+
+
+def _run_page(run: Run, asks: Sequence[Ask], results: Results, before: Before) -> RunPage:
     told = _told(asks, results)
     stepped = [one.step.values for one in results.values() if isinstance(one, xr.Dataset) and "step" in one.dims]
     phases = (one.finding.phases for one in told if one.finding.phases)
@@ -66,24 +99,23 @@ def _run_page(run: Run, asks: Sequence[Ask], results: Results) -> RunPage:
         facts=_facts(run),
         findings=told,
         phases=next(phases, ()),
-        steps=np.unique(np.concatenate(stepped)) if stepped else np.array(run.steps),
-        sections=_sections(asks, results, run),
-        silences=_silences(results),
+        steps=np.unique(np.concatenate(stepped)) if stepped else np.array(_steps(run)),
+        sections=_sections(asks, results, run, before),
+        silences=silences(results),
+        before=np.unique(np.concatenate([one.step.values for one in before.values()] or [np.array([], int)])),
+        remarks=tuple(run.shipped.remarks(asks)) if run.shipped else (),
     )
 
 
-def _sections(asks: Iterable[Ask], results: Results, run: Run | None) -> tuple[Section, ...]:
+def _sections(
+    asks: Iterable[Ask], results: Results, run: Run | None, before: Before | None = None
+) -> tuple[Section, ...]:
     found = ((ask, results[ask.label]) for ask in asks)
-    return tuple(_section(ask, result, run) for ask, result in found if isinstance(result, xr.Dataset))
-
-
-def _silences(results: Results) -> tuple[Silence, ...]:
-    """The measures without an answer, those with the same reason together."""
-    labels: dict[str, list[str]] = {}
-    for result in results.values():
-        if isinstance(result, Silent):
-            labels.setdefault(result.reason.rstrip("."), []).append(result.label)
-    return tuple(Silence(tuple(silent), reason) for reason, silent in labels.items())
+    return tuple(
+        _section(ask, result, run, (before or {}).get(ask.label))
+        for ask, result in found
+        if isinstance(result, xr.Dataset)
+    )
 
 
 def _told(asks: Iterable[Ask], results: Results) -> tuple[Told, ...]:
@@ -120,20 +152,29 @@ def _short(path: str) -> str:
     return str(Path(path).relative_to(root)) if Path(path).is_relative_to(root) else path
 
 
+def _steps(run: Run) -> list[int]:
+    """Those with weights; the last that was trained, where results ship in the place of all of them."""
+    return [run.shipped.trained.ends[()][0]] if run.shipped else run.steps
+
+
 def _facts(run: Run) -> Facts:
-    train, steps = run.task.train, run.steps
-    examples = "pairs" if isinstance(run.task, TwoOperands) else "examples"
-    split = "split unknown" if train is None else f"{float(train.double().mean()):.0%} of {len(train):,} {examples}"
+    train, steps = run.task.train, [] if run.shipped else run.steps
+    split = (
+        "split unknown"
+        if train is None
+        else f"{float(train.double().mean()):.0%} of {len(train):,} {plural(run.task.noun)}"
+    )
     facts = [(run.name, ""), (run.task.description, split), (run.model_call.name, run.architecture.description)]
     if run.training:
         options = run.training.optimiser.options
-        rates = [f"{name} {options[name]:g}" for name in ("lr", "weight_decay") if name in options]
-        facts.append((run.training.optimiser.name, ", ".join(rates)))
+        rates = [f"{name} {number(options[name], 4)}" for name in ("lr", "weight_decay") if name in options]
+        facts.append((run.training.optimiser.name, ", ".join([*rates, run.training.dtype])))
     several = len(steps) > 1
-    extent = f"steps {steps[0]:,}–{steps[-1]:,}" if several else f"step {steps[0]:,}"
-    facts.append((f"{len(steps):,} checkpoint{'s' * several}", extent))
+    if steps:
+        extent = f"steps {steps[0]:,}–{steps[-1]:,}" if several else f"step {steps[0]:,}"
+        facts.append((f"{len(steps):,} checkpoint{'s' * several}", extent))
     facts += [(f"{listed_steps(gone.steps)} left out:", gone.reason) for gone in run.left_out]
-    facts += [("", note) for note in run.notes]
+    facts += [("", note) for note in (*_early_end(run), *run.notes)]
     return tuple(facts)
 
 
@@ -145,32 +186,34 @@ def _common_facts(runs: Sequence[Run]) -> Facts:
     return (f"{len(runs)} run{'s' * (len(runs) > 1)}", f"{name}…" if others and name else name), *shared
 
 
-def _section(ask: Ask, result: xr.Dataset, run: Run | None) -> Section:
-    told = caption("measures", ask.measure)
-    panels, problems = _panels(ask, result, run)
+def _section(ask: Ask, result: xr.Dataset, run: Run | None, before: xr.Dataset | None = None) -> Section:
+    panels, problems = _panels(ask, result, run, before)
     note = _note(result, run)
+    if run is not None and run.child_of and any(panel.shows_before for panel in panels):
+        parent = run.child_of
+        note = " ".join(filter(None, [note, f"In grey, up to step {parent.step:,}, its parent, {parent.run}."]))
     if result.sizes.get("step") == 1:
         note = " ".join(filter(None, [note, _at_the_only_step(result, [p.title for p in panels if p.time_axis])]))
         panels = [panel for panel in panels if not panel.time_axis]
-    return Section(
-        label=ask.label,
-        heading=_heading(ask),
-        claim=told.claim,
-        caption=told.prose,
-        formulas=told.formulas,
-        paper=told.paper,
+    return section(
+        ask,
         panels=tuple(panels),
-        variables=tuple(_variable(array) for array in result.data_vars.values()),
+        variables=tuple(variable(array) for array in result.data_vars.values()),
         note=note,
         problems=tuple(problems),
     )
 
 
-def _panels(ask: Ask, result: xr.Dataset, run: Run | None) -> tuple[list[DrawnPanel], list[str]]:
+def _panels(
+    ask: Ask, result: xr.Dataset, run: Run | None, before: xr.Dataset | None
+) -> tuple[list[DrawnPanel], list[str]]:
     """The measure's panels, and how those failed that could not be drawn."""
     asked = _attempt(f"The figure of `{ask.label}`", ask, functools.partial(_asked, ask, result))
     if isinstance(asked, str):
         return [], [asked]
+    if before is not None:
+        earlier = _attempt("The parent's figure", ask, functools.partial(_asked, ask, before))
+        asked = asked if isinstance(earlier, str) else _after(asked, earlier)
     drawn = [_attempt(f"The panel {panel.title!r}", ask, panel.draw) for panel in asked]
     panels = [replace(panel, code=_code(ask, panel.title, run)) for panel in drawn if isinstance(panel, DrawnPanel)]
     return panels, [problem for problem in drawn if isinstance(problem, str)]
@@ -184,18 +227,22 @@ def _asked(ask: Ask, result: xr.Dataset) -> list[Panel]:
     return asked
 
 
-def _heading(ask: Ask) -> str:
-    """The first line of the measure's file, or its name in words; the label where it has one of its own."""
-    first = (module_of("measures", ask.measure).__doc__ or "").strip().partition("\n")[0].rstrip(".")
-    heading = first or ask.measure.replace("_", " ").capitalize()
-    return heading if ask.label == ask.measure else f"{heading} ({ask.label})"
+def _after(asked: Iterable[Panel], earlier: Iterable[Panel]) -> list[Panel]:
+    """The panels, those of curves over training with what the parent's of the same title show."""
+    of_parent = {panel.title: panel for panel in earlier if isinstance(panel, Curves)}
+    return [
+        panel.after(of_parent[panel.title]) if isinstance(panel, Curves) and panel.title in of_parent else panel
+        for panel in asked
+    ]
 
 
 def _note(result: xr.Dataset, run: Run | None) -> str:
     """At how many checkpoints it was measured, where not at all of them; and where there are no numbers, and why."""
     blank = account.blank_steps(result)
     said = []
-    if run is not None and 0 < len(blank) < len(run.steps):
+    if THINNED in result.attrs:
+        said.append(f"{result.attrs[THINNED]}; what is said of the run is that of all of them.")
+    elif run is not None and not run.shipped and 0 < len(blank) < len(run.steps):
         close = step_choice.close_together(result.step.values.tolist(), run.steps)
         closely = f", most closely {' and '.join(f'from step {a:,} to {b:,}' for a, b in close)}" if close else ""
         said.append(f"Measured at {len(blank)} of the {len(run.steps)} checkpoints{closely}.")
@@ -206,11 +253,36 @@ def _note(result: xr.Dataset, run: Run | None) -> str:
     elif reasons:
         said.append(f"It has nothing to say everywhere: {reasons}.")
     empty = [str(name) for name, array in result.data_vars.items() if array.dtype.kind == "f" and not array.count()]
-    if empty:
-        unknown = run is not None and run.task.train is None
-        reason = "The train and test examples are unknown, so there are no" if unknown else "No"
-        said.append(f"{reason} numbers for {', '.join(f'`{name}`' for name in empty)}.")
+    unknown = run is not None and run.task.train is None
+    of_split = [name for name in empty if unknown and OF_SPLIT.search(name)]
+    others = [name for name in empty if name not in of_split]
+    if of_split:
+        listed_names = ", ".join(f"`{name}`" for name in of_split)
+        said.append(f"The train and test examples are unknown, so there are no numbers for {listed_names}.")
+    if others:
+        said.append(f"No numbers for {', '.join(_and_what_it_is(result[name]) for name in others)}.")
     return " ".join(said)
+
+
+def _and_what_it_is(array: xr.DataArray) -> str:
+    """A variable's name, and in brackets what it would be, by which one sees why it may have no number."""
+    what = str(array.attrs.get("long_name", ""))
+    return f"`{array.name}` ({without_capital(what)})" if what else f"`{array.name}`"
+
+
+def _early_end(run: Run) -> list[str]:
+    """That the training ended before its last step, and why: the curves alone do not tell it."""
+    if run.training is None:
+        return []
+    try:
+        ended = early_end(run.path)
+    except InterpError:  # the next training finds out
+        return []
+    if ended is None:
+        return []
+    if ended.end == "diverged":
+        return [f"It diverged: its loss was not finite at step {ended.step:,}. What is told is of the steps before."]
+    return [f"It ended early, at step {ended.step:,}, where what its recipe waits for was reached."]
 
 
 def _at_the_only_step(result: xr.Dataset, over_training: list[str]) -> str:
@@ -218,7 +290,8 @@ def _at_the_only_step(result: xr.Dataset, over_training: list[str]) -> str:
     if not over_training:
         return ""
     numbers = [
-        f"{without_capital(str(array.attrs.get('long_name', array.name)))} {float(array[0]):.4g} "
+        f"{without_capital(str(array.attrs.get('long_name', array.name))).partition('; NaN')[0]} "
+        f"{number(float(array[0]), 4)} "
         f"{array.attrs.get('units', '')}".rstrip()
         for array in result.data_vars.values()
         if array.dims == ("step",) and array.dtype.kind == "f" and array.count()
@@ -234,14 +307,3 @@ def _code(ask: Ask, title: str, run: Run | None) -> str:
     changed = changed_options("measures", ask.measure, ask.options)
     options = "".join(f", {name}={value!r}" for name, value in changed.items())
     return f"import interp\nrun = {run.opening}\nrun.show({ask.measure!r}, panel={title!r}{options})"
-
-
-def _variable(array: xr.DataArray) -> Variable:
-    return Variable(
-        name=str(array.name),
-        dims=tuple(map(str, array.dims)),
-        values=array.values,
-        coords={str(dim): array[dim].values.tolist() for dim in array.dims},
-        long_name=str(array.attrs.get("long_name", "")),
-        units=str(array.attrs.get("units", "")),
-    )

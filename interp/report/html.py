@@ -24,6 +24,7 @@ SCRIPTS = (
     "arrays.js",
     "style.js",
     "table.js",
+    "sort.js",
     "mark.js",
     "panel.js",
     "csv.js",

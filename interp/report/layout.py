@@ -89,7 +89,7 @@ def _run_group(run: RunPage, name: str, store: ArrayStore, budget: int) -> Group
         "steps": plain(run.steps),
         "start": last,
         "phases": [{"name": p.name, "start": int(p.start), "end": int(p.end)} for p in run.phases],
-        "extent": _extent([run.steps]),
+        "extent": _extent([run.before, run.steps]),
         "panels": _scripts(led.sections),
     }
     return Group(name, run, led.findings, led.more_findings, led.sections, run.silences, spec)

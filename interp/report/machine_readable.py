@@ -30,6 +30,7 @@ def report_data(page: Page, store: ArrayStore) -> dict[str, Any]:
         "versions": page.versions,
         "runs": [_run(run, store, budget) for run in page.runs],
         "facts": [" ".join(fact).strip() for fact in page.facts],
+        "remarks": list(page.remarks),
         "findings": _findings(page.findings),
         "across": _measures(page.across, store, budget),
         "nothing_to_say": _reasons(page.silences),
@@ -41,6 +42,7 @@ def _run(run: RunPage, store: ArrayStore, budget: int) -> dict[str, Any]:
     return {
         "name": run.name,
         "facts": [" ".join(fact).strip() for fact in run.facts],
+        "remarks": list(run.remarks),
         "findings": _findings(run.findings),
         "phases": [{"name": p.name, "start": int(p.start), "end": int(p.end)} for p in run.phases],
         "steps": plain(run.steps),

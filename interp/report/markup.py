@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections.abc import Callable
 
@@ -11,6 +12,7 @@ from markupsafe import Markup, escape
 from interp.findings import Claim
 from interp.report.content import Told
 from interp.report.links import Link
+from interp.summaries import number
 
 SHORT = 24
 """So many characters fit on any line."""
@@ -62,7 +64,7 @@ def short_reference(paper: str) -> str:
 
 def short_number(value: float) -> str:
     """Two digits are enough at the end of a colour scale."""
-    return f"{value:.2g}".replace("-", "−")
+    return number(value) if math.isfinite(value) else ""
 
 
 def _emphasised(text: str) -> Markup:

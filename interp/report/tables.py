@@ -17,6 +17,8 @@ class Row:
     cells: tuple[str, ...]
     role: str
     """The colour role that stands out, "" where it is as the others."""
+    link: str = ""
+    """Where its name leads: the path of another page, relative to this one."""
 
 
 @dataclass(frozen=True)
@@ -43,10 +45,11 @@ def _table(trace: dict[str, Any]) -> Table:
     colours = cells.get("font", {}).get("color", "")
     first = colours[0] if isinstance(colours, Sequence) and not isinstance(colours, str) and colours else colours
     roles = [_role(colour) for colour in _for_each(first, max(map(len, columns), default=0))]
+    links = (trace.get("meta") or {}).get("links") or [""] * len(roles)
     return Table(
         heads=tuple(_text(head) for head in trace["header"]["values"]),
         numeric=tuple(align == "right" for align in aligned),
-        rows=tuple(Row(row, role) for row, role in zip(zip(*columns, strict=True), roles, strict=True)),
+        rows=tuple(Row(*row) for row in zip(zip(*columns, strict=True), roles, links, strict=True)),
     )
 
 

@@ -15,6 +15,7 @@ from interp.catalogue.names import module_of
 from interp.figures.choice import default
 from interp.figures.plotly_figure import panel_figure
 from interp.findings import Finding, UndefinedError
+from interp.findings.finding import literal
 from interp.findings.recompute import answered
 from interp.summaries import Summary
 
@@ -27,6 +28,9 @@ NOTHING_AT_END = "nothing_to_say_at_the_end"
 """The attribute that says why there is none at the last step, where there is none."""
 FINDINGS = "findings"
 """The attribute that holds, as JSON, what the measure found and the records of what it claims."""
+
+STORED = "stored_findings"
+"""The attribute of a result of which the findings alone are of all its steps, and are told as they stand there."""
 
 
 @dataclass(frozen=True)
@@ -53,9 +57,15 @@ def panels(measure: str, result: xr.Dataset) -> list[Any]:
 def findings(measure: str, result: xr.Dataset) -> tuple[Finding, ...]:
     """What the measure's `summary(result)` says of the whole run, from the steps at which it has an answer.
 
-    Where the run ends with a step at which there is no such number, that is said first. Raises TypeError where the
+    Where the run ends with a step at which there is no such number, that is said first. Where not all steps are there
+    the findings are those that were made of all, their sentences alone. Raises TypeError where the
     summary is something else than a finding, a sentence, several of these, or None.
     """
+    if STORED in result.attrs:
+        return tuple(
+            Finding(literal(one["sentence"]), chapter=one["chapter"], rank=one["rank"])
+            for one in json.loads(result.attrs.get(FINDINGS, "[]"))
+        )
     own = getattr(module_of("measures", measure), "summary", None)
     if own is None:
         return ()
@@ -71,6 +81,8 @@ def findings(measure: str, result: xr.Dataset) -> tuple[Finding, ...]:
         reason = str(result.attrs.get(NOTHING_AT_END, ""))
         steps = result.step.values
         found = [one.as_of(int(steps[-1]), int(steps[~blank][-1]), reason) for one in found]
+        if len(steps) == 1:
+            found = [one.of_one_step() for one in found]
     return tuple(found)
 
 

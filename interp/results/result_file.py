@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,32 +37,66 @@ RECORD = "record"
 ROOM = 4096
 """Bytes that HDF5 may need beside what is added."""
 ROWS_AT_ONCE = 64
+MOST_IN_MEMORY = 2**27
+"""Bytes of rows of many runs that are collected before they are written: a write for each run takes longer."""
+READ_AT_ONCE = 2**22
+"""Bytes of a file that is read whole when it is opened."""
 MOST_AT_ONCE = 2**24
 """Bytes that are read at once where all are looked at."""
 LONG_NAMES = {"step": "training step", "run": "run"}
 
 
 def opened(path: Path) -> xr.Dataset:
-    """A stored result, its arrays read when they are used."""
-    return xr.open_dataset(path, engine="h5netcdf", drop_variables=[ABOUT], decode_timedelta=False)
+    """A stored result; of a large one the arrays are read when they are used."""
+    if path.stat().st_size > READ_AT_ONCE:
+        return xr.open_dataset(path, engine="h5netcdf", drop_variables=[ABOUT], decode_timedelta=False)
+    return netcdf.read(path, leaving_out=ABOUT)
 
 
 class Layout:
     """Where rows stand: their keys over the axes in front, and the pattern of values that each of them has."""
 
-    def __init__(self, axes: Sequence[str], keys: Sequence[Key], schema: Schema, pattern: Row | None) -> None:
+    def __init__(
+        self,
+        axes: Sequence[str],
+        keys: Sequence[Key],
+        schema: Schema,
+        pattern: Row | None,
+        labels: Mapping[str, Sequence[Any]] | None = None,
+    ) -> None:
+        """`labels` are those along the first of the axes, a grid's, of which some places may be empty."""
         self.axes, self.keys, self.schema = tuple(axes), list(keys), schema
+        self.runs = tuple(labels or ())
+        """The axes on which runs stand; none where there is one run."""
         self.labels = {axis: list(dict.fromkeys(key[place] for key in keys)) for place, axis in enumerate(axes)}
+        if labels:
+            self.labels |= {axis: list(along) for axis, along in labels.items()}
+            if axes[-1] == "step":
+                self.labels["step"].sort()
+        self._places = {axis: {label: place for place, label in enumerate(one)} for axis, one in self.labels.items()}
         self.values = pattern.values if pattern and pattern.values is not None else {}
         self.record = pattern.record if pattern else ""
 
     def place(self, key: Key) -> tuple[int, ...]:
         """The row's place along each axis in front."""
-        return tuple(self.labels[axis].index(label) for axis, label in zip(self.axes, key, strict=True))
+        return tuple(self._places[axis][label] for axis, label in zip(self.axes, key, strict=True))
+
+    def place_of_run(self, key: Key) -> tuple[int, ...]:
+        """The place of a run along the axes of runs; `key` may go on with a step."""
+        return tuple(self._places[axis][label] for axis, label in zip(self.runs, key, strict=False))
+
+    def lead_of(self, schema: Schema, field: Field) -> tuple[str, ...]:
+        """The axes of a field that a whole run has one of."""
+        return field.axes if field.name in schema.axes else self.runs + field.axes
 
     def lead(self, field: Field) -> tuple[str, ...]:
         """The axes in front of a field's own: none of what labels an axis."""
         return () if field.name in self.schema.axes else self.axes
+
+    @property
+    def count(self) -> int:
+        """The rows that there is room for."""
+        return math.prod(map(len, self.labels.values()))
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -75,50 +110,65 @@ class Layout:
 
 
 def write(path: Path, layout: Layout, rows: Iterator[tuple[Key, Row]], attributes: Mapping[str, str]) -> None:
-    """Write the rows, in the order of the layout's keys. Raises InterpError where one is unlike the others."""
+    """Write the rows, in the order of the layout's keys; `complete` ends the file.
+
+    Raises InterpError where one is unlike the others.
+    """
     about: dict[Key, tuple[Reads, str]] = {}
     values = layout.values.values()
-    netcdf.make_room(path, ROOM * (len(values) + 1) + len(layout.keys) * sum(array.nbytes for array in values))
+    netcdf.make_room(path, ROOM * (len(values) + 1) + layout.count * sum(array.nbytes for array in values))
     with netcdf.editing(path, "w") as file:
         file.dimensions = layout.sizes
         for name, text in ({RECORD: layout.record} | dict(attributes)).items():
             file.attrs[name] = text
         for axis, labels in layout.labels.items():
-            _create(file, Field(axis, (axis,), _kind_of(labels), LONG_NAMES.get(axis, axis), ""), (axis,), labels)
+            long_name = LONG_NAMES.get(axis, axis.replace("_", " "))
+            _create(file, Field(axis, (axis,), _kind_of(labels), long_name, ""), (axis,), labels)
         fields = layout.schema.fields if layout.values else ()
         labels = [field for field in fields if field.name in layout.schema.axes and field.name not in layout.axes]
         stacked = [field for field in fields if field.name not in layout.schema.axes]
         for field in labels:
             _create(file, field, field.axes, layout.values[field.name])
         for field in stacked:
-            _create(file, field, layout.axes + field.axes, None, layout.values[field.name].dtype)
-        for chunk in _chunks(rows):
+            chunked = _chunk_of_runs if layout.runs else _chunk_shape
+            _create(file, field, layout.axes + field.axes, None, layout.values[field.name].dtype, chunked)
+        filler = _Filler(file, layout, stacked) if layout.runs else None
+        for chunk in _by_run(rows, len(layout.runs)) if layout.runs else _chunks(rows):
             about |= {key: (row.reads, row.reason) for key, row in chunk}
             _check(layout, labels, stacked, [row for _, row in chunk], attributes["measure"])
+            if filler:
+                filler.fill(chunk)
+                continue
             for field in stacked:
                 _fill(file.variables[field.name], layout, field, chunk)
+        if filler:
+            filler.finish()
         for field in stacked:
             _seal(file.variables[field.name])
         _write_about(file, layout.axes, about)
-        file.attrs[TEXTS] = _texts(file)
 
 
-def add(path: Path, schema: Schema, values: Mapping[str, np.ndarray]) -> None:
-    """Add the fields of another record, which are of the whole result."""
-    netcdf.make_room(path, ROOM * len(values) + sum(array.nbytes for array in values.values()))
+def complete(
+    path: Path,
+    layout: Layout,
+    records: Sequence[tuple[Schema, Mapping[str, np.ndarray]]],
+    texts: Mapping[str, str],
+) -> None:
+    """Add what is had from all rows, and seal the file.
+
+    These are the fields of other records, which are of the whole result, or of the whole of each run, and attributes.
+    """
+    arrays = [array for _, values in records for array in values.values()]
+    size = sum(array.nbytes for array in arrays) + 2 * sum(len(text.encode()) for text in texts.values())
+    netcdf.make_room(path, ROOM * (len(arrays) + 1) + size)
     with netcdf.editing(path, "r+") as file:
-        for field in schema.fields:
-            for axis, size in zip(field.axes, values[field.name].shape, strict=True):
-                if axis not in file.dimensions:
-                    file.dimensions[axis] = size
-            _create(file, field, field.axes, values[field.name])
-        file.attrs[TEXTS] = _texts(file)
-
-
-def describe(path: Path, texts: Mapping[str, str]) -> None:
-    """Add attributes to what the file says of itself."""
-    netcdf.make_room(path, ROOM + 2 * sum(len(text.encode()) for text in texts.values()))
-    with netcdf.editing(path, "r+") as file:
+        for schema, values in records:
+            for field in schema.fields:
+                axes = layout.lead_of(schema, field)
+                for axis, size in zip(axes, values[field.name].shape, strict=True):
+                    if axis not in file.dimensions:
+                        file.dimensions[axis] = size
+                _create(file, field, axes, values[field.name])
         for name, text in texts.items():
             file.attrs[name] = text
         file.attrs[TEXTS] = _texts(file)
@@ -165,16 +215,25 @@ class ResultFile:
             if self._file.variables[field.name].dimensions != expected:
                 raise ValueError(f"{field.name} has other axes")
         grid = [np.asarray(self._file.variables[axis][...]).tolist() for axis in self._axes]
-        if any(label not in labels for key in self.about for label, labels in zip(key, grid, strict=True)):
+        self._numbers = [{label: place for place, label in enumerate(labels)} for labels in grid]
+        if any(label not in known for key in self.about for label, known in zip(key, self._numbers, strict=True)):
             raise ValueError("its rows are not those of its axes")
         self._grid = grid
+        self._read: dict[str, tuple[tuple[int, ...], np.ndarray]] = {}
 
-    def holds(self, schema: Schema) -> bool:
-        """Whether every field of a record that is of the whole result stands in it."""
+    def holds(self, schema: Schema, runs: tuple[str, ...]) -> bool:
+        """Whether every field of a record that is of the whole result, or of the whole of each run, stands in it."""
         variables = self._file.variables
+        lead = {field.name: () if field.name in schema.axes else runs for field in schema.fields}
         return all(
-            field.name in variables and variables[field.name].dimensions == field.axes for field in schema.fields
+            field.name in variables and variables[field.name].dimensions == lead[field.name] + field.axes
+            for field in schema.fields
         )
+
+    def has_labels(self, labels: Mapping[str, Sequence[Any]]) -> bool:
+        """Whether these stand along its first axes."""
+        found = dict(zip(self._axes, self._grid, strict=True))
+        return all(found.get(axis) == list(along) for axis, along in labels.items())
 
     def row(self, key: Key) -> Row:
         """Raises whatever comes of damage."""
@@ -182,16 +241,34 @@ class ResultFile:
         if reason is not None:
             return Row(None, reads, reason=reason)
         assert self._schema is not None
-        place = tuple(labels.index(label) for label, labels in zip(key, self._grid, strict=True))
+        place = self._place(key)
         values = {}
         for field in self._schema.fields:
             if field.name in self._axes:
                 values[field.name] = np.asarray([key[self._axes.index(field.name)]])
                 continue
-            variable = self._file.variables[field.name]
-            found = np.asarray(variable[...] if field.name in self._schema.axes else variable[place or ...])
+            found = np.asarray(self._at(field.name, () if field.name in self._schema.axes else place))
             values[field.name] = found.astype({"b": np.bool_, "U": np.str_}.get(field.kind, found.dtype))
         return Row(values, reads, self._schema.record)
+
+    def _place(self, key: Key) -> tuple[int, ...]:
+        return tuple(places[label] for label, places in zip(key, self._numbers, strict=True))
+
+    def _at(self, name: str, place: tuple[int, ...]) -> Any:
+        """The values of a variable at a place, () for all; what is read together with them is remembered."""
+        known = self._read.get(name)
+        if known is None or known[0] != place[: len(known[0])]:
+            self._read[name] = known = self._read_with(self._file.variables[name], place)
+        return known[1][place[len(known[0]) :] or ...]
+
+    def _read_with(self, variable: h5netcdf.Variable, place: tuple[int, ...]) -> tuple[tuple[int, ...], np.ndarray]:
+        """A row; of several axes the whole of a small variable, or what stands along the last; and where that is."""
+        if len(place) > 1:
+            small = math.prod(variable.shape) * variable.dtype.itemsize <= MOST_AT_ONCE
+            lead = () if small else place[:-1]
+            with contextlib.suppress(Exception):  # where another row is damaged, this one is read alone
+                return lead, np.asarray(variable[lead or ...])
+        return place, np.asarray(variable[place or ...])
 
     @property
     def has_digest_of_texts(self) -> bool:
@@ -219,7 +296,7 @@ class ResultFile:
         return self._schema.axes if self._schema else ()
 
     def _is_readable(self, variable: h5netcdf.Variable, key: Key) -> bool:
-        place = tuple(labels.index(label) for label, labels in zip(key, self._grid, strict=True))
+        place = self._place(key)
         with contextlib.suppress(Exception):  # damaged HDF5 can raise anything
             variable[place]
             return DIGEST not in variable.attrs  # a digest is of the whole variable
@@ -229,7 +306,14 @@ class ResultFile:
         self._held.close()
 
 
-def _create(file: h5netcdf.File, field: Field, axes: tuple[str, ...], data: Any, dtype: Any = None) -> None:
+def _create(
+    file: h5netcdf.File,
+    field: Field,
+    axes: tuple[str, ...],
+    data: Any,
+    dtype: Any = None,
+    chunked: Callable[[tuple[int, ...], int], tuple[int, ...]] | None = None,
+) -> None:
     """A variable with its checksum; its values, where they are given."""
     values = None if data is None else _storable(np.asarray(data), field.kind)
     dtype = dtype if values is None else values.dtype
@@ -237,7 +321,7 @@ def _create(file: h5netcdf.File, field: Field, axes: tuple[str, ...], data: Any,
     shape = tuple(file.dimensions[axis].size for axis in axes)
     checked: dict[str, Any] = {}
     if shape and all(shape) and field.kind != "U":
-        checked = {"fletcher32": True, "chunks": _chunk_shape(shape, np.dtype(stored).itemsize)}
+        checked = {"fletcher32": True, "chunks": (chunked or _chunk_shape)(shape, np.dtype(stored).itemsize)}
     variable = file.create_variable(field.name, axes, stored, **checked)
     if field.kind == "b":
         variable.attrs["dtype"] = "bool"
@@ -247,6 +331,14 @@ def _create(file: h5netcdf.File, field: Field, axes: tuple[str, ...], data: Any,
     if values is not None:
         variable[...] = values
         _seal(variable)
+
+
+def _chunk_of_runs(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
+    """As much of the last axes as makes a megabyte."""
+    chunk: list[int] = []
+    for size in reversed(shape):
+        chunk.insert(0, max(1, min(size, 2**20 // (itemsize * math.prod(chunk)))))
+    return tuple(chunk)
 
 
 def _chunk_shape(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
@@ -285,9 +377,50 @@ def _verify(variable: h5netcdf.Variable) -> None:
             raise ValueError("it is not what was written")
         return
     rows, row = variable.shape[0], math.prod(variable.shape[1:]) * variable.dtype.itemsize
-    at_once = max(ROWS_AT_ONCE, MOST_AT_ONCE // max(row, 1))
+    at_once = max(ROWS_AT_ONCE if row * ROWS_AT_ONCE <= MOST_AT_ONCE else 1, MOST_AT_ONCE // max(row, 1))
     for start in range(0, rows, at_once):
         variable[start : start + at_once]
+
+
+class _Filler:
+    """Writes rows of many runs: each array at once where all of them are small together, else a run at a time."""
+
+    def __init__(self, file: h5netcdf.File, layout: Layout, fields: Sequence[Field]) -> None:
+        self._file, self._layout, self._fields = file, layout, fields
+        sizes = [len(layout.labels[axis]) for axis in layout.axes]
+        self._runs, self._steps = tuple(sizes[: len(layout.runs)]), tuple(sizes[len(layout.runs) :])
+        self._empty = set(itertools.product(*map(range, self._runs)))
+        at_once = math.prod(sizes) * sum(layout.values[field.name].nbytes for field in fields) <= MOST_IN_MEMORY
+        self._whole = {field.name: self._blank(field, self._runs) for field in fields} if at_once else {}
+
+    def fill(self, rows: list[tuple[Key, Row]]) -> None:
+        """Write all rows of a run."""
+        place = self._layout.place_of_run(rows[0][0])
+        self._empty.discard(place)
+        for field in self._fields:
+            values, lead = (self._whole[field.name], place) if self._whole else (self._blank(field), ())
+            for key, row in rows:
+                if row.values is not None:
+                    own = (*lead, *self._layout.place(key)[len(self._runs) :])
+                    given = row.values[field.name]
+                    values[own or ...] = given.tolist() if field.kind == "U" else given
+            if not self._whole:
+                self._file.variables[field.name][place] = _storable(values, field.kind)
+
+    def finish(self) -> None:
+        """Write what was collected, and blanks where no run is."""
+        for field in self._fields:
+            variable = self._file.variables[field.name]
+            if self._whole:
+                variable[...] = _storable(self._whole[field.name], field.kind)
+            else:
+                for place in sorted(self._empty):
+                    variable[place] = _storable(self._blank(field), field.kind)
+
+    def _blank(self, field: Field, runs: tuple[int, ...] = ()) -> np.ndarray:
+        like = self._layout.values[field.name]
+        dtype = object if field.kind == "U" else like.dtype
+        return np.full((*runs, *self._steps, *like.shape), field.blank, dtype)
 
 
 def _fill(variable: h5netcdf.Variable, layout: Layout, field: Field, chunk: list[tuple[Key, Row]]) -> None:
@@ -302,25 +435,32 @@ def _fill(variable: h5netcdf.Variable, layout: Layout, field: Field, chunk: list
         variable[place or ...] = _storable(values, field.kind)
 
 
+class UnlikeRunsError(InterpError):
+    """Rows of different runs that cannot stand in one array: their labels or sizes differ."""
+
+
 def _check(layout: Layout, labels: Sequence[Field], stacked: Sequence[Field], rows: list[Row], measure: str) -> None:
     """Raises InterpError where a row's labels, shapes or types are not those of the others."""
+    many = bool(layout.runs)
+    places = "runs" if many else "steps"
+    unlike = UnlikeRunsError if many else InterpError
+    remedy = "choose runs in which they are the same: sweep.sel(…)" if many else "it should be the same at all"
     for row in rows:
         if row.values is None:
             continue
         if row.record != layout.record:
-            raise InterpError(
-                f"measure {measure}: it answers with {layout.record} at one place, {row.record} at another"
-            )
+            raise unlike(f"measure {measure}: it answers with {layout.record} at one place, {row.record} at another")
         for field in labels:
             if not np.array_equal(row.values[field.name], layout.values[field.name]):
-                raise InterpError(f"measure {measure}: the labels {field.name!r} differ between steps")
+                raise unlike(
+                    f"measure {measure}: the labels {field.name!r} differ between {places}" + f"; {remedy}" * many
+                )
         for field in stacked:
             array, like = row.values[field.name], layout.values[field.name]
             if array.shape != like.shape or (array.dtype != like.dtype and array.dtype.kind != "U"):
                 one, other = (f"{each.dtype} {list(each.shape)}" for each in (like, array))
-                raise InterpError(
-                    f"measure {measure}: {field.name} is {one} at one step and {other} at another; "
-                    "it should be the same at all"
+                raise unlike(
+                    f"measure {measure}: {field.name} is {one} at one {places[:-1]} and {other} at another; {remedy}"
                 )
 
 
@@ -328,8 +468,16 @@ def _storable(array: np.ndarray, kind: str) -> np.ndarray:
     return array.astype({"b": np.int8, "U": object}.get(kind, array.dtype), copy=False)
 
 
-def _kind_of(labels: Sequence[int | str]) -> str:
-    return "U" if any(isinstance(label, str) for label in labels) else "i"
+def _kind_of(labels: Sequence[int | float | str]) -> str:
+    if any(isinstance(label, str) for label in labels):
+        return "U"
+    return "f" if any(isinstance(label, float) for label in labels) else "i"
+
+
+def _by_run(rows: Iterator[tuple[Key, Row]], axes: int) -> Iterator[list[tuple[Key, Row]]]:
+    """The rows of each run together."""
+    for _, of_run in itertools.groupby(rows, lambda one: one[0][:axes]):
+        yield list(of_run)
 
 
 def _chunks(rows: Iterator[tuple[Key, Row]]) -> Iterator[list[tuple[Key, Row]]]:

@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from interp.files.arrays import read_about, read_arrays, write_arrays
+from interp.files.arrays import packed, read_about, read_arrays
+from interp.files.writing import writing
 from interp.provenance import Reads
 from interp.results.schema import Schema
 
-Key = tuple[int | str, ...]
-"""Where a row stands on the named axes of its result: (step,), (run,), or () where there is one row."""
+Key = tuple[int | float | str, ...]
+"""Where a row stands on the named axes of its result: (step,), (run,), (seed, weight_decay, step), or () of one row."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Row:
 
 
 def write_row(path: Path, row: Row, key: Key) -> None:
-    """Store the row, whose place is `key`."""
+    """Store the row, whose place is `key`; one that a power cut damages is noticed, and computed again."""
     values = row.values or {}
     texts = {name for name, array in values.items() if array.dtype.kind == "U"}
     about = {
@@ -41,12 +42,20 @@ def write_row(path: Path, row: Row, key: Key) -> None:
         "reads": row.reads,
         "texts": {name: array.tolist() for name, array in values.items() if name in texts},
     }
-    write_arrays(path, {name: array for name, array in values.items() if name not in texts}, about)
+    _write(path, packed({name: array for name, array in values.items() if name not in texts}, about))
+
+
+def _write(path: Path, content: bytes) -> None:
+    with writing(path, outlives="process") as temporary:
+        temporary.write_bytes(content)
 
 
 def read_row(path: Path, schemas: Mapping[str, Schema]) -> Row:
     """The row in a file, of one of these schemas. Raises whatever comes of a file that is damaged, or another's."""
-    arrays, about = read_arrays(path)
+    return _row(*read_arrays(path), schemas)
+
+
+def _row(arrays: dict[str, np.ndarray], about: Any, schemas: Mapping[str, Schema]) -> Row:
     record, reads = str(about["record"]), dict(about["reads"])
     if not record:
         return Row(None, reads, reason=str(about["reason"]))
@@ -61,3 +70,27 @@ def read_key(path: Path) -> tuple[Key, Reads]:
     """The place of the row in a file, and what it was made from."""
     about: Any = read_about(path)
     return tuple(about["key"]), dict(about["reads"])
+
+
+def write_rows(path: Path, rows: Mapping[Key, Row]) -> None:
+    """Store rows together, each at its place; what a power cut damages is noticed, and computed again."""
+    arrays: dict[str, np.ndarray] = {}
+    about = []
+    for number, (key, row) in enumerate(rows.items()):
+        values = row.values or {}
+        texts = {name: array.tolist() for name, array in values.items() if array.dtype.kind == "U"}
+        arrays |= {f"{number}/{name}": array for name, array in values.items() if name not in texts}
+        about.append({"key": list(key), "record": row.record, "reason": row.reason, "reads": row.reads, "texts": texts})
+    _write(path, packed(arrays, {"rows": about}))
+
+
+def read_rows(path: Path, schemas: Mapping[str, Schema]) -> dict[Key, Row]:
+    """The rows in a file, of one of these schemas. Raises whatever comes of a file that is damaged, or another's."""
+    arrays, about = read_arrays(path)
+    if "rows" not in about:
+        return {tuple(about["key"]): read_row(path, schemas)}
+    own: dict[int, dict[str, np.ndarray]] = {}
+    for name, array in arrays.items():
+        number, _, field = name.partition("/")
+        own.setdefault(int(number), {})[field] = array
+    return {tuple(told["key"]): _row(own.get(number, {}), told, schemas) for number, told in enumerate(about["rows"])}

@@ -71,12 +71,15 @@ class Schema:
         return tuple(field for field in self.fields if field.name in self.axes)
 
 
+SUBJECTS = ("checkpoint", "run", "runs", "results")
+
+
 @functools.cache
 def subject(measure: str) -> str:
-    """What the measure is called on: "checkpoint", "run" or "runs", the name of its first parameter."""
+    """What the measure is called on: "checkpoint", "run", "runs" or "results", the name of its first parameter."""
     first = next(iter(inspect.signature(find("measures", measure)).parameters), "")
-    if first not in ("checkpoint", "run", "runs"):
-        raise InterpError(f"measure {measure}: its first parameter is {first!r}; expected checkpoint, run or runs")
+    if first not in SUBJECTS:
+        raise InterpError(f"measure {measure}: its first parameter is {first!r}; expected {', '.join(SUBJECTS)}")
     return first
 
 

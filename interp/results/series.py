@@ -1,13 +1,14 @@
-"""What results ask of a run: checkpoints by step, and what an answer was made from. They know no more of it."""
+"""What results ask of a run, and of many on named axes: checkpoints by step, and what an answer was made from."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from interp.errors import DamagedError
 from interp.provenance import Reads
+from interp.results.shipping import Shipped
 
 
 class Moment(ABC):
@@ -76,3 +77,37 @@ class Series(ABC):
     @abstractmethod
     def refreshed(self, steps: Sequence[int] | None = None) -> Series:
         """The run as it is now, at these steps."""
+
+    @property
+    def shipped(self) -> Shipped | None:
+        """The results that stand in the place of weights which are not there."""
+        return None
+
+
+class SeriesGrid(ABC):
+    """Runs on named axes, of which none is opened before it is asked for. A place may be empty."""
+
+    name: str
+
+    @property
+    @abstractmethod
+    def axes(self) -> Mapping[str, Sequence[int | float | str]]:
+        """The labels along each axis, those of empty places among them."""
+
+    @property
+    @abstractmethod
+    def places(self) -> list[tuple[int | float | str, ...]]:
+        """Where there is a run with checkpoints: a label of each axis."""
+
+    @abstractmethod
+    def opened(self, place: tuple[int | float | str, ...]) -> Series:
+        """The run there. Raises InterpError where it cannot be opened."""
+
+    @abstractmethod
+    def stamp(self, place: tuple[int | float | str, ...]) -> str:
+        """What changes whenever a file of the run there does, told without opening it; "" where that cannot be."""
+
+    @property
+    def shipped(self) -> Shipped | None:
+        """The results that stand in the place of weights which are not there, where none are."""
+        return None

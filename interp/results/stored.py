@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import glob
 import hashlib
+import itertools
 import json
 import os
 import shutil
@@ -15,6 +16,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -24,10 +26,11 @@ from interp.errors import DamagedError
 from interp.files.writing import writing
 from interp.provenance import Reads
 from interp.recipes.asks import Ask
+from interp.recipes.grid import portable
 from interp.results import account, result_file, schema
 from interp.results.account import FINDINGS, NOTHING, NOTHING_AT_END
 from interp.results.result_file import Layout, ResultFile, opened
-from interp.results.rows import Key, Row, read_key, read_row, write_row
+from interp.results.rows import Key, Row, read_rows, write_row, write_rows
 from interp.results.warm_starts import BEFORE, LastAnswer, block_of, lineage, unbroken
 
 CALL = "call"
@@ -35,8 +38,8 @@ CALL = "call"
 PARTS, LAST = ".parts", ".last"
 """Folders beside the results: of rows that are not merged yet, and of the last answers that the next start from."""
 
-Answered = Callable[[Key, str], str]
-"""The present answer to a question that a row was made from."""
+Answered = Callable[[Key, str, str], bool]
+"""Whether the present answer to a question that a row was made from is still the one that was noted."""
 
 
 @dataclass(frozen=True)
@@ -52,11 +55,13 @@ class Good:
 class Stored:
     """The rows of one measure, in `folder`, over the named axes in front."""
 
-    def __init__(self, folder: Path, ask: Ask, axes: tuple[str, ...]) -> None:
-        self.ask, self.axes = ask, axes
+    def __init__(
+        self, folder: Path, ask: Ask, axes: tuple[str, ...], labels: Mapping[str, Sequence[Any]] | None = None
+    ) -> None:
+        """`labels` are those along the first of the axes, where they are known beside the rows: a grid's."""
+        self.ask, self.axes, self.labels = ask, axes, dict(labels or {})
         self.file = folder / f"{ask.label}.nc"
         self.parts = folder / PARTS / ask.label
-        self._last = folder / LAST / f"{ask.label}.safetensors"
         self.schemas = schema.schemas_of(ask.measure)
         self.goes_on = schema.takes_previous(ask.measure)
 
@@ -76,7 +81,7 @@ class Stored:
         for path, rows in [(self.file, in_file), *self._rows_in_parts()]:
             for key, reads in rows.items():
                 if reads.get(CALL) == self.call and all(
-                    _same(answer, key, question, digest) for question, digest in reads.items()
+                    question in (CALL, BEFORE) or answer(key, question, digest) for question, digest in reads.items()
                 ):
                     found[key], made_from[key] = path, reads
         good = unbroken(keys, made_from) if self.goes_on else [key for key in keys if key in found]
@@ -107,13 +112,27 @@ class Stored:
 
     def write_part(self, key: Key, row: Row) -> None:
         """Store a finished row in a file of its own."""
-        name = "-".join(f"{one:09d}" if isinstance(one, int) else one for one in key) or "run"
-        write_row(self.parts / f"{name}.safetensors", row, key)
+        write_row(self.parts / f"{_name(key) or 'run'}.safetensors", row, key)
 
-    def last_answer(self, block: int, computing: bool = False) -> LastAnswer:
+    def write_parts(self, rows: Mapping[Key, Row]) -> None:
+        """Store finished rows together in one file."""
+        write_rows(self.parts / f"{_name(next(iter(rows))) or 'run'}.safetensors", rows)
+
+    def last_answer(self, block: Key, computing: bool = False) -> LastAnswer:
         """The last answer of a block; that of an earlier visit where there is no other, unless one is `computing`."""
-        own = self.parts / f"{block}.chain"
-        return LastAnswer(own if computing or own.exists() else self._last, self.ask.measure)
+        own = self._chain(block)
+        return LastAnswer(own if computing or own.exists() else self._last(block), self.ask.measure)
+
+    def _chain(self, block: Key) -> Path:
+        """Where the last answer of a block lies while its rows are computed."""
+        return self.parts / ("-".join([*map(portable, block[:-1]), str(block[-1])]) + ".chain")
+
+    def _last(self, block: Key) -> Path:
+        """Where the last answer of a run stays."""
+        name = (
+            f"{self.ask.label}.safetensors" if len(block) == 1 else f"{self.ask.label}/{_name(block[:-1])}.safetensors"
+        )
+        return self.file.parent / LAST / name
 
     def merge(self, keys: Sequence[Key], good: Good, attributes: Mapping[str, str]) -> dict[Key, str]:
         """Write the result file from the rows at `keys`, and remove the parts. Why rows are blank, by key."""
@@ -122,20 +141,24 @@ class Stored:
         with contextlib.closing(_Rows(self.schemas, good.places)) as rows:
             pattern = next((row for row in (rows[key] for key in keys) if row.values is not None), None)
             own = self.schemas[pattern.record] if pattern else next(iter(self.schemas.values()))
-            layout = Layout(self.axes, keys, own, pattern)
+            layout = Layout(self.axes, keys, own, pattern, self.labels)
             with writing(self.file) as temporary:
                 result_file.write(temporary, layout, ((key, rows[key]) for key in keys), attributes)
-                if pattern:
-                    self._complete(temporary, layout, rows.reasons)
+                joined, told = self._had_from_all(temporary, layout, rows.reasons) if pattern else ([], {})
+                result_file.complete(temporary, layout, joined, told)
             reasons = {key: rows.reasons[key] for key in keys if key in rows.reasons}
-        self._keep_last(block_of(keys[-1]), keys[-1], good)
+        if self.goes_on:
+            for _, of_run in itertools.groupby(keys, lambda key: key[:-1]):
+                self._keep_last(list(of_run)[-1], good)
         shutil.rmtree(self.parts, ignore_errors=True)
         with contextlib.suppress(OSError):
             self.parts.parent.rmdir()  # where this was the last measure with parts
         return reasons
 
     def says_the_same(self) -> bool:
-        """Whether the findings in the result file are those that its measure has to tell now."""
+        """Whether the findings in the result file are those that its measure has to tell now; of many runs none."""
+        if self.labels:
+            return True
         with opened(self.file) as result:
             return result.attrs.get(FINDINGS) == account.records(self.ask.measure, result)
 
@@ -144,19 +167,24 @@ class Stored:
         with contextlib.closing(ResultFile(self.file, self.schemas)) as file:
             return {key: reason for key, (_, reason) in file.about.items() if reason is not None}
 
-    def _complete(self, path: Path, layout: Layout, reasons: Mapping[Key, str]) -> None:
-        """Add to the rows what is had from all of them: `over_run`, the findings, and why rows are blank."""
-        told = {NOTHING: account.told(reasons.values()), NOTHING_AT_END: reasons.get(layout.keys[-1], "")}
+    def _had_from_all(
+        self, path: Path, layout: Layout, reasons: Mapping[Key, str]
+    ) -> tuple[list[tuple[schema.Schema, dict[str, np.ndarray]]], dict[str, str]]:
+        """What all the rows together tell: `over_run`; and in words, by attribute, findings and why rows are blank."""
+        at_end = "" if self.labels else reasons.get(layout.keys[-1], "")
+        told = {NOTHING: account.told(reasons.values()), NOTHING_AT_END: at_end}
         told = {name: text for name, text in told.items() if text}
         with opened(path) as result:
             joined = self._joined(result, layout, reasons)
             for own, values in joined:
-                arrays = {field.name: (field.axes, values[field.name], field.attributes) for field in own.fields}
+                arrays = {
+                    field.name: (layout.lead_of(own, field), values[field.name], field.attributes)
+                    for field in own.fields
+                }
                 result = result.assign(arrays)
-            told[FINDINGS] = account.records(self.ask.measure, result.assign_attrs(told))
-        for own, values in joined:
-            result_file.add(path, own, values)
-        result_file.describe(path, told)
+            if not self.labels:  # a summary is of one run
+                told[FINDINGS] = account.records(self.ask.measure, result.assign_attrs(told))
+        return joined, told
 
     def _joined(
         self, result: xr.Dataset, layout: Layout, reasons: Mapping[Key, str]
@@ -165,6 +193,8 @@ class Stored:
         function = schema.joined(self.ask.measure)
         if function is None:
             return []
+        if self.labels:
+            return self._joined_by_run(function, result, layout, reasons)
         if len(layout.axes) == 1:
             places = [layout.place(key)[0] for key in layout.keys if key not in reasons]
             result = result.isel({layout.axes[0]: places})
@@ -172,16 +202,50 @@ class Stored:
         own = schema.schema_of(type(record))
         return [(own, schema.values(own, record, self.ask.measure))]
 
-    def _keep_last(self, block: int, key: Key, good: Good) -> None:
-        """The last answer of the last block stays, so that a run that grows goes on from it."""
-        if not self.goes_on:
-            return
-        own = self.parts / f"{block}.chain"
+    def _joined_by_run(
+        self, function: Callable[..., Any], result: xr.Dataset, layout: Layout, reasons: Mapping[Key, str]
+    ) -> list[tuple[schema.Schema, dict[str, np.ndarray]]]:
+        """The same of each run by itself; nothing, with a warning, where their sizes differ from run to run."""
+        found: dict[tuple[int, ...], tuple[schema.Schema, dict[str, np.ndarray]]] = {}
+        for run, keys in itertools.groupby((key for key in layout.keys if key not in reasons), self._run_of):
+            place = layout.place_of_run(run)
+            steps = [layout.labels["step"].index(key[-1]) for key in keys] if self.axes[-1] == "step" else None
+            one = result.isel(dict(zip(self.labels, place, strict=True)))
+            record = function(one if steps is None else one.isel(step=steps))
+            own = schema.schema_of(type(record))
+            found[place] = own, schema.values(own, record, self.ask.measure)
+        if not found:
+            return []
+        own, like = next(iter(found.values()))
+        shapes = {name: array.shape for name, array in like.items()}
+        if any(each is not own or {n: a.shape for n, a in values.items()} != shapes for each, values in found.values()):
+            warnings.warn(
+                f"{self.ask.label}: what is said of a whole run has other sizes from run to run", stacklevel=2
+            )
+            return []
+        sizes = tuple(map(len, self.labels.values()))
+        joined: dict[str, np.ndarray] = {}
+        for field in own.fields:
+            if field.name in own.axes:
+                joined[field.name] = like[field.name]
+                continue
+            kind = max((values[field.name].dtype for _, values in found.values()), key=lambda one: one.itemsize)
+            joined[field.name] = np.full((*sizes, *shapes[field.name]), field.blank, kind)
+            for place, (_, values) in found.items():
+                joined[field.name][place] = values[field.name]
+        return [(own, joined)]
+
+    def _run_of(self, key: Key) -> Key:
+        return key[: len(self.labels)]
+
+    def _keep_last(self, key: Key, good: Good) -> None:
+        """The last answer of a run's last block stays, so that a run that grows goes on from it."""
+        own, kept = self._chain(block_of(key)), self._last(block_of(key))
         if own.exists():
-            self._last.parent.mkdir(exist_ok=True)
-            os.replace(own, self._last)
-        if LastAnswer(self._last, self.ask.measure).leads_to() != (key, lineage(self._reads_at(good.places[key], key))):
-            self._last.unlink(missing_ok=True)
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(own, kept)
+        if LastAnswer(kept, self.ask.measure).leads_to() != (key, lineage(self._reads_at(good.places[key], key))):
+            kept.unlink(missing_ok=True)
 
     def _rows_in_file(self, attributes: Mapping[str, str]) -> tuple[dict[Key, Reads], bool]:
         """Each readable row's reads in the result file, and whether the file is as it would be written now."""
@@ -193,9 +257,10 @@ class Stored:
                 rows = {key: reads for key, (reads, _) in file.about.items() if key not in (damaged or ())}
                 joined = schema.schemas_joined(self.ask.measure)
                 answered = any(reason is None for _, reason in file.about.values())
-                complete = not (joined and answered) or any(map(file.holds, joined))
+                lead = tuple(self.labels)
+                complete = not (joined and answered) or any(file.holds(own, lead) for own in joined)
                 as_now = damaged == set() and complete and file.has_digest_of_texts
-                as_now = as_now and attributes.items() <= file.attributes.items()
+                as_now = as_now and attributes.items() <= file.attributes.items() and file.has_labels(self.labels)
         except Exception as error:  # a damaged file, or another's, can raise anything
             warnings.warn(f"{self.file} is damaged ({error}); what it held is computed again", stacklevel=2)
             return {}, False
@@ -207,15 +272,18 @@ class Stored:
     def _rows_in_parts(self) -> Iterator[tuple[Path, dict[Key, Reads]]]:
         for path in sorted(self.parts.glob("*.safetensors")):
             with contextlib.suppress(Exception):  # a damaged file can raise anything: its row is computed again
-                read_row(path, self.schemas)
-                key, reads = read_key(path)
-                yield path, {key: reads}
+                yield path, {key: row.reads for key, row in read_rows(path, self.schemas).items()}
 
     def _reads_at(self, path: Path, key: Key) -> Reads:
         if path.suffix == ".nc":
             with contextlib.closing(ResultFile(path, self.schemas)) as file:
                 return file.about[key][0]
-        return read_key(path)[1]
+        return read_rows(path, self.schemas)[key].reads
+
+
+def _name(key: Key) -> str:
+    """A place as the name of a file."""
+    return "-".join(f"{one:09d}" if isinstance(one, int) else portable(one) for one in key)
 
 
 def attributes_of(ask: Ask, of: str) -> dict[str, str]:
@@ -238,29 +306,31 @@ def attributes_of(ask: Ask, of: str) -> dict[str, str]:
     }
 
 
-def _same(answer: Answered, key: Key, question: str, digest: str) -> bool:
-    return question in (CALL, BEFORE) or answer(key, question) == digest
-
-
 class _Rows:
     """Rows read back from part files and from the file of an earlier visit, a few at a time."""
 
     def __init__(self, schemas: Mapping[str, schema.Schema], places: Mapping[Key, Path]) -> None:
         self._schemas, self._places = schemas, places
         self._file: ResultFile | None = None
+        self._part: tuple[Path, dict[Key, Row]] | None = None
         self.reasons: dict[Key, str] = {}
         """Why there is no answer, by the key of the row, for the rows read so far."""
 
     def __getitem__(self, key: Key) -> Row:
         path = self._places[key]
         try:
-            row = self._from_file(path, key) if path.suffix == ".nc" else read_row(path, self._schemas)
+            row = self._from_file(path, key) if path.suffix == ".nc" else self._from_part(path, key)
         except Exception as error:  # damaged HDF5 can raise anything, MemoryError too where it lies about a size
             path.unlink(missing_ok=True)
             raise DamagedError(f"{path} could not be read ({error}); start again to compute it anew") from error
         if row.values is None:
             self.reasons[key] = row.reason
         return row
+
+    def _from_part(self, path: Path, key: Key) -> Row:
+        if self._part is None or self._part[0] != path:
+            self._part = path, read_rows(path, self._schemas)
+        return self._part[1][key]
 
     def _from_file(self, path: Path, key: Key) -> Row:
         if self._file is None:

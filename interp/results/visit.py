@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,12 @@ from interp.errors import DamagedError, NothingToSay
 from interp.machine import process
 from interp.recipes.asks import Ask
 from interp.results import schema
+from interp.results.code_notes import WORDS
 from interp.results.rows import Key, Row
 from interp.results.series import Moment, Series
 from interp.results.stored import CALL, Stored
 from interp.results.warm_starts import BEFORE, Start, block_of
 
-WORDS = "words "
-"""Before the name of a measure whose reason for having no answer is kept: a reason is as good as its wording."""
 NOT_FINITE = "the weights are not finite numbers"
 
 
@@ -46,6 +45,8 @@ class Piece:
     folder: Path
     """Where the results lie."""
     works: tuple[Work, ...]
+    labels: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    """Those of the axes on which runs stand."""
 
     @property
     def keys(self) -> list[Key]:
@@ -54,16 +55,17 @@ class Piece:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Visited:
     """What became of a piece: nothing wrong, or a file that could not be read."""
 
     run: str
     damage: DamagedError | None = None
 
 
-def visit(piece: Piece, tell: Tell) -> Outcome:
+def visit(piece: Piece, tell: Tell) -> Visited:
     """Compute and store the rows of a piece."""
-    stored = {work.ask.label: Stored(piece.folder, work.ask, piece.axes) for work in piece.works}
+    stored = {work.ask.label: Stored(piece.folder, work.ask, piece.axes, piece.labels) for work in piece.works}
+    together: dict[str, dict[Key, Row]] = {label: {} for label in stored if piece.labels}
     name = piece.runs[0].name
     try:
         starts = {
@@ -81,14 +83,19 @@ def visit(piece: Piece, tell: Tell) -> Outcome:
                     tell({"run": name, "measure": label})
                     begun = time.perf_counter()
                     row, answer = compute_row(piece.runs, subject, stored[label], starts.get(label))
-                    stored[label].write_part(key, row)
+                    if label in together:
+                        together[label][key] = row
+                    else:
+                        stored[label].write_part(key, row)
                     if stored[label].goes_on:
                         kept = stored[label].last_answer(block_of(key), computing=True)
                         starts[label] = kept.keep(key, row.reads, answer)
                     tell({"run": name, "measure": label, "seconds": time.perf_counter() - begun})
+        for label, rows in together.items():
+            stored[label].write_parts(rows)
     except DamagedError as error:
-        return Outcome(name, error)
-    return Outcome(name)
+        return Visited(name, error)
+    return Visited(name)
 
 
 def _subject(piece: Piece, key: Key) -> Any:

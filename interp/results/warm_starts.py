@@ -28,9 +28,9 @@ BEFORE = "before"
 """Among what a row was made from, the lineage of the row before."""
 
 
-def block_of(key: Key) -> int:
-    """The number of the block of steps that a row belongs to; a row that is of no step is a block by itself."""
-    return key[-1] // STEPS_PER_BLOCK if key and isinstance(key[-1], int) else -1
+def block_of(key: Key) -> Key:
+    """The block of steps that a row at a step belongs to: the run's place, and the block's number."""
+    return (*key[:-1], int(key[-1]) // STEPS_PER_BLOCK)
 
 
 def lineage(reads: Reads) -> str:

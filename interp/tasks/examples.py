@@ -58,7 +58,7 @@ def examples(file: BesideRecipe, n_outputs: PositiveInt | None = None) -> Task:
 
 
 def _numbers(array: np.ndarray, name: str, written: str) -> Num[Tensor, "..."]:
-    """Whole numbers as int64, others as float32. Raises ValueError."""
+    """Return whole numbers as int64, others as float32. Raises ValueError where one is not finite, or no number."""
     if array.dtype.kind not in "biuf":
         what = "complex numbers" if array.dtype.kind == "c" else "objects or text"
         raise ValueError(f"{written}: {name} holds {what} ({array.dtype}); expected whole or floating numbers")
@@ -73,7 +73,7 @@ def _numbers(array: np.ndarray, name: str, written: str) -> Num[Tensor, "..."]:
 
 
 def _classes(targets: Shaped[Tensor, "example ..."], n_outputs: int, written: str) -> int:
-    """How many outputs tell these classes. Raises ValueError."""
+    """How many outputs tell these classes. Raises ValueError where they are not numbered 0, 1, 2, … or are too many."""
     if targets.ndim != 1:
         raise ValueError(
             f"{written}: targets are whole numbers of shape {list(targets.shape)}; expected one class an example, "
@@ -91,7 +91,7 @@ def _classes(targets: Shaped[Tensor, "example ..."], n_outputs: int, written: st
 
 
 def _values(targets: Shaped[Tensor, "example ..."], n_outputs: int, written: str) -> int:
-    """How many values an example has. Raises ValueError."""
+    """How many values an example has. Raises ValueError where it is not a row of them, or `n_outputs` says another."""
     if targets.ndim > 2:
         raise ValueError(f"{written}: targets has shape {list(targets.shape)}; expected [example] or [example, value]")
     values = 1 if targets.ndim == 1 else targets.shape[1]
@@ -101,7 +101,7 @@ def _values(targets: Shaped[Tensor, "example ..."], n_outputs: int, written: str
 
 
 def _mask(array: np.ndarray, count: int, written: str) -> Bool[Tensor, " example"]:
-    """The mask of the examples that are trained on. Raises ValueError."""
+    """The mask of the examples that are trained on. Raises ValueError where it is not a truth value for each."""
     truths = array.dtype.kind == "b" or (array.dtype.kind in "iu" and np.isin(array, (0, 1)).all())
     if array.shape != (count,) or not truths:
         raise ValueError(

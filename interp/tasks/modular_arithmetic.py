@@ -27,6 +27,8 @@ Operation = Literal[
     "x^3+x*y^2+y",
     "random",
 ]
+SYMMETRIC = ("x+y", "x*y", "x^2+y^2", "x^2+x*y+y^2")
+"""The operations whose answer to (a, b) is that to (b, a)."""
 Split = Literal["progress_measures", "rep_theory", "power", "unknown"]
 MAX_P = 2_000
 
@@ -37,6 +39,7 @@ def modular_arithmetic(
     frac_train: float = 0.3,
     seed: NonNegativeInt = 0,
     split: Split = "progress_measures",
+    pairs: Literal["ordered", "unordered"] = "ordered",
 ) -> TwoOperands:
     """Arithmetic on pairs of residues modulo p, trained on a random part of the table of all pairs.
 
@@ -46,10 +49,18 @@ def modular_arithmetic(
     - progress_measures (Nanda et al.): Python's `random.seed(seed)`, shuffle, the first int(frac·n);
     - rep_theory (Chughtai et al.): `torch.manual_seed(seed)`, `randperm(n)`, the first int(frac·n);
     - power (Power et al.): `numpy.random.RandomState(seed)` shuffles the equations, the first
-      round(frac·n); for x/y the equations are listed by (answer, b). Their runs all use seed 0;
+      round(frac·n); for x/y the equations are listed by (answer, b). Their runs all use seed 0. PAIR's explorable
+      shuffles the same way and keeps the first int(frac·n);
     - unknown: nobody recorded it; what needs the split has nothing to say.
 
-    Raises ValueError where p or frac_train is out of range, or p is not prime and the task divides.
+    `pairs` says whether (a, b) and (b, a) are two examples. If *unordered*, for a symmetric operation, only a <= b are
+    examples, p(p+1)/2 of them, as in PAIR's explorable: the mirror of a training pair, which a network that adds its
+    operands knows for nothing, is then no test. Measures that count pairs count each once; those that need the whole
+    table, of waves over the operands, take (b, a) to have what (a, b) has, and have nothing to say of a network that
+    answers the two otherwise.
+
+    Raises ValueError where p or frac_train is out of range, p is not prime and the task divides, or pairs are to be
+    unordered and the operation is not symmetric.
     """
     if not 3 <= p <= MAX_P:
         raise ValueError(
@@ -62,22 +73,41 @@ def modular_arithmetic(
             f"p is {p}, which is not prime: {operation} divides, and not every residue modulo {p} has an inverse; "
             f"the nearest primes are {_nearest_primes(p)}"
         )
-    pairs = torch.cartesian_prod(torch.arange(p), torch.arange(p))
-    if operation == "x/y":
-        pairs = pairs[pairs[:, 1] != 0]
-    answers = _answers(operation, pairs, p, seed)
+    if pairs == "unordered" and operation not in SYMMETRIC:
+        raise ValueError(
+            f"pairs is unordered, and {operation} is not symmetric: (a, b) and (b, a) have answers of their own; "
+            f"leave pairs out, or take one of {', '.join(SYMMETRIC)}"
+        )
+    listed = _pairs(operation, p, ordered=pairs == "ordered")
+    answers = _answers(operation, listed, p, seed)
     elements = _elements(operation, p)
+    order = _order(split, listed, answers, operation, seed)
     return TwoOperands(
-        description=f"{operation} mod {p}" if operation != "random" else f"random labels mod {p}",
-        inputs=pairs,
+        description=_description(operation, p, pairs),
+        inputs=listed,
         targets=answers,
         n_outputs=p,
-        train=_train_mask(split, pairs, answers, operation, frac_train, seed),
+        train=None if order is None else _train_mask(split, order, frac_train),
+        order=order,
         p=p,
         structure=None if elements is None else CyclicGroup(len(elements)),
         elements=elements,
         random_labels=operation == "random",
+        ordered=pairs == "ordered",
     )
+
+
+def _description(operation: Operation, p: int, pairs: str) -> str:
+    said = f"{operation} mod {p}" if operation != "random" else f"random labels mod {p}"
+    return said if pairs == "ordered" else f"{said}, unordered pairs"
+
+
+def _pairs(operation: Operation, p: int, ordered: bool) -> Int[Tensor, "pair 2"]:
+    """The pairs that are examples, row-major."""
+    pairs = torch.cartesian_prod(torch.arange(p), torch.arange(p))
+    if operation == "x/y":
+        return pairs[pairs[:, 1] != 0]
+    return pairs if ordered else pairs[pairs[:, 0] <= pairs[:, 1]]
 
 
 def _answers(operation: Operation, pairs: Int[Tensor, "pair 2"], p: int, seed: int) -> Int[Tensor, " pair"]:
@@ -111,38 +141,38 @@ def _answers(operation: Operation, pairs: Int[Tensor, "pair 2"], p: int, seed: i
     return c % p
 
 
-def _train_mask(
-    split: Split,
-    pairs: Int[Tensor, "pair 2"],
-    answers: Int[Tensor, " pair"],
-    operation: Operation,
-    frac_train: float,
-    seed: int,
-) -> Bool[Tensor, " pair"] | None:
-    """True for the pairs that the rule `split` trains on; None where the rule is unknown."""
+def _order(
+    split: Split, pairs: Int[Tensor, "pair 2"], answers: Int[Tensor, " pair"], operation: Operation, seed: int
+) -> Int[Tensor, " pair"] | None:
+    """The pairs as the rule `split` shuffles them; None where the rule is unknown."""
     n = len(pairs)
     match split:
         case "progress_measures":
             order = list(range(n))
             random.Random(seed).shuffle(order)
-            rows = torch.tensor(order[: int(frac_train * n)])
+            return torch.tensor(order)
         case "rep_theory":
-            order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
-            rows = order[: int(frac_train * n)]
+            return torch.randperm(n, generator=torch.Generator().manual_seed(seed))
         case "power":
             listed = np.arange(n)
             if operation == "x/y":
                 listed = np.lexsort((pairs[:, 1].numpy(), answers.numpy()))
             np.random.RandomState(seed).shuffle(listed)
-            rows = torch.from_numpy(listed[: round(frac_train * n)])
+            return torch.from_numpy(listed)
         case "unknown":
             return None
         case _:
             raise ValueError(f"split is {split!r}; it is one of {', '.join(get_args(Split))}")
-    if not len(rows):
+
+
+def _train_mask(split: Split, order: Int[Tensor, " pair"], frac_train: float) -> Bool[Tensor, " pair"]:
+    """True for the first pairs of the order, as many as the rule trains on."""
+    n = len(order)
+    count = round(frac_train * n) if split == "power" else int(frac_train * n)
+    if not count:
         raise ValueError(f"frac_train is {frac_train}, which of {n} pairs is none; raise it")
     mask = torch.zeros(n, dtype=torch.bool)
-    mask[rows] = True
+    mask[order[:count]] = True
     return mask
 
 

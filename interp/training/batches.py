@@ -14,16 +14,16 @@ class Batches:
     """Passes over the training examples in a fresh random order each, cut into batches; the last may be smaller."""
 
     def __init__(self, examples: Examples, size: int, seed: int) -> None:
-        self.inputs, self.targets = examples
+        self.examples = examples
         self.size = size
         self._generator = torch.Generator().manual_seed(seed)
         self._order = torch.empty(0, dtype=torch.long)
 
     def next(self) -> Examples:
         if not len(self._order):
-            self._order = torch.randperm(len(self.inputs), generator=self._generator)
+            self._order = torch.randperm(len(self.examples.inputs), generator=self._generator)
         rows, self._order = self._order[: self.size], self._order[self.size :]
-        return self.inputs[rows], self.targets[rows]
+        return Examples(*(of_all[rows] for of_all in self.examples))
 
     def state(self) -> dict[str, Tensor]:
         return {"order": self._order, "generator": self._generator.get_state()}
@@ -34,7 +34,7 @@ class Batches:
 
 
 class FullBatch:
-    """All training examples at every update: the same two tensors each time."""
+    """All training examples at every update: the same tensors each time."""
 
     def __init__(self, examples: Examples) -> None:
         self.examples = examples

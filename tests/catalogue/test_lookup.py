@@ -41,7 +41,10 @@ def test_every_name_is_a_function_in_the_file_of_that_name(kind):
 @pytest.mark.parametrize("kind", [kind for kind, ours in KINDS.items() if ours])
 def test_the_first_parameter_of_every_function_is_ours(kind):
     for name in known_names(kind):
-        first, *rest = inspect.signature(find(kind, name)).parameters
+        parameters = list(inspect.signature(find(kind, name)).parameters)
+        if kind == "optimisers" and not set(KINDS[kind]) & set(parameters):
+            continue  # it is told what to move when it moves it
+        first, *rest = parameters
         assert first in KINDS[kind]
         assert not {"measure", "steps"} & set(rest)  # reserved in an analysis
 
@@ -110,6 +113,7 @@ def test_options_are_checked_and_completed_by_the_signature():
         "frac_train": 0.3,
         "seed": 0,
         "split": "progress_measures",
+        "pairs": "ordered",
     }
     assert checked_options("optimisers", "adamw", {"betas": [0.9, 0.99]})["betas"] == (0.9, 0.99)
     assert "task" not in checked_options("models", "transformer", {})

@@ -381,6 +381,7 @@ def reaching(file: str) -> set[str]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", ["maths/trace.py", "maths/fourier.py", "measures/shared/cyclic.py"])
 def test_a_changed_file_recomputes_what_reaches_it_and_nothing_else(changed, file):
     found = changed([file], appended)
@@ -396,6 +397,7 @@ def test_colours_errors_reports_recipes_and_files_recompute_nothing(changed):
     assert not changed([*files, "terminal.py", "train.py", "report/template.html.j2"], appended)
 
 
+@pytest.mark.slow
 def test_captions_and_summaries_of_ours_recompute_nothing(changed):
     def reworded(source: str) -> str:
         assert all(words in source for words in ("The weights grow while", "The weight norm {told}"))

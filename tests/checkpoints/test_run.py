@@ -60,7 +60,7 @@ def test_a_run_without_checkpoints_is_refused_with_the_command_that_trains_it(ma
     empty = make_run({}, TASK, MODEL)
     assert "no checkpoints" in repr(empty)
     for ask in (lambda: empty.steps, lambda: empty.first, lambda: empty.final, lambda: list(empty), lambda: empty[0]):
-        assert f"python -m interp.train {empty.path}" in refusal(ask)
+        assert f"interp train {empty.path}" in refusal(ask)
 
 
 @pytest.mark.parametrize(("missing", "nearest"), [(150, "100 and 200"), (-1, "0"), (10_000, "200")])
@@ -259,6 +259,14 @@ def test_weights_that_are_not_numbers_are_noticed(make_run):
     run = make_run({0: ARCHITECTURE.initial(0), 1: broken}, TASK, MODEL)
     assert run[0].finite
     assert not run[1].finite
+
+
+def test_a_run_among_several_is_that_in_a_worker_too(run):
+    """What it notes says whose it is, so that the answer is not looked for in another run."""
+    again = pickle.loads(pickle.dumps(run.scoped("one: ")))
+    with provenance.recording() as reads:
+        again[again.steps[-1]].measure("weight_norm")
+    assert {question.partition(" ")[0] for question in reads if "/" not in question} == {"one:"}
 
 
 def test_a_pickled_run_opens_itself_again(run):

@@ -16,7 +16,9 @@ from interp.figures import (
     Density,
     DrawnPanel,
     Heatmap,
+    ManyCurves,
     Panel,
+    PhaseDiagram,
     Points,
     Scatter,
     Table,
@@ -47,6 +49,9 @@ def mask(axis, *marked):
 
 PANELS = {
     "curves": Curves("C", {"train": array("step"), "other": array("step")}, log=True),
+    "many curves": ManyCurves("M", array("head", "step"), log=True),
+    "many curves by group": ManyCurves("G", array("head", "eigenvalue", "step"), by="eigenvalue", percent=True),
+    "phase diagram": PhaseDiagram("P", array("a", "b", "head"), x="b", y="a", percent=True),
     "with errors": Curves("E", {"all": array("step")}, errors={"all": array("step")}),
     "share": Curves("S", {"all": array("step") / 4}, percent=True),
     "over time": Heatmap("T", array("step", "freq"), x="step", y="freq"),

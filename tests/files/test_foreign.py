@@ -176,6 +176,7 @@ PLAIN = st.recursive(
 )
 
 
+@pytest.mark.slow
 @quick
 @given(value=PLAIN, protocol=st.integers(0, 5))
 def test_plain_values_come_back(write, value, protocol):

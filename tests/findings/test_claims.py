@@ -69,6 +69,14 @@ def test_each_way_to_pass_a_bar(result):
     assert claims.when("first above", "loss", Bar("ten", 10.0)) is None
 
 
+def test_what_is_so_at_the_last_step_alone_is_not_for_good(result):
+    claims = Claims(result)
+    last, before = (claims.passes("below for good", "loss", Bar("a bar", bar)) for bar in (1.5, 2.5))
+    assert (last.value, before.value) == (40, 20)
+    assert claims.for_good(before) == "for good "
+    assert not claims.for_good(before, last)
+
+
 def test_a_comparison_of_two_values(result):
     claims = Claims(result)
     start, end = claims.start("loss"), claims.end("loss")
@@ -167,3 +175,20 @@ def test_the_course_of_a_number(series, said):
     claims = Claims(xr.Dataset({"x": ("step", series)}, {"step": STEPS[: len(series)]}))
     told, records = course(claims, "x", "2")
     assert Finding(told, records).text == said
+
+
+@pytest.mark.parametrize(("radians", "told"), [(0.0, "0°"), (0.004, "0.23°"), (-0.004, "−0.23°"), (0.21, "12°")])
+def test_an_angle_that_is_not_quite_none_is_not_told_as_none(radians, told):
+    assert f"{Claim('miss', 'end', value=radians):°}" == told
+
+
+@pytest.mark.parametrize(
+    ("said", "of_one"),
+    [
+        ("At the end 99% are right, and none at the end.", "99% are right, and none."),
+        ("At the end, its form is a Clock; at the end the rest is memory.", "Its form is a Clock; the rest is memory."),
+        ("What is at the end of the row counts.", "What is at the end of the row counts."),
+    ],
+)
+def test_of_a_single_checkpoint_nothing_is_said_of_an_end(said: str, of_one: str) -> None:
+    assert Finding(said).of_one_step().text == of_one

@@ -27,6 +27,11 @@ def causal_mask(n: int) -> Tensor:
     return torch.full((n, n), -torch.inf).triu(1)
 
 
+class BareNorm(nn.LayerNorm):
+    def __init__(self, d: int) -> None:
+        super().__init__(d, elementwise_affine=False)
+
+
 class RMSNorm(nn.RMSNorm):
     def __init__(self, d: int) -> None:
         super().__init__(d, eps=1e-5)
@@ -45,10 +50,11 @@ class Block(nn.Module):
         scale: bool = True,
         residual: bool = True,
         causal: bool = True,
+        beside: bool = False,
     ) -> None:
         super().__init__()
         self.norm, self.act, self.gated, self.scale, self.stream = norm, act, gated, scale, float(residual)
-        self.causal = causal
+        self.causal, self.beside = causal, beside
         self.q, self.k, self.v, self.o = (nn.Linear(d, d, bias=False) for _ in range(4))
         if norm:
             self.ln1, self.ln2 = kind(d), kind(d)
@@ -67,6 +73,10 @@ class Block(nn.Module):
         return self.down(self.act(self.gate(x)) * self.up(x) if self.gated else self.act(self.up(x)))
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.beside:  # attention and MLP read the same
+            return x + (
+                self.attend(self.ln1(x)) + self.feed(self.ln2(x)) if self.norm else self.attend(x) + self.feed(x)
+            )
         if self.norm == "pre":
             x = self.stream * x + self.attend(self.ln1(x))
             return self.stream * x + self.feed(self.ln2(x))
@@ -133,6 +143,27 @@ class TorchEncoder(nn.Module):
         return self.fc_out(self.encoder(self.embedding(tokens) + self.positional)[:, -1])
 
 
+class Tutorial(nn.Module):
+    """That of PyTorch's tutorial on nn.Transformer: embeddings times √d_model, sines and cosines, positions first."""
+
+    def __init__(self, n_layers: int = 1, d: int = 32) -> None:
+        super().__init__()
+        angle = torch.arange(5000)[:, None] * torch.exp(torch.arange(0, d, 2) * (-math.log(10_000) / d))
+        pe = torch.stack([angle.sin(), angle.cos()], dim=2).reshape(5000, 1, d)
+        self.pos_encoder = nn.Module()
+        self.pos_encoder.register_buffer("pe", pe)
+        layer = nn.TransformerEncoderLayer(d, 4, 64, dropout=0)
+        self.transformer_encoder = nn.TransformerEncoder(layer, n_layers, enable_nested_tensor=False)
+        self.embedding, self.linear = nn.Embedding(P + 1, d), nn.Linear(d, P + 1)
+        nn.init.uniform_(self.embedding.weight, -0.1, 0.1)
+
+    def forward(self, pairs: Tensor) -> Tensor:
+        tokens = torch.cat([pairs, torch.full((len(pairs), 1), P)], dim=1).T  # [pos, pair]
+        x = self.embedding(tokens) * math.sqrt(self.embedding.embedding_dim) + self.get_buffer("pos_encoder.pe")[:3]
+        mask = nn.Transformer.generate_square_subsequent_mask(3, dtype=x.dtype)
+        return self.linear(self.transformer_encoder(x, mask))[-1, :, :P]
+
+
 class Conv1D(nn.Module):
     """GPT-2's linear map, whose weight is [in, out]."""
 
@@ -182,10 +213,14 @@ class GPT2(nn.Module):
 
 
 class Llama(nn.Module):
-    """Hugging Face's names for Llama: RMSNorm, rotary positions without a key in the file, SwiGLU."""
+    """Hugging Face's names for Llama: RMSNorm, rotary positions without a key in the file, SwiGLU.
 
-    def __init__(self, d: int = 32, hidden: int = 48) -> None:
+    `interleaved`, it turns neighbouring dimensions, as Meta's own code does, by the product of complex numbers.
+    """
+
+    def __init__(self, d: int = 32, hidden: int = 48, interleaved: bool = False) -> None:
         super().__init__()
+        self.interleaved = interleaved
 
         def linear(d_in: int, d_out: int) -> nn.Linear:
             return nn.Linear(d_in, d_out, bias=False)
@@ -202,11 +237,15 @@ class Llama(nn.Module):
         self.model = nn.ModuleDict({"embed_tokens": nn.Embedding(P + 1, d), "layers": layers, "norm": RMSNorm(d)})
         self.lm_head = linear(d, P + 1)
 
-    @staticmethod
-    def turned(x: Tensor) -> Tensor:
+    def turned(self, x: Tensor) -> Tensor:
         """Rotate the first half of each head against the second by the position times 10000^(-2i/d_head)."""
         half = x.shape[-1] // 2
         angle = torch.arange(x.shape[2])[:, None] / 10_000 ** (torch.arange(half) / half)
+        if self.interleaved:
+            turns = torch.polar(torch.ones_like(angle), angle)
+            return torch.view_as_real(torch.view_as_complex(x.unflatten(-1, (half, 2)).contiguous()) * turns).flatten(
+                -2
+            )
         first, second = x[..., :half], x[..., half:]
         cos, sin = angle.cos(), angle.sin()
         return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1)
@@ -320,6 +359,44 @@ class Tables(nn.Module):
         return self.unembed(self.linear1(torch.cat([self.embed1(a), self.embed2(b)], dim=1)).relu())
 
 
+class LayersApart(nn.Module):
+    """A linear map for each one-hot operand, added with both their biases, or multiplied without any."""
+
+    def __init__(self, multiplied: bool = False, hidden: int = 64) -> None:
+        super().__init__()
+        self.multiplied = multiplied
+        self.U, self.V = (nn.Linear(P, hidden, bias=not multiplied) for _ in range(2))
+        self.W = nn.Linear(hidden, P, bias=not multiplied)
+
+    def forward(self, pairs: Tensor) -> Tensor:
+        a, b = functional.one_hot(pairs, P).to(self.W.weight.dtype).unbind(1)
+        return self.W(self.U(a) * self.V(b) if self.multiplied else (self.U(a) + self.V(b)).relu())
+
+
+class NormedPerceptron(nn.Module):
+    """A perceptron on embeddings with a norm before its activation."""
+
+    def __init__(self, kind: Callable[[int], nn.Module], d: int = 32) -> None:
+        super().__init__()
+        self.embed, self.fc1, self.norm, self.fc2 = nn.Embedding(P, d), nn.Linear(d, 64), kind(64), nn.Linear(64, P)
+
+    def forward(self, pairs: Tensor) -> Tensor:
+        return self.fc2(self.norm(self.fc1(self.embed(pairs).sum(dim=1))).relu())
+
+
+class NoMLP(nn.Module):
+    """Attention alone."""
+
+    def __init__(self, d: int = 32) -> None:
+        super().__init__()
+        self.embed, self.pos, self.unembed = nn.Embedding(P + 1, d), nn.Embedding(3, d), nn.Linear(d, P)
+        self.attn = nn.MultiheadAttention(d, 4, batch_first=True)
+
+    def forward(self, pairs: Tensor) -> Tensor:
+        x = self.embed(torch.cat([pairs, torch.full((len(pairs), 1), P)], dim=1)) + self.pos.weight
+        return self.unembed((x + self.attn(x, x, x)[0])[:, -1])
+
+
 class GatedByOrder(nn.Module):
     """torch's attention, and a gated MLP whose three layers are only numbered."""
 
@@ -334,6 +411,23 @@ class GatedByOrder(nn.Module):
         x = self.embed(torch.cat([pairs, torch.full((len(pairs), 1), P)], dim=1)) + self.pos_emb
         x = (x + self.attn(x, x, x)[0])[:, -1]
         return self.unembed(x + self.mlp["fc3"](functional.silu(self.mlp["fc1"](x)) * self.mlp["fc2"](x)))
+
+
+class TableInDecoder(nn.Module):
+    """The names of an encoder-decoder's half: its table is decoder.embed_tokens, and the readout is apart."""
+
+    def __init__(self, d: int = 32) -> None:
+        super().__init__()
+        tables = {"embed_tokens": nn.Embedding(P + 1, d), "embed_positions": nn.Embedding(3, d)}
+        self.decoder = nn.ModuleDict({**tables, "layers": nn.ModuleList([Block()]), "layer_norm": nn.LayerNorm(d)})
+        self.lm_head = nn.Linear(d, P + 1, bias=False)
+
+    def forward(self, pairs: Tensor) -> Tensor:
+        x = self.decoder["embed_tokens"](torch.cat([pairs, torch.full((len(pairs), 1), P)], dim=1))
+        x = x + self.decoder["embed_positions"].weight
+        for layer in self.decoder["layers"]:  # pyright: ignore[reportGeneralTypeIssues]
+            x = layer(x)
+        return self.lm_head(self.decoder["layer_norm"](x)[:, -1])[:, :P]
 
 
 class Recurrent(nn.Module):
@@ -361,6 +455,7 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "LayerNorm before, none at the end": lambda: Decoder(final=False),
     "LayerNorm after": lambda: Decoder(norm="post", final=False),
     "RMSNorm before": lambda: Decoder(kind=RMSNorm),
+    "LayerNorm without parameters": lambda: Decoder(kind=BareNorm),
     "two layers": lambda: Decoder(n_layers=2),
     "a op b =": lambda: Decoder(row="a op b ="),
     "words before residues": lambda: Decoder(row="a op b =", ids={"op": 0, "=": 1}, first=2),
@@ -373,8 +468,13 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "torch's encoder, norms after": lambda: TorchEncoder(False),
     "torch's encoder, norms before": lambda: TorchEncoder(True),
     "torch's encoder, two layers": lambda: TorchEncoder(False, 2),
+    "PyTorch's tutorial": Tutorial,
+    "op a b": lambda: Decoder(row="op a b", norm="", final=False),
+    "op a b, no positions": lambda: Decoder(row="op a b", norm="", final=False, positions=False),
     "GPT-2": GPT2,
     "Llama": Llama,
+    "Llama, interleaved": lambda: Llama(interleaved=True),
+    "a layer for each one-hot operand": LayersApart,
     "heads apart": HeadsApart,
     "one-hot": lambda: OneHot(64),
     "one-hot, no biases": lambda: OneHot(64, bias=False),
@@ -389,10 +489,24 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "two tables, added and squared": lambda: Tables(added=True),
     "two tables in linear layers": lambda: Tables(added=False),
     "gated by order": GatedByOrder,
+    "a table in the decoder": TableInDecoder,
 }
 REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
     "a mean over positions": (lambda: Decoder(row="a b", read=None, causal=False), "mean over all positions"),
+    "an MLP beside attention": (lambda: Decoder(n_layers=2, beside=True), "read the same and are added, as in GPT-J"),
+    "an MLP beside attention, no norm": (
+        lambda: Decoder(n_layers=2, norm="", final=False, beside=True),
+        "read the same and are added, as in GPT-J",
+    ),
+    "an MLP beside attention, one layer": (
+        lambda: Decoder(row="a b", norm="", final=False, beside=True),
+        "read the same and are added, as in GPT-J",
+    ),
     "recurrent": (Recurrent, "recurrent network"),
+    "bilinear": (lambda: LayersApart(multiplied=True), "the two linear maps of the operands are multiplied"),
+    "a perceptron with LayerNorm": (lambda: NormedPerceptron(nn.LayerNorm), "perceptron has none"),
+    "a perceptron with BatchNorm": (lambda: NormedPerceptron(nn.BatchNorm1d), "perceptron has none"),
+    "attention alone": (NoMLP, "no MLP after its attention"),
 }
 """Those that interp has no model of, and what the refusal says."""
 

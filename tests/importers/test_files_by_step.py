@@ -25,7 +25,9 @@ from interp.catalogue.options import checked_options
 from interp.errors import InterpError
 from interp.files import foreign
 from interp.importers.shared.files_by_step import Asked, Found, Place, arrays_at, find, reading_once
+from interp.recipes import analysis_recipe
 from interp.recipes.document import parse_value
+from interp.recipes.run_paths import run_name
 
 SHAPES = {"embed.weight": (7, 4), "linear.weight": (6, 4), "linear.bias": (6,), "out.weight": (7, 6)}
 
@@ -151,6 +153,30 @@ def test_steps_that_are_nowhere_are_asked_for(content: Any, tmp_path: Path):
     assert "do not ascend" in refusal(tmp_path, Asked(at_steps=[0, 20, 10, 30]))
 
 
+@pytest.mark.parametrize(
+    ("settings", "every"),
+    [
+        ({"checkpoint_every": 50, "log_every": 10}, 50),
+        ({"training": {"lr": 1e-3}, "args": {"save_interval": 25}}, 25),
+        ({"ckptFreq": 20}, 20),
+        ({"save_every": 20, "checkpoint_every": 30}, 100),
+        ({"eval_every": 20}, 100),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("beside", [False, True])
+def test_how_many_steps_lie_between_two_is_what_the_settings_say(
+    settings: dict[str, Any], every: int, beside: bool, tmp_path: Path
+):
+    plant(tmp_path, {"all.pt": {"checkpoints": STATES} | ({} if beside else {"config": settings})})
+    if beside:
+        (tmp_path / "config.json").write_text(json.dumps(settings))
+    message = refusal(tmp_path)
+    (proposed,) = proposals(message, tmp_path)
+    assert list(proposed.places) == [0, every, 2 * every, 3 * every]
+    assert (f"is {every} in its settings" in message) == (every != 100)
+
+
 def test_npz_files_of_several_checkpoints(tmp_path: Path):
     arrays = {f"step_{step}/{name}": array for step in ALL for name, array in network(step).items()}
     np.savez(tmp_path / "all.npz", **{name: array.numpy() for name, array in arrays.items()})
@@ -265,6 +291,7 @@ def test_parts_of_a_network_are_one(tmp_path: Path):
         (["model_500.pt", "model_1_000.pt", "model_40_000.pt"], [500, 1000, 40_000]),
         (["step_1_000.pt", "step_2_000.pt"], [1000, 2000]),
         (["m-1,000.pt", "m-40,000.pt"], [1000, 40_000]),
+        (["step_9_seed_7.pt", "step_2_100_seed_7.pt"], [9, 2100]),
         (["2024-01-31_model_100.pt", "2024-02-01_model_200.pt"], [100, 200]),
         (["20240131_1200/ckpt5.pt", "20240131_1200/ckpt15.pt"], [5, 15]),
         (["bs512_p113_lr0.001_seed3_100.pt", "bs512_p113_lr0.001_seed3_200.pt"], [100, 200]),
@@ -464,6 +491,10 @@ def test_several_runs_are_told_with_the_lines_that_open_each(
     found = [held(each) for each in proposals(message, tmp_path)]
     assert found[: len(runs)] == runs
     assert all(each in runs for each in found)
+    block = [line for line in message.splitlines() if line.strip() == "runs:" or line.lstrip().startswith("- {path")]
+    (tmp_path / "analysis.yaml").write_text("\n".join(["measures: [loss]", *(line[2:] for line in block)]))
+    read = analysis_recipe.read(tmp_path / "analysis.yaml").sources
+    assert len({source.name or run_name(source.path) for source in read}) == len(runs)
 
 
 def test_files_that_hold_a_run_each_are_told(tmp_path: Path):
@@ -612,3 +643,9 @@ def test_a_file_that_is_gone_is_not_answered_from_memory(tmp_path: Path):
     path.unlink()
     with pytest.raises(InterpError):
         read(path)
+
+
+@pytest.mark.parametrize("pack", [tuple, list])
+def test_a_list_of_checkpoints_that_begin_with_their_steps(pack: type, tmp_path: Path):
+    plant(tmp_path, {"history.pt": [pack((step, network(step), 0.5)) for step in (0, 250, 900)]})
+    assert held(find(tmp_path / "history.pt")) == {0: 0, 250: 250, 900: 900}

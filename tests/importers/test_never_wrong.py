@@ -42,20 +42,22 @@ MODEL = {"mlp": {"d_model": 32, "d_mlp": 64, "shared_embedding": True, "biases":
 
 
 class Net(nn.Module):
-    def __init__(self, act_fn: str) -> None:
+    def __init__(self, act_fn: str, averaged: bool = False) -> None:
         super().__init__()
-        self.embedding, self.fc1, self.fc2 = nn.Embedding(P, 32), nn.Linear(64, 64), nn.Linear(64, P)
-        self.act = ACTIVATIONS[act_fn]
+        self.embedding, self.fc1 = nn.Embedding(P, 32), nn.Linear(32 if averaged else 64, 64)
+        self.fc2 = nn.Linear(64, P)
+        self.act, self.averaged = ACTIVATIONS[act_fn], averaged
 
     def forward(self, pairs: Tensor) -> Tensor:
-        return self.fc2(self.act(self.fc1(self.embedding(pairs).flatten(1))))
+        embedded = self.embedding(pairs)
+        return self.fc2(self.act(self.fc1(embedded.mean(dim=1) if self.averaged else embedded.flatten(1))))
 
 
 @functools.cache
-def trained(act_fn: str, steps: tuple[int, ...] = (100, 400)) -> dict[int, dict[str, Any]]:
+def trained(act_fn: str, steps: tuple[int, ...] = (100, 400), averaged: bool = False) -> dict[int, dict[str, Any]]:
     """Step -> the state dict and, in float32, what the training loop would record."""
     torch.manual_seed(1)
-    network, mask = Net(act_fn), torch.tensor(MASK)
+    network, mask = Net(act_fn, averaged), torch.tensor(MASK)
     optimiser = torch.optim.AdamW(network.parameters(), lr=5e-3, weight_decay=1)
     found = {}
     for step in range(1, max(steps) + 1):
@@ -118,6 +120,7 @@ def test_all_relu_networks_saved_while_one_learns_are_relu(tmp_path: Path):
         assert "The activation was taken to be ReLU" in " ".join(run.notes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["|x|", "x^2", "relu^2", "tanh"])
 def test_an_activation_that_answers_far_more_is_taken_and_that_is_said(name: str, tmp_path: Path):
     run = opened(tmp_path, trained(name)[400]["model"])
@@ -130,6 +133,26 @@ def test_the_activation_is_the_one_under_which_the_recorded_losses_are_those_of_
     run = opened(tmp_path, losses_of(trained(name)[400]))
     assert act_fn(run) == name
     assert trained_on(run) == ROWS.tolist()
+
+
+@pytest.mark.parametrize("name", ["relu", pytest.param("gelu", marks=pytest.mark.slow)])
+def test_embeddings_are_averaged_where_the_recorded_losses_say_so(name: str, tmp_path: Path):
+    content = trained(name, averaged=True)[400]
+    run = opened(tmp_path, losses_of(content))
+    assert act_fn(run) == name
+    assert run.model_call.options["combine"] == "averaged"
+    assert trained_on(run) == ROWS.tolist()
+    measured = run.final.measure("loss")
+    assert float(measured.test_loss) == pytest.approx(content["test_loss"], rel=1e-4)
+    assert any("the two embeddings averaged, the recorded losses are" in note for note in run.notes)
+
+
+def test_without_losses_the_scale_of_the_logits_is_said_to_be_unknown_in_the_first_line(tmp_path: Path):
+    run = opened(tmp_path, trained("relu", averaged=True)[400]["model"])
+    assert "The scale of the logits cannot be known from the weights alone" in run.notes[0]
+    model = {"mlp": {"d_model": 32, "d_mlp": 64, "shared_embedding": True, "biases": "all", "combine": "averaged"}}
+    told = opened(tmp_path, losses_of(trained("relu", averaged=True)[400]), task=TASK, model=model)
+    assert not any("scale of the logits" in note for note in told.notes)
 
 
 def test_recorded_losses_that_are_some_updates_old_change_no_activation(tmp_path: Path):
@@ -147,6 +170,15 @@ def test_a_configuration_says_the_activation_unless_the_losses_say_another(tmp_p
     assert "GELU, which the configuration says" in " ".join(run.notes)
     unknown = opened(tmp_path, {"model": content["model"], "config": {"activation": "mish"}})
     assert "the configuration says mish, which interp does not know" in " ".join(unknown.notes)
+
+
+def test_a_scale_of_the_logits_in_a_configuration_is_told_unless_the_losses_say_that_it_is_none(tmp_path: Path):
+    content = trained("relu")[400]
+    said = "The configuration says output_scale: 0.1."
+    config = {"config": {"act_fn": "relu", "output_scale": 0.1}}
+    assert said in " ".join(opened(tmp_path, {"model": content["model"]} | config).notes)
+    assert said not in " ".join(opened(tmp_path, losses_of(content) | config).notes)
+    assert said not in " ".join(opened(tmp_path, {"model": content["model"], "config": {"output_scale": 1.0}}).notes)
 
 
 def test_the_activation_stands_in_the_report(tmp_path: Path):
@@ -284,6 +316,7 @@ def test_another_architecture_is_asked_for_unless_what_was_recorded_explains_the
     assert not [note for note in opened(tmp_path, told).notes if "Another architecture?" in note]
 
 
+@pytest.mark.slow
 def test_a_task_told_that_the_network_does_not_answer_is_said_with_the_one_it_does(tmp_path: Path):
     task = {"modular_arithmetic": {"p": P, "operation": "x*y", "split": "unknown"}}
     content = trained("x^2", (100, 400, 1000))[1000]["model"]
@@ -317,6 +350,7 @@ def test_pairs_listed_twice_are_not_used_and_that_is_said(tmp_path: Path):
     assert "1 of its 371 entries name a pair again" in " ".join(run.notes)
 
 
+@pytest.mark.slow
 def test_swapped_pairs_are_said_first_though_all_are_answered_right(tmp_path: Path):
     content = trained("x^2", (100, 400, 1000))[1000]
     run = opened(tmp_path, {"model": content["model"], "train_mask": torch.tensor(~MASK)})
@@ -345,3 +379,39 @@ def test_a_tensor_is_not_said_to_be_recognised_where_only_its_name_sounds_so(tmp
     with pytest.raises(InterpError) as caught:
         open_run(tmp_path, "state_dicts")
     assert "  recognised:" not in str(caught.value)
+
+
+# The training pairs as data sets.
+
+DATA = {
+    "inputs beside their targets": {
+        "train_data": (PAIRS[ROWS], ANSWERS[ROWS]),
+        "test_data": (PAIRS[~MASK], ANSWERS[~MASK]),
+    },
+    "rows of tokens": {"X_train": np.pad(PAIRS[ROWS].numpy(), ((0, 0), (0, 1)), constant_values=P)},
+    "by set": {"train": PAIRS[ROWS], "test": PAIRS[~MASK]},
+}
+
+
+@pytest.mark.parametrize("form", DATA)
+def test_training_pairs_saved_as_data_are_found(form: str, tmp_path: Path):
+    content = {"model": trained("relu")[400]["model"], **DATA[form]}
+    assert trained_on(opened(tmp_path, content)) == ROWS.tolist()
+
+
+@pytest.mark.parametrize("which", ["train", "test"])
+def test_a_file_of_several_sets_tells_the_one_that_is_asked_for(which: str, tmp_path: Path):
+    torch.save({"train": PAIRS[MASK], "test": PAIRS[~MASK]}, tmp_path / "data.pt")
+    torch.save(trained("relu")[400]["model"], tmp_path / "step_400.pt")
+    run = open_run(write_run(tmp_path, importer={"state_dicts": {which: "data.pt"}}))
+    assert trained_on(run) == ROWS.tolist()
+
+
+def test_a_network_that_knows_its_training_pairs_and_no_others_needs_no_other_architecture(tmp_path: Path):
+    """Where the training pairs are told, what it answers is explained; where they are not, it is asked."""
+    content = trained("relu")[100]
+    assert content["train_accuracy"] >= 0.95 > content["test_accuracy"]
+    unknown = opened(tmp_path, content["model"])
+    assert "Another architecture?" in unknown.notes[0]
+    known = opened(tmp_path, {"model": content["model"], "train_mask": MASK.reshape(P, P)})
+    assert not [note for note in known.notes if "architecture" in note]

@@ -11,7 +11,13 @@ from interp.checkpoints import open_run
 from interp.recipes.document import dump_yaml
 from tests.importers.other_networks import NETWORKS, REFUSED, P, pairs, taught
 
-QUICK = ("LayerNorm before", "one-hot, added", "two tables, added and squared", "two tables in linear layers")
+QUICK = (
+    "LayerNorm before",
+    "one-hot, added",
+    "a layer for each one-hot operand",
+    "two tables, added and squared",
+    "two tables in linear layers",
+)
 TOLD = {
     "GPT-2": {"act_fn": "gelu_tanh"},  # whose answers as a ReLU network would be as right
     "squares": {"activation": "square"},  # a ReLU network that still memorises may answer more so too
@@ -31,6 +37,37 @@ def test_it_answers_as_its_own_code_does(name: str, tmp_path: Path):
     torch.testing.assert_close(run.final.logits[:, :P], expected, rtol=1e-5, atol=1e-5)
     hooked = run.architecture.from_module(run.final.model.double()(run.architecture.tokens(pairs())))
     torch.testing.assert_close(hooked[:, :P], expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_rows_that_the_answers_do_not_tell_apart_are_said(tmp_path: Path):
+    _, network = taught("op a b, no positions")  # so that a and op may change places
+    torch.save(network.state_dict(), tmp_path / "model_400.pt")
+    assert "hardly tell row a op b or op a b apart" in open_run(tmp_path, "state_dicts").notes[0]
+
+
+@pytest.mark.slow
+def test_what_norms_add_to_the_variance_is_what_the_configuration_says(tmp_path: Path):
+    _, network = taught("LayerNorm before")
+    content = {"state_dict": network.state_dict(), "config": {"layer_norm_eps": 1e-3}}
+    torch.save(content, tmp_path / "model_400.pt")
+    for module in network.modules():
+        if isinstance(module, torch.nn.LayerNorm):
+            module.eps = 1e-3
+    with torch.no_grad():
+        expected = network.double()(pairs())
+    found = open_run(tmp_path, "state_dicts").final.logits[:, :P]
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_a_scale_of_the_embeddings_is_found_and_said(tmp_path: Path):
+    _, network = taught("PyTorch's tutorial")
+    torch.save(network.state_dict(), tmp_path / "model_400.pt")
+    run = open_run(tmp_path, "state_dicts")
+    assert run.model_call.options["embedding_scale"] == pytest.approx(32**0.5)
+    assert run.model_call.options["positions"] == "sinusoidal"
+    assert any("multiplied by √d_model, 5.657" in note for note in run.notes)
 
 
 @pytest.mark.slow
@@ -97,3 +134,69 @@ def test_a_recorded_loss_that_is_not_the_network_s_is_refused_unless_the_user_se
     }
     (tmp_path / "run.yaml").write_text(dump_yaml(settled))
     assert "record" in open_run(tmp_path).notes[0]
+
+
+@pytest.mark.slow
+def test_norms_that_the_file_does_not_hold_are_said(tmp_path: Path):
+    _, network = taught("LayerNorm without parameters")
+    torch.save(network.state_dict(), tmp_path / "model_400.pt")
+    notes = open_run(tmp_path, "state_dicts").notes
+    assert any("LayerNorm without parameters before each sublayer and at the end" in note for note in notes)
+
+
+def test_whether_one_hot_operands_are_added_or_averaged_is_said_to_be_open_until_it_is_told(tmp_path: Path):
+    _, network = taught("one-hot, added")
+    state = network.state_dict()
+    state["layers.0.weight"] = 2 * state["layers.0.weight"]  # the same network, that averages
+    with torch.no_grad():
+        logits = network.double()(pairs())
+    torch.save(state, tmp_path / "model_400.pt")
+    first = open_run(tmp_path, "state_dicts").notes[0]
+    assert "The scale of the logits cannot be known" in first
+    model = {"d_mlp": [48, 32], "n_layers": 2, "shared_embedding": True, "biases": "all", "one_hot": True}
+    told = {
+        "task": {"modular_arithmetic": {"p": P, "operation": "x+y"}},
+        "model": {"mlp": {**model, "combine": "averaged"}},
+        "importer": "state_dicts",
+    }
+    (tmp_path / "run.yaml").write_text(dump_yaml(told))
+    run = open_run(tmp_path)
+    torch.testing.assert_close(run.final.logits, logits, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(run.final.model.double()(pairs()), logits, rtol=1e-5, atol=1e-5)
+    weights = {name: torch.from_numpy(array).double() for name, array in run.final.arrays.items()}
+    hidden = run.architecture.activations(weights, pairs())
+    torch.testing.assert_close(hidden["logits"], logits, rtol=1e-5, atol=1e-5)
+    assert "operands averaged" in run.architecture.description
+    assert "operands added" not in run.architecture.description
+
+
+@pytest.mark.slow
+def test_norms_without_shifts_that_are_called_ln_are_layer_norms(tmp_path: Path):
+    _, network = taught("LayerNorm before")
+    state = {name: value for name, value in network.state_dict().items() if not ("ln" in name and "bias" in name)}
+    torch.save(state, tmp_path / "model_400.pt")
+    assert open_run(tmp_path, "state_dicts").model_call.options["norm"] == "layer"
+
+
+@pytest.mark.slow
+def test_a_norm_is_never_proposed_to_be_left_out(tmp_path: Path):
+    from interp.errors import InterpError
+
+    _, network = taught("a perceptron with LayerNorm")
+    torch.save(network.state_dict(), tmp_path / "model_400.pt")
+    with pytest.raises(InterpError) as refusal:
+        open_run(tmp_path, "state_dicts")
+    assert "null" not in str(refusal.value)
+
+
+def test_what_was_tried_of_a_perceptron_is_what_perceptrons_have(tmp_path: Path):
+    _, network = taught("one-hot, added")
+    state = network.state_dict()
+    noise = torch.randn(state["layers.2.weight"].shape, generator=torch.Generator().manual_seed(0))
+    state["layers.2.weight"] += 1.5 * state["layers.2.weight"].std() * noise
+    torch.save(state, tmp_path / "model_400.pt")
+    said = open_run(tmp_path, "state_dicts").notes[0]
+    assert said.startswith("Another architecture?")
+    assert "every activation" in said
+    assert "mask" not in said
+    assert "attention" not in said

@@ -124,6 +124,7 @@ def test_an_unknown_function_is_named(tmp_path: Path):
         open_run(file, "progress_measures")
 
 
+@pytest.mark.slow
 def test_the_published_networks_have_their_losses_and_split(reference: Path):
     golds = sorted((reference / "progress_measures").glob("gold_*.json"))
     assert golds

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 import safetensors.torch
 import torch
 from torch import nn
+from torch.nn.utils import prune
 
 from interp.checkpoints import Run, open_run
 from interp.errors import InterpError
@@ -147,8 +149,11 @@ def test_a_task_that_nothing_shows_has_to_be_told(tmp_path: Path):
     torch.save(NETWORKS["Perceptron"]().state_dict(), tmp_path / "5.pt")
     with pytest.raises(
         InterpError, match=r"which task\? no operation explains its answers.*\ntask: {modular_arithmetic"
-    ):
+    ) as refusal:
         open_run(tmp_path, "state_dicts")
+    assert "None of these answers" in str(refusal.value)  # what opens at chance is not offered as if it were right
+    assert "at chance" in str(refusal.value)
+    assert "if it is this one" not in str(refusal.value)
 
 
 def test_the_split_of_somebody_else_is_unknown_until_it_is_told(tmp_path: Path):
@@ -174,6 +179,7 @@ def test_training_pairs_from_a_file(form: str, tmp_path: Path):
     assert torch.equal(run.task.train, mask)
 
 
+@pytest.mark.slow
 def test_what_does_not_fit_is_listed_with_the_closest_and_the_line_to_add(tmp_path: Path):
     state = taught("SeparateProjections").state_dict()
     state["zzz"] = state.pop("lm_head.weight")[:7, :20].clone()
@@ -315,10 +321,19 @@ def test_the_line_that_is_proposed_leaves_out_what_nothing_lacks(tmp_path: Path)
     torch.save(network.state_dict() | {"temperature": torch.ones(3, 3, 3)}, tmp_path / "5.pt")
     with pytest.raises(InterpError) as caught:
         open_run(tmp_path, "state_dicts")
-    line = re.search(r"importer: \{.*\}$", str(caught.value))
+    line = re.search(r"importer: \{.*\}$", str(caught.value), re.MULTILINE)
     assert line
     (tmp_path / "run.yaml").write_text(line[0])
     torch.testing.assert_close(says(open_run(tmp_path)), expected(network), rtol=1e-5, atol=1e-6)
+
+
+def test_a_number_that_is_left_out_is_said_to_be_a_scale_perhaps(tmp_path: Path):
+    state = dict(taught("Perceptron").state_dict()) | {"logit_scale": torch.tensor(2.0)}
+    torch.save(state, tmp_path / "5.pt")
+    with pytest.raises(InterpError, match="logit_scale is one number: left out, the logits are right only where"):
+        open_run(tmp_path, "state_dicts")
+    write_run(tmp_path, importer={"state_dicts": {"names": {"logit_scale": None}}})
+    assert any("logit_scale. Where the network multiplies by it" in note for note in open_run(tmp_path).notes)
 
 
 def test_layer_normalisation_gets_no_line(tmp_path: Path):
@@ -327,3 +342,84 @@ def test_layer_normalisation_gets_no_line(tmp_path: Path):
     with pytest.raises(InterpError) as caught:
         open_run(tmp_path, "state_dicts")
     assert "importer:" not in str(caught.value)
+
+
+def test_an_epoch_and_a_step_in_one_name_are_not_one_number(tmp_path: Path):
+    """checkpoint_2_100 is step 2,100 only where it does not lie beside checkpoint_1_50."""
+    state = taught("Perceptron").state_dict()
+    for epoch, step in ((1, 50), (2, 100)):
+        torch.save(state | {"net.0.bias": epoch * state["net.0.bias"]}, tmp_path / f"checkpoint_{epoch}_{step}.pt")
+    with pytest.raises(InterpError, match="which number is the step") as caught:
+        open_run(tmp_path, "state_dicts")
+    lines = re.findall(r"importer: \{.*\}$", str(caught.value), re.MULTILINE)
+    opened = []
+    for line in lines:
+        (tmp_path / "run.yaml").write_text(line)
+        opened.append(open_run(tmp_path).steps)
+    assert opened == [[1, 2], [50, 100]]
+
+
+REPARAMETRISED: dict[str, Callable[[nn.Module], object]] = {
+    "pruned": lambda layer: prune.l1_unstructured(layer, "weight", 0.3),
+    "weight norm": nn.utils.parametrizations.weight_norm,
+    "weight norm, as it was": nn.utils.weight_norm,
+    "spectral norm": nn.utils.parametrizations.spectral_norm,
+    "spectral norm, as it was": nn.utils.spectral_norm,
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*deprecated")
+@pytest.mark.parametrize("kind", REPARAMETRISED)
+def test_a_weight_is_the_one_that_its_module_multiplies_by(kind: str, tmp_path: Path):
+    network = taught("Perceptron")
+    for layer in ("net.0", "net.2"):
+        REPARAMETRISED[kind](network.get_submodule(layer))
+    network(pairs())  # a step of the power iteration
+    network.eval()
+    torch.save(network.state_dict(), tmp_path / "120.pt")
+    run = open_run(write_run(tmp_path, task=ADDITION, model=MODELS["Perceptron"], importer="state_dicts"))
+    with torch.no_grad():
+        answers = network(pairs())  # in float32: torch's own functions keep the weight in it
+    torch.testing.assert_close(says(run), answers.double(), rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("separator", ["/", "."])
+def test_an_optimiser_s_state_flat_beside_the_weights_is_none_of_them(separator: str, tmp_path: Path):
+    network = taught("Perceptron")
+    state = {name: value.numpy() for name, value in network.state_dict().items()}
+    beside = {f"opt_state{separator}0{separator}mu{separator}{name}": 0 * value for name, value in state.items()}
+    np.savez(tmp_path / "120.npz", **beside, **state)
+    torch.testing.assert_close(says(open_run(tmp_path, "state_dicts")), expected(network), rtol=1e-5, atol=1e-6)
+
+
+def test_layers_that_are_pairs_of_a_matrix_and_a_vector(tmp_path: Path):
+    """As in JAX's examples: [(W, b), (), (W, b)], applied as x @ W + b."""
+    generator = np.random.default_rng(0)
+    sizes = [(2 * P, 2 * P), (2 * P, P)]
+    layers = [(generator.normal(size=size), generator.normal(size=size[1])) for size in sizes]
+    (tmp_path / "5.pkl").write_bytes(pickle.dumps([layers[0], (), layers[1]]))
+    model = {"mlp": {"d_mlp": 2 * P, "one_hot": True, "biases": "all"}}
+    run = open_run(write_run(tmp_path, task=ADDITION, model=model, importer="state_dicts"))
+    one_hot = np.eye(P)[pairs().numpy()].reshape(-1, 2 * P)
+    (first, shift), (last, bias) = layers
+    answers = np.maximum(one_hot @ first + shift, 0) @ last + bias
+    torch.testing.assert_close(says(run), torch.from_numpy(answers), rtol=1e-5, atol=1e-6)
+
+
+def test_a_bias_is_never_proposed_to_be_left_out_and_what_is_may_be_needed(tmp_path: Path):
+    state = taught("Perceptron").state_dict()
+    torch.save(state | {"extra.bias": torch.ones(5)}, tmp_path / "5.pt")
+    with pytest.raises(InterpError) as refusal:
+        open_run(tmp_path, "state_dicts")
+    assert "null" not in str(refusal.value)
+    torch.save(state | {"layer_scale": torch.ones(5)}, tmp_path / "5.pt")
+    with pytest.raises(InterpError, match="Without layer_scale the logits are right only where the network does not"):
+        open_run(tmp_path, "state_dicts")
+
+
+def test_a_matrix_that_fits_nothing_is_refused_with_what_to_do(tmp_path: Path):
+    state = taught("Perceptron").state_dict()
+    state["net.0.weight"] = torch.ones(48, 2 * 16 + 1)  # a number beside both embeddings
+    torch.save(state, tmp_path / "5.pt")
+    with pytest.raises(InterpError, match=r"expected 16 or 32 inputs.*importer weights opens any"):
+        open_run(tmp_path, "state_dicts")

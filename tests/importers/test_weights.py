@@ -113,7 +113,7 @@ def test_describe_offers_the_weights_of_what_it_does_not_recognise(plain: Path):
     told = "\n".join(describe(plain))
     assert "It could not be opened by the importer state_dicts" in told
     assert "importer:\n    weights:" in told
-    assert "analyses/weights.yaml" in told
+    assert "interp run weights --run" in told
     (plain / "run.yaml").write_text("importer: weights\n")
     assert "nothing is known of the task" in "\n".join(describe(plain))
 

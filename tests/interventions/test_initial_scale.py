@@ -21,10 +21,7 @@ training: {{steps: 4, optimiser: {optimiser}, seed: 3, save: {{every: 1}}, inter
 
 def trained(folder: Path, intervention: str, optimiser: str = "adamw") -> interp.Run:
     (folder / "run.yaml").write_text(RECIPE.format(intervention=intervention, optimiser=optimiser))
-    try:
-        train.train(folder)
-    finally:
-        torch.set_flush_denormal(False)
+    train.train(folder)
     return interp.open_run(folder)
 
 

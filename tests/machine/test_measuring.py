@@ -123,6 +123,7 @@ print(json.dumps([before, imported, settings()], default=str))
 """
 
 
+@pytest.mark.slow
 def test_importing_and_measuring_change_no_setting_of_the_process(make_run, tmp_path):
     network = clock_mlp(P)
     run = make_run({0: network.weights}, network.task, network.model)

@@ -8,6 +8,8 @@ import subprocess
 import sys
 import time
 
+import pytest
+
 from interp.machine import workers
 
 STARTER = """
@@ -32,6 +34,7 @@ def pids(folder):
     return {int(path.name.removeprefix("worked-")) for path in folder.glob("worked-*")}
 
 
+@pytest.mark.slow
 def test_whoever_goes_on_waits_until_the_workers_of_a_killed_process_are_gone(tmp_path):
     starter = subprocess.Popen([sys.executable, "-c", STARTER, str(tmp_path)])
     while len(pids(tmp_path)) < 2:

@@ -130,6 +130,7 @@ def full_search(W, loss, epsilon):
 
 
 @pytest.mark.parametrize("epsilon", [4.0, 1.0, 0.1])
+@pytest.mark.slow
 def test_it_is_the_best_of_a_full_search_over_tau_and_delta(epsilon):
     W = low_rank(24, 16, 16) * torch.logspace(0, -2, 16).double() @ torch.eye(16).double() + low_rank(24, 16, 2, seed=7)
     best = full_search(W.numpy(), lambda there: np.linalg.norm(there - W.numpy()), epsilon)

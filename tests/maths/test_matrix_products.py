@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from interp.maths.matrix_products import OneDNN, product
+from interp.maths.matrix_products import OneDNN, affine_product, product, product_plus
 
 
 def matrices(rows, inner, columns, transposed):
@@ -40,3 +40,13 @@ def test_float64_is_left_as_it_is():
     with OneDNN():
         assert torch.equal(x @ W, torch.matmul(x, W))
     assert torch.equal(product(x, W), x @ W)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_products_with_something_added_are_the_same(dtype):
+    x, W = (matrix.to(dtype) for matrix in matrices(40, 30, 50, False))
+    bias, more = torch.arange(50).to(dtype) - 25, torch.ones(40, 50, dtype=dtype)
+    torch.testing.assert_close(affine_product(x, W, bias), x @ W + bias, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(affine_product(x, W, bias, relu=True), (x @ W + bias).relu(), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(product_plus(x, W, more), x @ W + 1, rtol=1e-5, atol=1e-5)
+    assert bool((more == 1).all())

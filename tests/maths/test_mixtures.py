@@ -98,6 +98,7 @@ def test_planted_mixtures_are_found_within_their_standard_errors(truth, n):
     assert np.mean(covered) == pytest.approx(0.95, abs=0.03)
 
 
+@pytest.mark.slow
 def test_a_planted_symmetric_mixture_is_found_within_its_standard_errors():
     fits = fit_symmetric([draw(SIDES, 3000, seed) for seed in range(120)])
     for fit in fits:

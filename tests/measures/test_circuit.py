@@ -236,6 +236,13 @@ def test_the_summary_tells_the_weakest_stage_of_each_ablation(make_run):
     assert "kept_attention" not in told.values
     assert "at least 100% of the test pairs are right" in told.sentence
     assert "guessing gets 7.7%" in told.sentence
+    assert f"nothing but the {told.values['n_keys']} key frequencies of 6 at one stage" in told.sentence
+
+
+def test_where_each_frequency_is_key_the_summary_says_so(make_run):
+    network = planted.clock_mlp(7, {1: 20.0, 2: 20.0, 3: 20.0})
+    told = summary("circuit", make_run({0: network.weights}, network.task, network.model).measure("circuit"))
+    assert "nothing but the key frequencies, here all there are, at one stage" in told.sentence
 
 
 def test_the_visits_are_dense_where_the_accuracy_rises(make_run):

@@ -96,7 +96,7 @@ def test_its_summary_names_the_frequencies(make_run):
     result = make_run({0: network.weights}, network.task, network.model).measure("cosine_fit")
     told = summary("cosine_fit", result)
     assert told.values["frequencies"] == [2, 5]
-    assert "100% of the centred logits at the end, at frequencies 2 and 5 more than 1% each" in told.sentence
+    assert "100% of the centred logits, at frequencies 2 and 5 more than 1% each" in told.sentence
     for panel in panels("cosine_fit", result):
         panel.draw()
 
@@ -112,7 +112,7 @@ def test_sorted_by_its_frequency_a_cosine_has_one_period(make_run):
     p = 13
     network = of_logits(clock_logits(p, {2: 5.0}))
     result = make_run({0: network.weights}, network.task, network.model).measure("cosine_fit")
-    (ordered,) = [panel for panel in panels("cosine_fit", result) if "sorted by 2(c - a - b)" in panel.title]
+    (ordered,) = [panel for panel in panels("cosine_fit", result) if "sorted by 2(c − a − b)" in panel.title]
     turns = ordered.array[ordered.array.dims[-1]].values
     assert turns.tolist() == list(range(-6, 7))
     np.testing.assert_allclose(ordered.array[-1], 5 * np.cos(2 * np.pi * turns / p), rtol=1e-5, atol=1e-5)

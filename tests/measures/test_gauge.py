@@ -14,10 +14,12 @@ from tests.measures.test_key_freqs import network as transformer_of_neurons
 from tests.measures.test_key_freqs import wave
 
 BLIND = [
+    "active_subnetwork",
     "attention_spectrum",
     "circuit",
     "circularity",
     "cosine_fit",
+    "delay",
     "embedding_circle",
     "embedding_dft",
     "excluded_loss",
@@ -29,9 +31,11 @@ BLIND = [
     "neuron_commitment",
     "neuron_logit_spectrum",
     "neuron_spectrum",
+    "outcome",
     "pair_trace",
     "phase_alignment",
     "restricted_loss",
+    "time_to",
     "trace_excluded_loss",
     "trace_restricted_loss",
 ]
@@ -39,15 +43,30 @@ AS_PUBLISHED = ["distance_irrelevance", "gradient_symmetricity", "inverse_partic
 """Of single logits, or of weights with their mean; their docstrings say so."""
 OF_WEIGHTS = [
     "complexity",
+    "embedding_geometry",
     "keskar_sharpness",
+    "lazy_rich",
+    "logit_scale",
+    "margin",
     "sam_sharpness",
     "sharpness",
+    "softmax_collapse",
     "spectral",
     "weight_mixture",
     "weight_norm",
 ]
 """Of the weights themselves, or of the loss where the weights are moved about."""
-OF_RUNS = ["recorded", "recorded_counts", "sharpness_accuracy"]
+OF_RUNS = [
+    "learning_curves",
+    "paper_table",
+    "recipe_differences",
+    "recorded",
+    "recorded_classes",
+    "recorded_counts",
+    "scatter",
+    "sharpness_accuracy",
+    "verdicts",
+]
 
 
 def untrained(make_run, model, name):

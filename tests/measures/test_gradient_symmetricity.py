@@ -182,6 +182,7 @@ def test_with_b_s_own_tokens_the_value_is_the_one_noted(reference: Path):
     assert symmetricity(run.final) == pytest.approx(0.997372524, abs=1e-9)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_p_113_needs_the_shuffle_once(with_weights):
     _first_shuffled.cache_clear()
     checkpoint = with_weights({"mlp": {"d_model": 5, "d_mlp": 20}}, task={"modular_arithmetic": {"p": 113}})

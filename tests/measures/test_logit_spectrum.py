@@ -86,6 +86,8 @@ def test_its_summary_names_the_frequencies(make_run):
     assert told.values["frequencies"] == [2, 5]
     assert told.values["end"] == pytest.approx(1)
     assert told.values["start"] < 0.2
-    assert "were it even, it would be 8%" in told.sentence
+    assert "were it even, it would be 8%; frequencies 2 and 5, each above 5%, hold 100%." in told.sentence
+    result.answer_power[-1, 4] = 0.03  # above 1%, and no more than random logits have now and then
+    assert summary("logit_spectrum", result).values["frequencies"] == [2, 5]
     for panel in panels("logit_spectrum", result):
         panel.draw()

@@ -196,6 +196,10 @@ def test_what_was_lost_again_is_told(make_run):
     assert "it lost that again: at the end 100% of the training and" in told.sentence
     assert told.values["test_accuracy"] == accuracy
     assert "generalised" not in [phase.name for phase in told.phases]
+    weights = {step: one for step, (one, _) in networks.items()} | {30: networks[10][0]}
+    again = make_run(weights, {"modular_arithmetic": options}, networks[0][1], "again")
+    told = summary("loss", again.measure("loss"))
+    assert "it lost that again, and generalises once more at step 30, the last; at the end 100%" in told.sentence
 
 
 def test_what_guessing_may_do_is_told_with_its_chance(make_run):

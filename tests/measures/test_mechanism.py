@@ -262,6 +262,7 @@ def test_over_a_run_it_tells_when_the_circuit_was_there_and_when_the_accuracy_ro
     assert told.values["half"] == told.values["nearly_all"] == 200
     assert told.sentence.startswith("At the end its algorithm is a Clock. What decides: ")
     assert "hold most of the embedding from step 100 on" in told.sentence
+    assert told.values["keys"] == pytest.approx(2 / 6)
     assert "above 50% from step 200 on and above 99% from step 200 on" in told.sentence
 
 
@@ -479,3 +480,39 @@ def test_a_stand_in_leaves_the_logits_that_are_no_answers_as_they_are(of, make_r
     recovered = (losses[0] - losses[1]) / (losses[0] - losses[2])
     assert float(found.loss_recovered[0]) == pytest.approx(recovered, rel=1e-6)
     assert float(found.accuracy[0]) == pytest.approx(float((form.argmax(1) == targets).double().mean()))
+
+
+@pytest.mark.parametrize(
+    ("plant", "nearest"),
+    [
+        (lambda: noisy_clock(0.23), "a Clock"),
+        (lambda: knowing(torch.ones(121, dtype=torch.bool), 11, operation="x^2+y^2", frac_train=0.4), "memory"),
+    ],
+)
+def test_what_is_unclear_is_told_with_what_it_comes_nearest_to(make_run, plant, nearest):
+    """The number that decided is one of that form's conditions, which without its name is anybody's."""
+    network = plant()
+    told = summary("mechanism", make_run({0: network.weights}, network.task, network.model).measure("mechanism"))
+    assert told.sentence.startswith(
+        f"Which algorithm it runs at the end is unclear: none meets its conditions. Nearest comes {nearest}, but "
+    )
+
+
+@pytest.mark.slow
+def test_memory_that_few_novel_examples_show_is_told_with_the_chance_of_that(make_run):
+    """Of 3 novel examples one that knows half of such gets none right in one case of 8; of many, hardly ever."""
+    p = 13
+    few = {"modular_arithmetic": {"p": p, "frac_train": 0.9}}
+    train = modular_arithmetic(p, frac_train=0.9).train
+    assert train is not None
+    table = train.reshape(p, p)
+    known = (table | table.T).flatten()
+    network = knowing(known, p, frac_train=0.9)
+    result = make_run({0: network.weights}, few, network.model).measure("mechanism")
+    n = int(result.novel_examples[-1])
+    assert n == int((~known).sum())
+    assert float(result.novel_luck[-1]) == pytest.approx(0.5**n)
+    assert ("get no more of so few with a chance of" in summary("mechanism", result).sentence) == (0.5**n > 0.05)
+    many = knowing(modular_arithmetic(p, frac_train=0.5).train, p, frac_train=0.5)
+    told = summary("mechanism", make_run({0: many.weights}, many.task, many.model, "many").measure("mechanism"))
+    assert "so few" not in told.sentence

@@ -49,6 +49,7 @@ def test_a_neuron_without_a_frequency_of_its_own_is_called_so(network):
     assert titles == ["Neuron 0: no frequency", "Neuron 1: never varies", "Neuron 2: frequency 1"]
 
 
+@pytest.mark.slow
 def test_the_maps_are_the_activations_of_the_pairs(network):
     p = 7
     columns = [wave(p, 1), wave(p, 3)]

@@ -83,6 +83,12 @@ def test_where_none_is_committed_any_more_the_summary_says_so(history):
     assert "Frequency 1 had 2 neurons at step 50, of which at the end 1 is committed to none" in sentence
 
 
+def test_the_fate_of_one_neuron_is_told_as_that_of_one(history):
+    result = history({0: [NONE] * 4, 50: [1, 2, 2, 2], 60: [NONE, 2, 2, 2]})
+    sentence = summary("neuron_commitment", result).sentence
+    assert "Frequency 1 had 1 neuron at step 50, which at the end is committed to none." in sentence
+
+
 def test_the_neurons_of_each_frequency_are_counted_at_every_step(history):
     result = history({0: [1, 1, 2, NONE, DEAD], 10: [1, 3, 3, 3, NONE]})
     assert result.neurons.sel(step=0).values.tolist() == [0, 2, 1, 0, 0, 0]

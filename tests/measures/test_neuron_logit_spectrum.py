@@ -92,6 +92,7 @@ def test_a_frequency_out_of_range_is_refused(voting):
         voting([wave(11, 1)], freqs=[6])
 
 
+@pytest.mark.slow
 def test_the_published_transformer_s_map_is_of_three_frequencies_but_for_about_the_papers_residual(reference):
     """Nanda et al. 2023 give less than 0.55 % for their own seed; this is C113_T_seed1 of Chughtai et al. 2023."""
     run = interp.open_run(reference / "rep_theory" / "C113_T_seed1", importer="state_dicts")

@@ -126,6 +126,20 @@ def test_examples_are_told_from_when_they_stay_right():
         assert panel.draw().figure["data"]
 
 
+def test_an_example_is_forgotten_only_where_it_was_known():
+    """Of ten others, nine are right at step 10, of which two are lost; a lucky guess at step 0 counts as nothing."""
+    right = np.zeros((3, 12), bool)
+    right[:, :2] = True  # those trained on
+    right[0, 11] = right[1, 2:11] = right[2, 4:11] = True
+    given = {
+        "right": (("step", "example"), right),
+        "confidence": (("step", "example"), right / 2 + 0.25),
+        "trained": (("step", "example"), np.array([[True] * 2 + [False] * 10] * 3)),
+    }
+    kept = pair_trace.over_run(xr.Dataset(given, {"step": [0, 10, 20], "example": range(12)}))
+    assert kept.forgotten == 2
+
+
 @pytest.fixture(scope="module")
 def of_parity(tmp_path_factory):
     """A run of a deep perceptron on strings of bits."""

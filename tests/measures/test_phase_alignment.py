@@ -9,6 +9,7 @@ import torch
 
 import interp
 from interp.results.account import panels
+from tests.planted import clock_mlp
 from tests.told import summary
 
 SHIPPED = Path(__file__).parents[2] / "checkpoints" / "modular_addition_small"
@@ -140,6 +141,17 @@ def test_behind_another_layer_only_the_pre_activations_are_read(make_run):
     assert "from the pre-activation" in summary("phase_alignment", run.measure("phase_alignment")).sentence
 
 
+def test_one_clear_neuron_is_not_told_to_agree_with_itself(make_run):
+    network = clock_mlp()
+    result = make_run({0: network.weights}, network.task, network.model).measure("phase_alignment")
+    assert "the clear ones to" in summary("phase_alignment", result).sentence
+    alone = result.assign(
+        {name: result[name] * 0 + 1 for name in ("clear_concentration", "clear_concentration_chance")}
+    )
+    assert "the clear ones" not in summary("phase_alignment", alone).sentence
+
+
+@pytest.mark.slow
 def test_the_published_networks_are_aligned_where_the_operands_reach_their_neurons(reference):
     """Gromov 2023 finds the peak at 0 in trained MLPs; in a transformer attention carries the operands."""
     of_mlp, of_transformer = (

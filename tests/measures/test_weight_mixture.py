@@ -323,6 +323,7 @@ def test_one_gaussian_has_no_sides(measured, shapes):
         assert getattr(found, name)[one].isnan()
 
 
+@pytest.mark.slow
 def test_a_run_of_one_checkpoint_has_a_summary_and_figures(make_run, shapes):
     result = make_run({70: gaussians(shapes, **{"unembed.W_U": of_two(shapes["unembed.W_U"])})}, TASK, MODEL).measure(
         "weight_mixture"

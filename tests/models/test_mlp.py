@@ -77,6 +77,23 @@ def test_added_operands_are_concatenated_ones_that_meet_the_same_weights(random_
     torch.testing.assert_close(added.outputs(weights, pairs), concatenated.outputs(twice, pairs))
 
 
+@pytest.mark.parametrize("shared_embedding", [False, True])
+def test_averaged_operands_are_half_of_added_ones(shared_embedding, random_weights):
+    options = {"shared_embedding": shared_embedding, "biases": "all"}
+    averaged = mlp(modular_arithmetic(5), 4, 6, combine="averaged", **options)
+    added = mlp(modular_arithmetic(5), 4, 6, combine="added", **options)
+    weights = random_weights(averaged)
+    half = weights | {"mlp.W_in": weights["mlp.W_in"] / 2}
+    pairs = averaged.task.pairs
+    expected = added.outputs(half, pairs)
+    assert averaged.description.endswith("operands averaged, biases")
+    torch.testing.assert_close(averaged.outputs(weights, pairs), expected)
+    torch.testing.assert_close(averaged.hooked(weights)(pairs), expected)
+    operands = averaged.operands(weights, pairs)
+    torch.testing.assert_close(averaged.logits_of_operands(weights, operands), expected)
+    torch.testing.assert_close(averaged.neuron_inputs(weights, {}), added.neuron_inputs(half, {}))
+
+
 def test_gelu_is_the_exact_one(random_weights):
     architecture = mlp(modular_arithmetic(5), 4, 6, act_fn="gelu")
     activations = architecture.activations(random_weights(architecture), architecture.task.pairs)
@@ -122,7 +139,7 @@ def test_the_description_says_what_differs_from_the_default():
         ({"biases": True}, "'none', 'hidden' or 'all'"),
         ({"biases": False}, "'none', 'hidden' or 'all'"),
         ({"n_layers": 0}, "n_layers"),
-        ({"combine": "sum"}, "'concatenated' or 'added'"),
+        ({"combine": "sum"}, "'concatenated', 'added' or 'averaged'"),
     ],
 )
 def test_other_words_are_refused_with_the_words_there_are(options, said):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from typing import get_args
 
@@ -12,7 +13,9 @@ from hypothesis import strategies as st
 
 from interp.contracts.task import Task
 from interp.maths.cross_entropy import cross_entropy
+from interp.models.factored_mlp import factored_mlp
 from interp.models.mlp import mlp
+from interp.models.quadratic import quadratic
 from interp.models.shared.activations import ActFn
 from interp.models.shared.blocks import Positions
 from interp.models.transformer import transformer
@@ -101,9 +104,22 @@ mlps = st.builds(
     d_mlp=st.integers(1, 9),
     n_layers=st.sampled_from([1, 2]),
     shared_embedding=st.booleans(),
-    combine=st.sampled_from(["concatenated", "added"]),
+    combine=st.sampled_from(["concatenated", "added", "averaged"]),
     biases=st.sampled_from(["none", "hidden", "all"]),
     act_fn=st.sampled_from(["relu", "gelu"]),
+)
+sums_of_operands = st.builds(
+    lambda p, pairs, d_mlp, model: model(modular_arithmetic(p, frac_train=0.5, pairs=pairs), d_mlp=d_mlp),
+    p=st.integers(3, 8),
+    pairs=st.sampled_from(["ordered", "unordered"]),
+    d_mlp=st.integers(1, 9),
+    model=st.sampled_from(
+        [
+            quadratic,
+            functools.partial(factored_mlp, d_model=5),
+            functools.partial(factored_mlp, embedding="circle", act_fn="x^2"),
+        ]
+    ),
 )
 
 
@@ -119,7 +135,7 @@ def test_every_one_layer_transformer_is_the_hooked_one(random_weights, row, shar
 
 @pytest.mark.parametrize("n_layers", [1, 2])
 @pytest.mark.parametrize("shared_embedding", [True, False])
-@pytest.mark.parametrize("combine", ["concatenated", "added"])
+@pytest.mark.parametrize("combine", ["concatenated", "added", "averaged"])
 def test_every_mlp_is_the_hooked_one(random_weights, n_layers, shared_embedding, combine):
     for biases, act_fn in itertools.product(["none", "hidden", "all"], ["relu", "gelu"]):
         architecture = mlp(modular_arithmetic(5), 3, 4, n_layers, shared_embedding, combine, biases, act_fn)
@@ -127,13 +143,13 @@ def test_every_mlp_is_the_hooked_one(random_weights, n_layers, shared_embedding,
 
 
 @settings(max_examples=25, deadline=None)
-@given(transformers | wider_transformers | mlps, st.integers(0, 2**31))
+@given(transformers | wider_transformers | mlps | sums_of_operands, st.integers(0, 2**31))
 def test_the_fast_path_gives_the_hooked_path_s_activations(random_weights, architecture, seed):
     assert_fast_is_hooked(architecture, random_weights(architecture, seed))
 
 
 @settings(max_examples=15, deadline=None)
-@given(transformers | wider_transformers | mlps, st.integers(0, 2**31))
+@given(transformers | wider_transformers | mlps | sums_of_operands, st.integers(0, 2**31))
 def test_the_logits_alone_and_all_gradients_are_the_same_by_every_path(random_weights, architecture, seed):
     weights = {name: value.requires_grad_() for name, value in random_weights(architecture, seed).items()}
     task = architecture.task
@@ -152,7 +168,7 @@ def test_the_logits_alone_and_all_gradients_are_the_same_by_every_path(random_we
 
 
 @settings(max_examples=15, deadline=None)
-@given(transformers | wider_transformers | mlps, st.integers(0, 2**31))
+@given(transformers | wider_transformers | mlps | sums_of_operands, st.integers(0, 2**31))
 def test_the_logits_of_the_operands_own_embeddings_are_the_logits(random_weights, architecture, seed):
     weights = random_weights(architecture, seed)
     pairs = architecture.task.pairs
@@ -250,7 +266,7 @@ def test_fresh_weights_follow_the_seed_and_leave_the_global_random_state_alone(a
     assert all((value == 0).all() for name, value in first.items() if ".b_" in name or name.endswith(".b"))
 
 
-@pytest.mark.parametrize("model", [transformer, mlp])
+@pytest.mark.parametrize("model", [transformer, mlp, factored_mlp, quadratic])
 def test_a_task_without_two_operands_is_refused_with_the_name_of_another_model(model):
     values = Task("values", torch.zeros(3, 2), torch.zeros(3), n_outputs=1, train=None)
     with pytest.raises(ValueError, match=rf"^{model.__name__} looks up .* values has none; try the model perceptron$"):

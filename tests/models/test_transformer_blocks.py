@@ -212,9 +212,9 @@ def test_gated_neurons_are_the_activation_times_a_linear_map(random_weights, act
 
 @pytest.mark.parametrize("attention_scale", [True, False])
 @pytest.mark.parametrize("causal", [True, False])
-@pytest.mark.parametrize("positions", ["learned", "rotary", "none", "sinusoidal"])
+@pytest.mark.parametrize("positions", ["learned", "rotary", "rotary_interleaved", "none", "sinusoidal"])
 def test_attention_is_torch_s_scaled_dot_product(random_weights, attention_scale, causal, positions):
-    """Rotary positions as a complex number turned by an angle, one for dimensions i and i + d_head/2."""
+    """Rotary positions as a complex number turned by an angle: of dimensions i and i + d_head/2, or 2i and 2i + 1."""
     architecture, weights = network(
         random_weights,
         row="a op b =",
@@ -233,6 +233,11 @@ def test_attention_is_torch_s_scaled_dot_product(random_weights, attention_scale
         turn = torch.polar(torch.ones(4, 3, dtype=torch.float64), angle.double())
         q, k = (torch.complex(y[..., :3].contiguous(), y[..., 3:].contiguous()) * turn for y in (q, k))
         q, k = (torch.cat([y.real, y.imag], -1) for y in (q, k))
+    if positions == "rotary_interleaved":
+        angle = torch.arange(4)[:, None] / 10_000 ** (torch.arange(3) / 3)  # [pos, d_head / 2]
+        turn = torch.polar(torch.ones(4, 3, dtype=torch.float64), angle.double())
+        q, k = (torch.view_as_complex(y.unflatten(-1, (3, 2)).contiguous()) * turn for y in (q, k))
+        q, k = (torch.view_as_real(y).flatten(-2) for y in (q, k))
     z = F.scaled_dot_product_attention(q, k, v, is_causal=causal, scale=None if attention_scale else 1.0)
     torch.testing.assert_close(cache["blocks.0.attn.hook_z"], z.transpose(1, 2), rtol=1e-6, atol=1e-7)
     pairs = architecture.task.pairs
@@ -243,10 +248,11 @@ def test_attention_is_torch_s_scaled_dot_product(random_weights, attention_scale
         assert torch.equal(cache["blocks.0.hook_resid_pre"], cache["hook_embed"])
 
 
-def test_turning_by_position_leaves_scores_that_depend_on_the_distance_alone():
+@pytest.mark.parametrize("interleaved", [True, False])
+def test_turning_by_position_leaves_scores_that_depend_on_the_distance_alone(interleaved):
     q, k = torch.randn(2, 1, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     score = {
-        (i, j): float((rotated(q, torch.tensor(i)) * rotated(k, torch.tensor(j))).sum())
+        (i, j): float((rotated(q, torch.tensor(i), interleaved) * rotated(k, torch.tensor(j), interleaved)).sum())
         for i in range(6)
         for j in range(6)
     }
@@ -276,6 +282,26 @@ def test_no_positions_are_positions_of_zeros(random_weights):
         expected = learned.outputs(weights | {"pos_embed.W_pos": zeros}, TASK.pairs)
         for found in every_output(architecture, weights).values():
             assert_same(found, expected)
+
+
+@pytest.mark.parametrize("options", [{}, {"row": "a b"}, {"norm": "layer", "row": "a op b"}, {"gated": True}], ids=str)
+def test_a_scaled_embedding_is_a_table_of_larger_numbers(random_weights, options):
+    scaled, weights = network(random_weights, embedding_scale=3.5, biases="all", **options)
+    plain = transformer(TASK, **SMALL, biases="all", **options)
+    larger = weights | {"embed.W_E": 3.5 * weights["embed.W_E"]}
+    assert "embeddings times 3.5" in scaled.description
+    for way, found in every_output(scaled, weights).items():
+        assert_same(found, every_output(plain, larger)[way])
+    activations = scaled.activations(weights, TASK.pairs)
+    assert_same(scaled.attention_scores(weights), plain.attention_scores(larger))
+    for name in ("ov_circuit", "ov_factors", "neuron_inputs", "readout"):
+        found, expected = (getattr(one, name)(own, activations) for one, own in ((scaled, weights), (plain, larger)))
+        assert (found is None) == (expected is None), name
+        if found is not None:
+            assert_same(found, expected)
+    if not scaled.one_query:
+        assert_same(scaled.qk_circuit(weights), plain.qk_circuit(larger))
+    assert_same(scaled.residue_tables(weights)["embed.W_E"][0], weights["embed.W_E"][: TASK.p])  # as it is stored
 
 
 @pytest.mark.parametrize("norm_position", ["pre", "post"])

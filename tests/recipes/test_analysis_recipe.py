@@ -27,7 +27,7 @@ def read(tmp_path, monkeypatch):
     def make(text, *overrides, source=None):
         path = tmp_path / "question.yaml"
         path.write_text(text)
-        return analysis_recipe.read(path, overrides, source)
+        return analysis_recipe.read(path, overrides, [source] if source else ())
 
     return make
 
@@ -173,7 +173,7 @@ def test_a_run_that_is_not_there_is_told_with_its_line_and_the_runs_beside_it(mi
     assert "checkpoints/two does not exist; known: one" in found[3][0]
     assert "did you mean 'one'" in found[4][0]
     assert "y is not a run" in found[5][0]
-    assert "interp.describe" in found[5][0]
+    assert "interp describe" in found[5][0]
 
 
 def test_a_given_source_stands_in_the_place_of_the_runs(read):
@@ -196,6 +196,14 @@ def test_two_runs_of_one_name_are_refused_with_both_paths(read, tmp_path, make_r
     assert str(first) in str(refused.value)
     assert str(second) in str(refused.value)
     assert [run.name for run in open_runs(read(f"runs: [{first}]\nmeasures: [loss]\n").sources, "cpu")] == ["same"]
+
+
+def test_a_run_has_the_name_that_the_analysis_gives_it(read, make_run):
+    path = make_run({}, {"modular_arithmetic": {"p": 3}}, {"mlp": {"d_model": 2, "d_mlp": 2}}, name="own").path
+    found = read(f"runs: [{{path: {path}, name: first}}, {{path: {path}, name: second}}]\nmeasures: [loss]\n")
+    assert [run.name for run in open_runs(found.sources, "cpu")] == ["first", "second"]
+    with pytest.raises(InterpError, match="'a/b' cannot be a run's name"):
+        read(f"runs: [{{path: {path}, name: a/b}}]\nmeasures: [loss]\n")
 
 
 def test_the_analyses_of_this_repository_are_sound_whoever_has_the_published_networks(tmp_path, monkeypatch):

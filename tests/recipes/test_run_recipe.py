@@ -96,6 +96,12 @@ def test_a_run_needs_a_task_and_a_model(mistakes, key):
         ("{steps: 5, interventions: initial_scale}", "list of names"),
         ("{steps: 5, interventions: [no_such_thing]}", "no intervention 'no_such_thing'"),
         ("{steps: 5, loss: no_such_loss}", "no loss 'no_such_loss'"),
+        ("{steps: 5, optimiser: {grokfast: {of: {adamm: {}}}}}", "no optimiser 'adamm'"),
+        ("{steps: 5, optimiser: {grokfast: {of: {adamw: {lrr: 1}}}}}", "did you mean 'lr'"),
+        ("{steps: 5, optimiser: {grokfast: {of: {}}}}", "one name with options"),
+        ("{steps: 5, optimiser: {grokfast: {of: {hmc: {}}}}}", "take a rule"),
+        ("{steps: 5, optimiser: {grokfast: {of: {grokfast: {of: sgd}}}}}", "around itself"),
+        ("{steps: 5, optimiser: {grokfast: {of: 3}}}", "option 'of' is 3"),
         ("5", "training"),
         ("", "training"),
     ],
@@ -104,6 +110,26 @@ def test_what_is_wrong_with_a_training_is_said_on_its_line(mistakes, training, w
     found = mistakes(f"task: modular_arithmetic\nmodel: mlp\ntraining: {training}\n")
     assert set(found) == {3}
     assert word in found[3][0]
+
+
+@pytest.mark.parametrize("optimiser", ["{hmc: %s}", "{langevin: %s}", "{grokfast: {of: {langevin: %s}}}"])
+def test_a_prior_is_of_the_weights_of_the_network_that_is_trained(read, mistakes, optimiser):
+    text = f"task: modular_arithmetic\nmodel: mlp\ntraining: {{steps: 5, optimiser: {optimiser}}}\n"
+    assert read(text % "{prior: {embed_*: 0.5}}").training
+    assert "no weight is named so" in mistakes(text % "{prior: {embd_*: 0.5}}")[3][0]
+
+
+@pytest.mark.parametrize(
+    ("acting", "said"),
+    [
+        ("wrong_answers: {examples: 10_000}", "examples is 10,000, and the training set has"),
+        ("data_switch: {n_train: 10_000}", "n_train is 10,000, and the training set has"),
+        ("adversarial_training: {}", "are tokens; take it off"),
+    ],
+)
+def test_an_intervention_that_cannot_act_on_the_task_is_told_with_its_line(mistakes, acting, said):
+    text = "task: modular_arithmetic\nmodel: mlp\ntraining:\n  steps: 5\n  interventions:\n    - {%s}\n"
+    assert said in mistakes(text % acting)[6][0]
 
 
 def test_a_run_is_trained_here_or_imported_not_both(mistakes):
@@ -159,3 +185,38 @@ def test_the_canonical_text_is_that_of_the_runs_begun_before_recipes_could_name_
 )
 def test_the_canonical_text_is_another_for_another_recipe(read, assignment):
     assert read(GOOD).canonical != read(GOOD, assignment).canonical
+
+
+FROM = "from: {run: ../parent, step: 500}\n"
+
+
+def test_a_recipe_may_start_from_another_run(read, tmp_path):
+    parent = read(GOOD + FROM).parent
+    assert (parent.run, parent.step, parent.optimiser) == ("../parent", 500, False)
+    assert parent.folder.resolve() == (tmp_path.parent / "parent").resolve()
+    assert read(GOOD).parent is None
+    assert read(GOOD + FROM).canonical != read(GOOD + FROM, "from.step=600").canonical
+
+
+@pytest.mark.parametrize(
+    ("given", "line", "word"),
+    [
+        ("from: ../parent\n", 5, "expected a run and a step of it"),
+        ("from: {run: ., step: 500}\n", 5, "this run itself"),
+        ("from: {run: ../parent}\n", 5, "from needs the option 'step'"),
+        ("from: {run: ../parent, stepp: 500}\n", 5, "did you mean 'step'"),
+        ("from:\n  run: ../parent\n  step: -1\n", 7, "'step' is -1"),
+        ("from:\n  run: ../parent\n  step: true\n", 7, "'step'"),
+        ("from:\n  run: 3\n  step: 1\n", 6, "'run' is 3"),
+        ("from:\n  run: ../parent\n  step: 1\n  optimiser: adamw\n", 8, "'optimiser' is 'adamw'"),
+        ("from: {run: ../parent, step: 1_000}\n", 3, "steps is 1,000, and the run starts at step 1,000 of its parent"),
+        ("form: {run: ../parent, step: 500}\n", 5, "did you mean 'from'"),
+    ],
+)
+def test_what_is_wrong_with_a_start_is_said_on_its_line(mistakes, given, line, word):
+    found = mistakes(GOOD + given)
+    assert any(word in message for message in found[line])
+
+
+def test_what_starts_from_another_run_is_trained_here(mistakes):
+    assert "is trained here" in mistakes("importer: state_dicts\n" + FROM)[2][0]

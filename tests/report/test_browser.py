@@ -23,6 +23,7 @@ from sample_page import (
     many_runs_page,
     sample_page,
     spectrum,
+    table_page,
     weights,
 )
 
@@ -215,6 +216,7 @@ def test_the_theme_follows_the_system(browser: Browser, folder: Path) -> None:
         assert report.shown(LOSS, "data[0].line.color") == "#56A8DC"
 
 
+@pytest.mark.slow
 def test_a_phone_needs_no_sideways_scrolling(browser: Browser, folder: Path) -> None:
     for name in ("one.html", "many.html"):
         with Report(browser, folder / name, viewport=PHONE) as report:
@@ -275,6 +277,22 @@ def test_the_table_has_the_step_one_looks_at(report: Report) -> None:
     assert report.page.locator(f"#sample_59-{LOSS} tbody tr").count() == 3
 
 
+def test_a_click_on_a_heading_sorts_a_table_by_what_its_cells_say(browser: Browser, tmp_path: Path) -> None:
+    file = tmp_path / "table.html"
+    file.write_text(render(table_page()), encoding="utf-8")
+    with Report(browser, file) as report:
+        numbers = np.geomspace(1e-9, 1e9, 50) * np.where(np.arange(50) % 3, 1, -1)
+        for descending in (False, True):
+            report.page.click(".table-box th >> text=column 0")
+            steps = report.page.locator(".table-box tbody td:last-child").all_inner_texts()
+            places = np.argsort(-numbers if descending else numbers)
+            assert [int(step.replace(",", "")) for step in steps] == (1000 * places).tolist()
+        report.page.click(".table-box th >> text=verdict")
+        verdicts = report.page.locator(".table-box tbody tr").all_inner_texts()
+        assert ["agrees" in row for row in verdicts] == [True] * 40 + [False] * 10
+
+
+@pytest.mark.slow
 def test_a_density_follows_the_slider_on_axes_that_do_not(browser: Browser, tmp_path: Path) -> None:
     places = {"step": [0, 100], "bin": [0, 1, 2]}
     middles = xr.DataArray([[-0.5, 0.0, 0.5], [-1.0, 0.0, 1.0]], places, name="weight")
@@ -332,6 +350,7 @@ def test_an_address_opens_a_run_or_its_section(browser: Browser, folder: Path) -
         report.settle()
 
 
+@pytest.mark.slow
 def test_roles_and_gaps_may_move(browser: Browser, tmp_path: Path) -> None:
     roles = np.array([["role:accent", "role:quiet"], ["role:quiet", "role:accent"]])
     cells = np.array([[[0.0, np.nan]], [[1.0, 2.0]]])

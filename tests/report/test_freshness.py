@@ -104,3 +104,18 @@ def test_a_report_on_another_run_of_the_same_name_is_told(tmp_path: Path):
     freshness.remember(report, None, "said", tmp_path / "first" / "ckpts")
     assert freshness.another_run(report, tmp_path / "first" / "ckpts") is None
     assert freshness.another_run(report, tmp_path / "second" / "ckpts") == str(tmp_path / "first" / "ckpts")
+
+
+def test_a_variable_that_a_measure_s_option_names_is_part_of_the_question(tmp_path: Path, monkeypatch):
+    """What a table beside a report says is asked anew when the table is there, and when it has changed."""
+    (tmp_path / "run.yaml").write_text("")
+    (tmp_path / "table.csv").write_text("a\n")
+    analysis = tmp_path / "analysis.yaml"
+    analysis.write_text(f"runs: [{tmp_path}]\nmeasures: [{{recorded_classes: {{table: $TABLES/table.csv}}}}]\n")
+    monkeypatch.delenv("TABLES", raising=False)
+    without = freshness.question(analysis, None)
+    monkeypatch.setenv("TABLES", str(tmp_path))
+    found = freshness.question(analysis, None)
+    assert found is not None
+    assert found == freshness.question(analysis, None) != without
+    assert str(tmp_path / "table.csv") in [path for path, *_ in found["read"]]

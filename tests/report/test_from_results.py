@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
+import xarray as xr
 
 from interp.checkpoints import Run
 from interp.figures import Curves
@@ -51,6 +55,20 @@ def test_one_checkpoint_has_no_curves_but_its_numbers(section: Callable[..., Sec
     assert alone.panels == ()
     assert alone.note.startswith("There is one checkpoint: Loss, Accuracy would need more.")
     assert "loss on all examples" in alone.note
+    assert "NaN" not in alone.note
+
+
+@pytest.mark.parametrize(
+    ("end", "told"), [("diverged", "It diverged: its loss was not finite at step 4."), ("stopped", "early, at step 4,")]
+)
+def test_a_training_that_ended_early_is_told(tmp_path: Path, end: str, told: str):
+    """A run that diverged leaves the checkpoints before alone, which look like those of a short one."""
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / "ended.json").write_text(json.dumps({"end": end, "step": 4}))
+    run = SimpleNamespace(training=object(), path=tmp_path)
+    assert told in from_results._early_end(run)[0]
+    (tmp_path / "weights" / "ended.json").unlink()
+    assert from_results._early_end(run) == []
 
 
 def test_two_checkpoints_have_curves_and_nothing_to_excuse(section: Callable[..., Section]):
@@ -66,6 +84,15 @@ def test_how_many_checkpoints_were_measured_is_said_where_it_is_not_all(section:
 def test_where_checkpoints_were_measured_more_closely_is_said(section: Callable[..., Section]):
     closely = section([*range(10)], at=[0, 4, 5, 6, 9]).note
     assert closely == "Measured at 5 of the 10 checkpoints, most closely from step 4 to 6."
+
+
+def test_only_what_is_about_the_split_is_missing_for_want_of_it(make_run: Callable[..., Run]):
+    weights = transformer(modular_arithmetic(**TASK), **MODEL).initial(0)
+    run = make_run({5: weights}, {"modular_arithmetic": {**TASK, "split": "unknown"}}, {"transformer": MODEL})
+    small, empty = (xr.DataArray([value], dims="step") for value in (1.688e-7, np.nan))
+    result = xr.Dataset({"train_loss": empty, "norm_factor": empty, "all_loss": small}, {"step": [5]})
+    note = from_results.page(analysis("loss"), [(run, {"loss": result})], {}, [run]).runs[0].sections[0].note
+    assert "unknown, so there are no numbers for `train_loss`. No numbers for `norm_factor`." in note
 
 
 def test_an_unknown_split_is_said_where_its_numbers_are_missing(section: Callable[..., Section]):

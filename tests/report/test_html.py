@@ -33,7 +33,7 @@ from interp.report.content import Page, RunPage, Section, Silence, Told, Variabl
 from interp.report.html import render
 from interp.report.mathml import formula
 from interp.report.panel_specs import panel_spec
-from interp.report.plain_text import report_text
+from interp.report.plain_text import _final, report_text
 
 LINKING = ("src", "href", "srcset", "action", "data", "poster", "background")
 
@@ -242,9 +242,25 @@ def test_a_table_is_no_plot() -> None:
     assert "Ours and recorded" not in titles
 
 
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        (np.array([-1, 1200]), "2 freq, from −1 to 1,200 nats"),
+        (np.array([np.nan, np.nan]), "2 freq, no finite number"),
+        (np.array(np.nan), "no number"),
+        (np.array(np.inf), "infinite"),
+        (np.array(12000), "12,000 nats"),
+        (np.array([True, False]), "1 of 2 freq true"),
+    ],
+)
+def test_numbers_of_the_text_have_the_form_of_those_in_sentences(values: np.ndarray, told: str) -> None:
+    """A true minus, and no units of what is no number."""
+    assert _final(Variable("loss", ("freq",) if values.ndim else (), values, {}, units="nats")) == told
+
+
 def test_the_text_ends_with_final_values() -> None:
     html = render(sample_page())
-    assert re.search(r"test: [\d.e-]+ nats at step 20,000", html)
+    assert re.search(r"test: [^ ]+ nats at step 20,000", html)
 
 
 def test_too_many_frames_are_thinned_and_the_panel_says_so() -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import xarray as xr
 
+from interp.figures import Table
 from interp.figures.panel import DrawnPanel, Moving
 from interp.report.tables import Row, tables
 
@@ -31,3 +33,10 @@ def test_what_draws_or_moves_is_no_table() -> None:
     moving = Moving(0, "cells.values", np.array([[["a"], ["b"]]]))
     assert tables(DrawnPanel("T", {"data": [TRACE, line]})) == ()
     assert tables(DrawnPanel("T", {"data": [TRACE]}, np.array([0]), (moving,))) == ()
+
+
+def test_the_name_of_a_row_leads_where_its_link_says() -> None:
+    rows = xr.DataArray(["a", "b"], {"run": ["<one>", "two"]})
+    links = xr.DataArray(["one.html?<x>", ""], dims="run")
+    (table,) = tables(Table("T", {"value": rows}, links=links).draw())
+    assert [row.link for row in table.rows] == ["one.html?<x>", ""]

@@ -80,7 +80,7 @@ def test_a_reason_is_kept_and_computed_again_where_it_is_worded_otherwise(instal
         assert len(computed) == expected
     words = {"now": "other words"}
     monkeypatch.setattr(visit, "current_words", lambda *_: words["now"])
-    monkeypatch.setattr("interp.results.computing.current_words", lambda *_: words["now"])
+    monkeypatch.setattr("interp.results.code_notes.current_words", lambda *_: words["now"])
     computed = rows_computed(monkeypatch)
     with pytest.raises(NothingToSay):
         interp.over_steps("quiet", interp.open_run(folder), keep=keep)

@@ -402,6 +402,7 @@ def test_a_measure_may_choose_its_own_steps(run_folder: Path, monkeypatch: pytes
     assert again.weight_norm.sizes["step"] == len(run.steps)
 
 
+@pytest.mark.slow
 def test_a_path_is_not_a_run_yet():
     """In a process whose types are not checked while it runs, as these tests' are."""
     code = "import interp; interp.over_steps('loss', 'checkpoints/x')"
@@ -632,9 +633,7 @@ def test_a_checkpoint_lost_meanwhile_is_left_out(run_folder: Path, monkeypatch: 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("bad", "value"), [((0,), np.nan), ((450,), -np.inf), ((750,), np.nan), ((0, 450, 750), np.inf)], ids=str
-)
+@pytest.mark.parametrize(("bad", "value"), [((150,), -np.inf), ((0, 300), np.nan)], ids=str)
 def test_a_report_survives_weights_that_are_not_finite(tmp_path: Path, bad: tuple, value: float):
     from interp.catalogue.names import known_names
     from interp.report import write
@@ -642,7 +641,7 @@ def test_a_report_survives_weights_that_are_not_finite(tmp_path: Path, bad: tupl
     from interp.results import schema
     from interp.results.account import blank_steps
 
-    folder = write_run(tmp_path / "run", range(0, 900, 150), d_model=16, d_mlp=32)
+    folder = write_run(tmp_path / "run", range(0, 450, 150), d_model=16, d_mlp=32)
     for step in bad:
         spoil(folder, step, value)
     run = interp.open_run(folder)
@@ -783,7 +782,7 @@ def test_results_that_cannot_be_read_are_computed_again(tmp_path: Path, monkeypa
     parts = {path: path.read_bytes() for path in (keep / ".parts").rglob("*.safetensors")}
     assert len(parts) == 4
     moments = random.Random(7)
-    for number in range(60):
+    for number in range(36):
         shutil.rmtree(keep)
         for path, content in (whole if number % 2 else parts).items():
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -78,6 +78,7 @@ def test_a_result_of_an_earlier_version_is_written_anew_without_a_word(tmp_path:
     assert (keep / "weight_norm.nc").read_bytes() == content
 
 
+@pytest.mark.slow
 def test_a_damaged_chunk_costs_its_rows_and_no_others(tmp_path: Path, monkeypatch):
     """The arrays of 200 steps lie in four chunks."""
     run = interp.open_run(write_run(tmp_path / "run", range(200)))

@@ -203,6 +203,6 @@ def test_a_docstring_is_taken_apart_into_claim_prose_formulas_and_paper():
 
 
 def test_a_measure_is_called_on_a_checkpoint_where_its_first_parameter_says_so():
-    assert {schema.subject(measure) for measure in MEASURES} <= {"checkpoint", "run", "runs"}
+    assert {schema.subject(measure) for measure in MEASURES} <= {"checkpoint", "run", "runs", "results"}
     assert schema.subject("loss") == "checkpoint"
     assert not schema.takes_previous("loss")

@@ -166,9 +166,8 @@ CHANGES: dict[str, Callable[[Path], None]] = {
         ("all", 1000),
         *(
             pytest.param(*each, marks=pytest.mark.slow)
-            for each in [("all", 2), ("all", 6), ([200, 1100, 1200], 2), ([200, 1100, 1200], 6)]
+            for each in [("all", 2), ("all", 6), *(([200, 1100, 1200], after) for after in (2, 6, 1000))]
         ),
-        ([200, 1100, 1200], 1000),
     ],
 )
 @pytest.mark.parametrize("change", CHANGES)

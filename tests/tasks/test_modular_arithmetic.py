@@ -212,3 +212,49 @@ def test_random_labels_are_residues_drawn_by_the_seed_alone():
     counts = torch.bincount(first, minlength=59)
     assert len(counts) == 59
     assert (counts - 59).abs().max() < 6 * 59**0.5  # uniform, to six standard deviations
+
+
+# Unordered pairs.
+
+
+@pytest.mark.parametrize("operation", ["x+y", "x*y", "x^2+y^2", "x^2+x*y+y^2"])
+@pytest.mark.parametrize("p", [8, 11])
+def test_unordered_pairs_are_the_upper_half_of_the_table_with_the_same_answers(operation, p):
+    expected = [(x, y, c) for x, y, c in equations(p=p, operation=operation) if x <= y]
+    assert equations(p=p, operation=operation, pairs="unordered") == expected
+
+
+@pytest.mark.parametrize("operation", [*DIVISIONS, "x-y", "x^2+x*y+y^2+x", "x^3+x*y", "x^3+x*y^2+y", "random"])
+def test_operations_that_are_not_symmetric_have_ordered_pairs_alone(operation):
+    with pytest.raises(ValueError, match=r"^pairs is unordered, and .* is not symmetric") as refused:
+        modular_arithmetic(p=11, operation=operation, pairs="unordered")
+    assert "\n" not in str(refused.value)
+
+
+def test_pair_s_pairs_are_theirs_and_so_is_their_split_by_power_s_rule():
+    """Their notebook: np.random.seed(165); permutation of the listed pairs; the first int(0.4 · 2278)."""
+    listed = [(a, b) for a in range(67) for b in range(67) if a <= b]
+    assert len(listed) == 2278
+    chosen = np.random.RandomState(165).permutation(2278)[: int(0.4 * 2278)]
+    task = modular_arithmetic(67, frac_train=0.4, seed=165, split="power", pairs="unordered")
+    assert {tuple(pair) for pair in task.pairs[task.train].tolist()} == {listed[place] for place in chosen}
+    assert task.order[: len(chosen)].tolist() == chosen.tolist()
+
+
+@pytest.mark.parametrize("split", ["progress_measures", "rep_theory", "power"])
+def test_unordered_pairs_are_shuffled_whole_and_split_by_the_same_rules(split):
+    task = modular_arithmetic(13, frac_train=0.5, seed=4, split=split, pairs="unordered")
+    count = int(task.train.sum())
+    assert abs(count - 0.5 * 91) < 1
+    assert sorted(task.order.tolist()) == list(range(91))
+    assert task.train[task.order[:count]].all()
+    assert task.description == "x+y mod 13, unordered pairs"
+
+
+def test_the_whole_table_of_unordered_pairs_is_that_of_the_ordered():
+    ordered, unordered = (modular_arithmetic(7, "x*y", pairs=pairs) for pairs in ("ordered", "unordered"))
+    torch.testing.assert_close(
+        unordered.whole_table(unordered.targets.double()), ordered.whole_table(ordered.targets.double())
+    )
+    below = unordered.table(unordered.targets.double()).isnan()
+    assert torch.equal(below, torch.ones(7, 7, dtype=torch.bool).tril(-1))

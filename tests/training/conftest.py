@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
-import torch
 
 
 @pytest.fixture
-def told_at_once(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Progress is told after every update; what training does to denormal numbers is undone."""
-    monkeypatch.setattr("interp.training.state.SECONDS_BETWEEN_REPORTS", 0.0)
-    yield
-    torch.set_flush_denormal(False)
+def told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Progress is told after every update."""
+    monkeypatch.setattr("interp.training.progress.SECONDS_BETWEEN_REPORTS", 0.0)

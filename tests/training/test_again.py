@@ -20,7 +20,8 @@ from interp.files.arrays import read_about, write_arrays
 from interp.files.checkpoint_blocks import INDEX, CheckpointBlocks
 from interp.tasks.modular_arithmetic import modular_arithmetic
 from interp.training import again, loop
-from interp.training.state import STATE, silent
+from interp.training.progress import silent
+from interp.training.state import STATE
 from tests.training.plans import plan
 from tests.training.test_loop import digests, stop_after
 
@@ -135,7 +136,9 @@ def test_another_window_after_a_stop_is_trained_from_where_it_is_whole(run: Path
 
 def test_where_the_weights_differ_it_ends_and_the_run_is_left_as_it_was(run: Path) -> None:
     before = content(run)
-    with pytest.raises(InterpError, match=r"at step 10 are not .* torch .* 1 thread .*Nothing was added after step 0$"):
+    with pytest.raises(
+        InterpError, match=r"at step 10 are not .* torch .* 1 thread .*earlier.*Nothing was added after step 0$"
+    ):
         add(run, "1:5:1", lr=1.0001e-3)
     assert content(run) == before
 
@@ -160,7 +163,7 @@ def test_nothing_missing_says_so(run: Path) -> None:
     assert content(run) == before
 
 
-def test_without_a_state_it_trains_with_the_present_threads(run: Path, every_step: dict[int, str]) -> None:
+def test_without_a_state_it_trains_with_the_threads_of_its_size(run: Path, every_step: dict[int, str]) -> None:
     (run / STATE).unlink()
     add(run, "1:3:1")
     assert digests(run).items() <= every_step.items()
@@ -169,6 +172,7 @@ def test_without_a_state_it_trains_with_the_present_threads(run: Path, every_ste
 
 def test_with_a_state_it_trains_with_the_threads_it_tells(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("interp.machine.process.WORTH_A_THREAD", 0)
+    monkeypatch.setattr("interp.machine.process.cores", lambda: 2)
     torch.set_num_threads(2)
     with pytest.warns(UserWarning, match="training with 1 threads, as this run was begun, not 2"):
         add(run, "1:3:1")

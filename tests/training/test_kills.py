@@ -36,6 +36,22 @@ def add(folder: Path) -> None:
     again.add(folder, _plan(), [WINDOW])
 
 
+def stack(folder: Path) -> None:
+    """Two members, the second of which diverges."""
+    from dataclasses import replace
+
+    from interp.recipes.call import Call
+    from interp.training.loop import train_stack
+    from interp.training.plan import PlannedRun
+
+    good = _plan()
+    wild = replace(good.training, optimiser=Call("optimisers", "adamw", {"lr": 1e30}), interventions=())
+    outcomes = train_stack(
+        [PlannedRun(folder / "good", good), PlannedRun(folder / "wild", replace(good, training=wild))]
+    )
+    assert [outcome.end for outcome in outcomes] == ["finished", "diverged"]
+
+
 def _plan() -> Any:
     from tests.training.plans import plan, planted, small_mlp, walking_scale
 
@@ -118,7 +134,7 @@ def every_moment(place: Path, work: Callable[[Path], None], prepared: Callable[[
     print(json.dumps(moment))
 
 
-@pytest.mark.parametrize("what", ["train", "add"])
+@pytest.mark.parametrize("what", ["train", "stack", "add"])
 def test_killed_at_every_file_operation_and_resumed_it_is_the_same_byte_for_byte(tmp_path: Path, what: str) -> None:
     """The run's steps, weights, blocks, index and state; no temporary or orphaned file among them."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
@@ -146,8 +162,8 @@ if __name__ == "__main__":
         pass
     place, what = Path(sys.argv[1]), sys.argv[2]
     finished = place / "finished"
-    if what == "train":
-        problems = list(every_moment(place, train, lambda _: None))
+    if what != "add":
+        problems = list(every_moment(place, {"train": train, "stack": stack}[what], lambda _: None))
     else:
         assert forked(lambda: train(finished)) == 0
         problems = list(every_moment(place, add, lambda folder: shutil.copytree(finished, folder)))

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import torch
 
-from interp.errors import InterpError
+from interp.errors import AlreadyDoneError, InterpError
 from interp.files.arrays import arrays_digest, read_about, read_arrays
 from interp.files.checkpoint_blocks import INDEX, CheckpointBlocks
 from interp.files.lock import locked
@@ -25,7 +25,7 @@ from interp.models.transformer import transformer
 from interp.recipes.call import Call
 from interp.tasks.modular_arithmetic import modular_arithmetic
 from interp.training.loop import STATE, train
-from interp.training.state import silent
+from interp.training.progress import silent
 from tests.training.plans import plan, small_mlp
 
 pytestmark = pytest.mark.usefixtures("one_thread", "told_at_once")
@@ -185,25 +185,37 @@ def test_another_network_than_the_stored_is_refused(tmp_path: Path) -> None:
 
 
 def test_another_number_of_threads_is_set_back_with_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("interp.machine.process.WORTH_A_THREAD", 0)
     with pytest.raises(InterpError, match="stopped"):
         train_tiny(tmp_path, progress=stop_after(20))
+    monkeypatch.setattr("interp.machine.process.WORTH_A_THREAD", 0)
+    monkeypatch.setattr("interp.machine.process.cores", lambda: 2)
     torch.set_num_threads(2)
     with pytest.warns(UserWarning, match="training with 1 threads, as this run was begun, not 2"):
         train_tiny(tmp_path)
     assert torch.get_num_threads() == 2  # the caller's own
-
-
-def test_a_small_network_is_trained_on_one_thread(tmp_path: Path) -> None:
-    torch.set_num_threads(2)
-    train_tiny(tmp_path)
     assert read_about(tmp_path / STATE)["threads"] == 1
 
 
-def test_a_loss_that_is_not_finite_stops_it_and_keeps_what_is_saved(tmp_path: Path) -> None:
-    with pytest.raises(InterpError, match=r"the loss is (nan|inf) at step \d+"):
-        train_tiny(tmp_path, every=1, lr=1e30)
-    assert CheckpointBlocks(tmp_path / "weights").steps[:2] == [0, 1]
+@pytest.mark.parametrize("of_the_caller", [1, 2])
+def test_the_size_decides_on_the_number_of_threads_and_not_the_caller(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, of_the_caller: int
+) -> None:
+    monkeypatch.setattr("interp.machine.process.cores", lambda: 2)
+    torch.set_num_threads(of_the_caller)
+    train_tiny(tmp_path / "small", steps=1)
+    monkeypatch.setattr("interp.machine.process.WORTH_A_THREAD", 0)
+    train_tiny(tmp_path / "large", steps=1)
+    assert [read_about(tmp_path / name / STATE)["threads"] for name in ("small", "large")] == [1, 2]
+
+
+def test_a_loss_that_is_not_finite_ends_it_for_good_and_what_is_saved_is_kept(tmp_path: Path) -> None:
+    outcome = train(tmp_path, plan(save={"every": 1}, lr=1e30))
+    kept = CheckpointBlocks(tmp_path / "weights").steps
+    assert (outcome.end, kept) == ("diverged", list(range(outcome.step + 1)))
+    before = digests(tmp_path)
+    with pytest.raises(AlreadyDoneError, match=rf"its loss was not finite at step {outcome.step}; .* smaller"):
+        train(tmp_path, plan(save={"every": 1}, lr=1e30))
+    assert digests(tmp_path) == before
 
 
 def test_an_unknown_split_is_refused(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,15 @@ TRAIN_SHARE = (
     "train_split", "train_size", "train_pct", "training_frac", "data_fraction", "frac",
 )  # fmt: skip
 TEST_SHARE = ("test_size", "test_frac", "test_fraction", "val_frac", "val_size", "test_ratio", "val_ratio")
+SCALES = re.compile(
+    r"((out(put)?s?|logits?|readout|unembed(ding)?|final|softmax)_?)(scale|scaling|mult|multiplier|factor|gain|temperature|temp)"
+    r"|temperature|temp|tau|inv_temperature|logit_scaling"
+)
+"""What a number by which all logits are multiplied, or divided, is called."""
+NORM_EPS = (
+    "norm_eps", "layer_norm_eps", "layer_norm_epsilon", "layernorm_eps", "rms_norm_eps", "rmsnorm_eps", "rms_eps",
+    "ln_eps", "norm_epsilon", "layernorm_epsilon",
+)  # fmt: skip
 SEEDS = ("data_seed", "split_seed", "seed", "random_seed", "random_state", "seed_data", "dataset_seed")
 OPERATIONS = {
     "x+y": {"add", "addition", "+", "x+y", "a+b", "plus", "sum", "modadd", "modularaddition"},
@@ -77,13 +87,15 @@ ACTIVATIONS = {
 
 
 def settings(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The modulus, operation and activation that a configuration names, as `p`, `operation`, `act_fn`; else None."""
+    """The modulus, operation, activation and epsilon of the norms in a configuration, by our names; None for others."""
     flat = _flat(config)
+    eps = (flat[name] for name in NORM_EPS if type(flat.get(name)) is float and 0 < flat[name] < 1)
     p = next((flat[name] for name in MODULUS if isinstance(flat.get(name), int) and flat[name] > 2), None)
     return {
         "p": p,
         "operation": _called(flat, OPERATION, OPERATIONS),
         "act_fn": _called(flat, ACTIVATION, ACTIVATIONS),
+        "norm_eps": next(eps, None),
     }
 
 
@@ -97,6 +109,12 @@ def split(config: Mapping[str, Any]) -> tuple[float | None, tuple[int, ...]]:
     seeds = [flat[name] for name in SEEDS if isinstance(flat.get(name), int) and not isinstance(flat[name], bool)]
     share = next((round(share, 6) for share in numbers if 0 < share < 1), None)
     return share, tuple(dict.fromkeys(seed for seed in seeds if 100 <= seed < 2**32))
+
+
+def logit_scale(config: Mapping[str, Any]) -> tuple[str, float] | None:
+    """The name and value of a number, not 1, by which a network with this configuration may multiply its logits."""
+    numbers = ((name, value) for name, value in _flat(config).items() if type(value) in (int, float))
+    return next(((name, value) for name, value in numbers if SCALES.fullmatch(name) and value != 1), None)
 
 
 def _flat(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,7 +17,8 @@ import numpy as np
 
 from interp.contracts.imported import Arrays, Given
 from interp.errors import InterpError
-from interp.importers.shared.tensor_names import Names
+from interp.importers.shared.reparametrised import as_used
+from interp.importers.shared.tensor_names import Names, words
 
 Shape = tuple[int, ...]
 HEAD = re.compile(r"(?P<before>.*\b(?:attn_|attention_)?heads?[._])(?P<head>\d+)\.(?P<after>.+)$")
@@ -78,8 +79,19 @@ class Layout:
         return any(re.search(r"(?:^|\.)ln(1|2|_final)\.b$", name) for name in self.names.theirs)
 
     @property
+    def says_scale(self) -> bool:
+        """Whether the norms' weights are called scale, as flax's are."""
+        return any(theirs.endswith("scale") for ours, theirs in self.names.theirs.items() if ours.endswith(".w"))
+
+    @property
     def says_rms(self) -> bool:
         return any("rms" in theirs.lower() for ours, theirs in self.names.theirs.items() if ".w" in ours)
+
+    @property
+    def says_ln(self) -> bool:
+        """Whether norms are called ln, for LayerNorm; "layernorm" and "norm" are said of RMSNorms too."""
+        called = (words(theirs) for ours, theirs in self.names.theirs.items() if re.search(r"ln(1|2|_final)\.w$", ours))
+        return any(re.fullmatch(r"ln\d?|lnf", word) for found in called for word in found)
 
     @property
     def tied(self) -> bool:
@@ -205,8 +217,10 @@ def _answers(readout: Shape) -> set[int]:
 def heads_together(arrays: Mapping[str, np.ndarray]) -> Arrays:
     """Stack the tensors of one kind that are stored a head at a time, `attn_heads.0.Wq.weight`, into [head, …].
 
-    The stacked one has the name without the number; everything else stays as it is.
+    The stacked one has the name without the number; what torch keeps of a pruned or normalised weight is the weight it
+    uses (`reparametrised`); everything else stays as it is.
     """
+    arrays = as_used(arrays)
     apart: dict[str, dict[int, np.ndarray]] = {}
     together: Arrays = {}
     for name, array in arrays.items():
@@ -241,6 +255,8 @@ def in_our_layout(arrays: Mapping[str, np.ndarray], layout: Layout, source: str)
     ours: Arrays = {}
     for name, theirs in layout.names.theirs.items():
         ours |= _turned(name, theirs, np.asarray(arrays[theirs]), layout, source)
+    if "one_hot.b_b" in ours:
+        ours["mlp.b_in"] = ours["mlp.b_in"] + ours.pop("one_hot.b_b")
     if layout.biases != "all":
         ours = _without_zero_biases(ours, source)
     if layout.tied:
@@ -438,7 +454,8 @@ def _is_sinusoidal(table: np.ndarray, d_model: int) -> bool:
     table = table if table.shape[1] == d_model else table.T
     angle = np.arange(len(table))[:, None] / 10_000 ** (np.arange(0, d_model, 2) / d_model)  # [pos, pair of dimensions]
     expected = np.stack([np.sin(angle), np.cos(angle)], axis=2).reshape(len(table), -1)[:, :d_model]
-    return bool(np.allclose(table, expected, atol=SINES_AGREE))
+    rounding = SINES_AGREE * (1 + np.arange(len(table))[:, None] / 100)  # of an angle in float32, the larger the more
+    return bool((np.abs(table - expected) <= rounding).all())
 
 
 def _biases(named: Mapping[str, np.ndarray]) -> str:

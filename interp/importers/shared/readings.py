@@ -12,8 +12,9 @@ from typing import Any
 
 from interp.importers.shared.layouts import Layout
 
-ROWS = ("a b =", "a b", "a op b =", "a op b", "bos a b =", "eos a op b =")
-"""From the most usual on. What stands after the place where the answer is read is not seen there, and is left out."""
+ROWS = ("a b =", "a b", "a op b =", "a op b", "op a b", "bos a b =", "a b op =", "eos a op b =")
+"""From the most usual on. A word's name is no matter: "bos a b =" is "op a b =" as well. What stands after the place
+where the answer is read is not seen there, and is left out."""
 MOST_WORDS = 3
 """A vocabulary has at most so many ids beside the residues, unless it is one of `VOCABULARIES`."""
 LEAST_P = 3

@@ -23,16 +23,11 @@ import numpy as np
 from interp.errors import InterpError
 from interp.files import foreign
 from interp.importers.shared.files_by_step import Asked, Found, NoWeights, find
-from interp.importers.shared.files_by_step.inside import (
-    OTHER,
-    RECORD,
-    look,
-    numbers_beside,
-    whole_number,
-    whole_numbers,
-)
+from interp.importers.shared.files_by_step.contents import OTHER, RECORD, numbers_beside
+from interp.importers.shared.files_by_step.inside import look
 from interp.importers.shared.files_by_step.names import SUFFIXES
 from interp.importers.shared.files_by_step.step_words import EPOCH, STEP
+from interp.importers.shared.files_by_step.told_steps import whole_number, whole_numbers
 from interp.recipes.document import parse_value
 
 CONFIGS = re.compile(r"config|cfg|args|hparams|hyper_?param(eter)?s|settings|options|kwargs")

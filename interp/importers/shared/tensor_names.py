@@ -1,8 +1,9 @@
 """Which of somebody's tensors is which of ours, told by the words in their names, their order and their shapes.
 
-Our names are TransformerLens's. Three more stand for tensors that are several of ours at once: query, key and value in
-one matrix are "blocks.0.attn.W_QKV" (and b_QKV), gate and input of a gated MLP "blocks.0.mlp.W_gate_in", and the matrix
-that reads both operands as one-hot vectors is "one_hot.W_in".
+Our names are TransformerLens's. More stand for tensors that are several of ours at once, or a part of one: query, key
+and value in one matrix are "blocks.0.attn.W_QKV" (and b_QKV), gate and input of a gated MLP "blocks.0.mlp.W_gate_in",
+the matrix that reads both operands as one-hot vectors is "one_hot.W_in", and where each operand has a layer of its own,
+the bias of the second is "one_hot.b_b".
 
 1. What the user told has its name; masks, counters and other constants are left out (`constants`).
 2. Words tell most of a transformer's tensors (`by_words`), where the shape agrees; a perceptron's layers go by order.
@@ -35,10 +36,10 @@ CONSTANTS = {"mask", "ignore", "causalmask", "tril", "maskedbias", "invfreq", "p
 CONSTANTS |= {"numbatchestracked", "naveraged", "freqscis", "rope"}
 BASIS = {"basis", "dft", "fourier", "dftmatrix", "fouriermatrix"}
 PROJECTIONS = {
-    "QKV": {"qkv", "wqkv", "qkvproj", "inproj", "cattn", "querykeyvalue"},
-    "Q": {"q", "wq", "query", "queries", "qproj"},
-    "K": {"k", "wk", "key", "keys", "kproj"},
-    "V": {"v", "wv", "value", "values", "vproj"},
+    "QKV": {"qkv", "wqkv", "bqkv", "qkvproj", "inproj", "cattn", "querykeyvalue"},
+    "Q": {"q", "wq", "bq", "query", "queries", "qproj"},
+    "K": {"k", "wk", "bk", "key", "keys", "kproj"},
+    "V": {"v", "wv", "bv", "value", "values", "vproj"},
 }
 OUTPUT = {"o", "out", "output", "proj", "cproj", "dense"}
 POSITION = {"pos", "position", "positional", "positions", "wpe", "posemb", "posembed", "posembedding", "pe", "posenc"}
@@ -50,6 +51,7 @@ GATE = {"gate", "gateproj", "wgate", "wi0", "fcgate", "lineargate"}
 INTO_HIDDEN = {"win", "fc1", "cfc", "upproj", "linear1", "ff1", "dense1", "l1", "w1", "fcin", "wi1", "up", "wup"}
 OUT_OF_HIDDEN = {"wout", "fc2", "cproj", "downproj", "linear2", "ff2", "dense2", "l2", "w2", "down", "wdown", "fcout"}
 LEAVES = {"weight", "bias", "kernel", "w", "b"}
+BIAS = re.compile(r"b(\d*|in|out|u|o|q|k|v|qkv)")
 FIRST_OPERAND, SECOND_OPERAND = {"a", "x", "1", "left", "wx", "lhs"}, {"b", "y", "2", "right", "wy", "rhs"}
 OPERAND = re.compile(
     r"(^|\.)(e|emb|embed|embedding|we)\.?(?P<operand>a|b|x|y|1|2|left|right|lhs|rhs)(\.(weight|w|embedding))?$"
@@ -61,7 +63,7 @@ MAX_POSITIONS = 8
 """A table of more rows than this, whose name tells nothing, is over tokens and not over positions."""
 
 OURS = re.compile(
-    r"embed(_[ab])?\.W_E|pos_embed\.W_pos|unembed\.[Wb]_U|one_hot\.W_in|mlp\d*\.[Wb]_in|ln_final\.[wb]"
+    r"embed(_[ab])?\.W_E|pos_embed\.W_pos|unembed\.[Wb]_U|one_hot\.(W_in|b_b)|mlp\d*\.[Wb]_in|ln_final\.[wb]"
     r"|blocks\.\d+\.(attn\.[Wb]_(Q|K|V|O|QKV)|mlp\.[Wb]_(in|out|gate|gate_in)|ln[12]\.[wb])"
 )
 
@@ -111,7 +113,7 @@ def match(
     no_weight = constants(arrays) - set(given.values())
     ignored = [name for name in shapes if name in left_out or name in no_weight]
     open_names = [name for name in shapes if name not in given.values() and name not in ignored]
-    transformer = any(slot and ".attn." in slot for slot in (*given, *map(by_words, open_names)))
+    transformer = any(".attn." in slot for slot in given) or _has_attention(map(by_words, open_names))
     d_model = _d_model(open_names, shapes) if transformer else None
     third_matrix = any("w3" in _joined(words(name)) for name in open_names)  # Llama's: w1 is the gate, w3 the input
     gated_by_order = _gated_by_order(open_names, shapes)
@@ -122,7 +124,8 @@ def match(
         slot = gated_by_order.get(name, slot) if transformer else slot
         if slot and slot not in theirs and _may_stand(slot, shapes[name], d_model):
             theirs[slot] = name
-    _add_norms([name for name in open_names if name not in theirs.values()], shapes, theirs)
+    if transformer:
+        _add_norms([name for name in open_names if name not in theirs.values()], shapes, theirs)
     left = [name for name in open_names if name not in theirs.values() and name not in constant]
     if transformer:
         _add_outputs(left, shapes, theirs)
@@ -135,6 +138,12 @@ def match(
     unknown = tuple(name for name in open_names if name not in theirs.values() and name not in constant)
     unused = [name for name in open_names if name not in theirs.values() and name in constant]
     return Names(_with_tables(theirs), unknown, (*ignored, *unused))
+
+
+def _has_attention(slots: Iterable[str | None]) -> bool:
+    """Whether these of our names are a transformer's: one matrix that is called V, without Q and K, is any matrix."""
+    parts = {slot.rpartition("_")[2] for slot in slots if slot and ".attn.W_" in slot}
+    return "QKV" in parts or len(parts) > 1
 
 
 def words(name: str) -> list[str]:
@@ -181,7 +190,8 @@ def by_words(name: str) -> str | None:
         return f"{layer}.mlp.{letter}_gate_in"
     if joined & GATE:
         return f"{layer}.mlp.{letter}_gate"
-    if (joined & UNEMBEDDING or "bu" in joined) and not in_block:
+    of_decoder = joined & UNEMBEDDING == {"decoder"} and joined & EMBEDDING  # decoder.embed_tokens is a table
+    if ((joined & UNEMBEDDING and not of_decoder) or "bu" in joined) and not in_block:
         return f"unembed.{letter}_U"
     if joined & EMBEDDING and not is_bias(name):
         return "embed.W_E"
@@ -241,11 +251,10 @@ def _gated_by_order(names: Iterable[str], shapes: Shapes) -> dict[str, str]:
 
 
 def is_bias(name: str) -> bool:
-    """Whether the name is a bias's, such as fc1.bias, in_proj_bias, b_in, b1."""
+    """Whether the name is a bias's, such as fc1.bias, in_proj_bias, b_in, bin, b1."""
     *_, before, last = ["", *words(name)]
-    return (
-        last in ("bias", "biases", "beta") or bool(re.fullmatch(r"b\d*", last)) or (before == "b" and last != "weight")
-    )
+    called_so = last in ("bias", "biases", "beta") or BIAS.fullmatch(last) is not None
+    return called_so or (before == "b" and last != "weight")
 
 
 def _layer(found: list[str]) -> int:
@@ -377,6 +386,9 @@ def _add_by_order(left: list[str], shapes: Shapes, theirs: dict[str, str], trans
 def _perceptron_slots(matrices: list[str], left: list[str], shapes: Shapes, theirs: dict[str, str]) -> list[str]:
     """The places of a perceptron's matrices, tables taken out of `matrices`, from the operands up to the readout."""
     if not any(slot.startswith(("embed", "one_hot")) for slot in theirs) and matrices:
+        if _reads_each_one_hot(matrices, shapes, theirs):
+            theirs |= {"embed_a.W_E": matrices.pop(0), "embed_b.W_E": matrices.pop(0)}
+            return []
         if _reads_one_hot(matrices, left, shapes, theirs):
             theirs["one_hot.W_in"] = matrices.pop(0)
         else:
@@ -396,6 +408,18 @@ def _is_tied(last: str, shapes: Shapes, theirs: dict[str, str]) -> bool:
     """Whether the last matrix has no side as long as the table over the residues, which then reads the answer too."""
     table = next((theirs[slot] for slot in ("embed.W_E", "embed_a.W_E") if slot in theirs), None)
     return table is not None and not set(shapes[table]) - {shapes[table][1]} <= set(shapes[last])
+
+
+def _reads_each_one_hot(matrices: list[str], shapes: Shapes, theirs: dict[str, str]) -> bool:
+    """Whether the first two matrices read an operand each, as a one-hot vector, into neurons that the third reads.
+
+    Two matrices of one shape that is not square cannot follow one another.
+    """
+    readout = theirs.get("unembed.W_U")
+    if len(matrices) != (3 if readout is None else 2):
+        return False
+    first, second, last = (shapes[name] for name in (*matrices[:2], readout or matrices[-1]))
+    return first == second and len(set(first)) == 2 and sorted(last) == sorted(first)
 
 
 def _reads_one_hot(matrices: list[str], left: list[str], shapes: Shapes, theirs: dict[str, str]) -> bool:
@@ -428,9 +452,14 @@ def _add_biases(left: list[str], theirs: dict[str, str]) -> None:
     for name in left:
         if is_bias(name):
             beside = [slot for slot, weight in theirs.items() if _module(weight) == _module(name) and ".W_" in slot]
-            if beside and ".W_E" not in beside[0]:
+            each = "mlp.W_in" not in theirs and {"embed_a.W_E": "mlp.b_in", "embed_b.W_E": "one_hot.b_b"}
+            if beside and each and beside[0] in each:
+                theirs.setdefault(each[beside[0]], name)
+            elif beside and ".W_E" not in beside[0]:
                 slot = "mlp.b_in" if beside[0] == "one_hot.W_in" else beside[0].replace(".W_", ".b_")
                 theirs.setdefault(slot, name)
+    if "mlp.b_in" not in theirs and "one_hot.b_b" in theirs:
+        theirs["mlp.b_in"] = theirs.pop("one_hot.b_b")
 
 
 def _module(name: str) -> str:
@@ -457,8 +486,11 @@ def _tell_fused_gates(theirs: dict[str, str], shapes: Shapes) -> None:
 
 
 def _with_tables(theirs: dict[str, str]) -> dict[str, str]:
-    """Make the plain table b's where a has one of its own, and a's where b has."""
-    if "embed.W_E" in theirs and len({"embed_a.W_E", "embed_b.W_E"} & theirs.keys()) == 1:
+    """Make the plain table b's where a has one of its own, and a's where b has; a lone table of either is both's."""
+    own = {"embed_a.W_E", "embed_b.W_E"} & theirs.keys()
+    if "embed.W_E" not in theirs and len(own) == 1:
+        return {"embed.W_E" if ours in own else ours: name for ours, name in theirs.items()}
+    if "embed.W_E" in theirs and len(own) == 1:
         other = "embed_b.W_E" if "embed_a.W_E" in theirs else "embed_a.W_E"
         return {other if ours == "embed.W_E" else ours: name for ours, name in theirs.items()}
     return theirs

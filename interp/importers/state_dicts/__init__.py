@@ -2,7 +2,7 @@
 
 1. The files are put in the order of their steps, and one checkpoint stands for the run (`_example`).
 2. Its tensors are recognised (`tensor_names`) and laid out as ours are (`layouts`).
-3. What the shapes leave open is told by what the network answers (`guess`), and by what is recorded beside the weights.
+3. What the shapes leave open is told by what the network answers (`guessing`), and by what is recorded beside it.
 4. The split is the one that is recorded or told, else the one under which the recorded losses are the weights' own.
 5. What is then computed is held against what was recorded (`agreement`).
 """
@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,10 +20,13 @@ import numpy as np
 from pydantic import NonNegativeInt
 
 from interp.contracts.imported import Arrays, Given, Imported
-from interp.errors import InterpError
-from interp.importers.shared import configuration, files_by_step, guess, layouts, tensor_names
+from interp.errors import InterpError, shown
+from interp.importers.shared import candidates, configuration, files_by_step, layouts, tensor_names
 from interp.importers.shared.agreement import MOST_LOOKED_AT
 from interp.importers.shared.files_by_step import proposals
+from interp.importers.shared.guessing import best_guess
+from interp.importers.shared.guessing.guess import NOT_OURS, Guess, Known
+from interp.importers.shared.guessing.network import Network
 from interp.importers.shared.recorded import Recorded, records_beside
 from interp.importers.state_dicts import training_pairs, unrecognised
 from interp.importers.state_dicts.account import Account, Beside, Opened, most_consistent
@@ -77,7 +80,7 @@ def state_dicts(
         run = dataclasses.replace(run, places=files, notes=(*run.notes[:-1], note))
     told = _told(task, model, recorded)
     network = _recognised(_Tensors(arrays, constant, source), names or {}, told)
-    found = guess.guess(network, told)
+    found = best_guess(network, told)
     if task is None and not found.found:
         raise InterpError(_which_task(network, told, found))
     fitted = network.layout.fitted(found.model)
@@ -85,20 +88,17 @@ def state_dicts(
     def load(step: int) -> Arrays:
         return layouts.in_our_layout(tensors(step), fitted, str(files[step].path))
 
-    given = training_pairs.in_file(path, train or test or "", found.p) if train or test else None
-    beside = Beside(given if test is None or given is None else ~given, read(files[example].path), recorded)
+    given = None
+    if train or test:
+        which: Literal["train", "test"] = "train" if test is None else "test"
+        listed = training_pairs.in_file(path, train or test or "", found.p, which)
+        given = listed if which == "train" else ~listed
+    beside = Beside(given, read(files[example].path), recorded)
     load_once = functools.lru_cache(MOST_LOOKED_AT + 2)(load)  # every activation asks for the same checkpoints
     account = most_consistent(Opened(found, load_once, [step for step in sorted(files) if step <= example]), beside)
     found = account.found
     if account.wrong and not told.everything:
         raise InterpError(_contradiction(source, account))
-    said = found.sentences(told, account.agrees) if not told.everything or not found.found else []
-    if network.layout.names.is_transformer and network.layout.n_ctx is None:
-        said.append(f"The files hold no position embedding: positions are {found.model[1].get('positions', 'none')}.")
-    if network.layout.tied:
-        said.append("The unembedding is the embedding's own table.")
-    said += _left_out(network, names or {})
-    wrong = [f"{one.sentence} The run.yaml says otherwise, or they are of something else." for one in account.wrong[:1]]
     return Imported(
         task=(found.task[0], {**found.task[1], **(account.drawn or {})}),
         model=found.model,
@@ -107,17 +107,64 @@ def state_dicts(
         train=account.train,
         files={step: place.path for step, place in files.items()},
         notes=(
-            *wrong,
-            *account.warnings,
-            *said,
-            *(note for note in account.notes if note not in account.warnings),
+            *_of_the_records(account),
+            *_of_the_reading(network, account, told),
+            *_left_out(network, names or {}),
+            *_of_a_scale(recorded.config, account),
+            *account.others,
             *run.notes,
         ),
         read_as=_read_as(network),
     )
 
 
-def _read_as(network: guess.Network) -> dict[str, str]:
+def _of_the_records(account: Account) -> list[str]:
+    """What is said first: what was recorded and is not so, where the user's word stands against it."""
+    wrong = [f"{one.sentence} The run.yaml says otherwise, or they are of something else." for one in account.wrong[:1]]
+    return [*wrong, *account.warnings]
+
+
+def _of_the_reading(network: Network, account: Account, told: Known) -> list[str]:
+    """What was taken for granted of task and model, and what the files lack or have twice."""
+    found, layout = account.found, network.layout
+    said = found.sentences(told, account.explained) if not told.everything or not found.found else []
+    if said and found.found and not account.logits_known and found.combination:
+        said[0] += f" {found.combination}"
+    if layout.names.is_transformer and layout.n_ctx is None:
+        said.append(f"The files hold no position embedding: positions are {found.model[1].get('positions', 'none')}.")
+    if (scale := found.model[1].get("embedding_scale", 1.0)) != 1 and not told.model:
+        said.append(
+            f"The embedding is taken to be multiplied by √d_model, {scale:.4g}, before positions are added, as in "
+            "Vaswani et al. 2017: so its answers say."
+        )
+    if found.model[1].get("norm", "none") != "none" and not (layout.norms or told.model):
+        kind = {"layer": "LayerNorm", "rms": "RMSNorm"}[found.model[1]["norm"]]
+        place = {"pre": "before each sublayer and at the end", "post": "after each sublayer"}
+        said.append(
+            f"The files hold no norms: {kind} without parameters {place[found.model[1]['norm_position']]} is what its "
+            "answers say. Whether there is one at the end they do not, and the losses depend on it: final_norm in a "
+            "run.yaml."
+        )
+    if found.model[1].get("norm") == "rms" and not (told.model or told.norm_eps):
+        eps = found.model[1].get("norm_eps", 1e-5)
+        said.append(f"The norms are taken to add {eps:g} to the mean square: no file says it (norm_eps in a run.yaml).")
+    if layout.tied:
+        said.append("The unembedding is the embedding's own table.")
+    return said
+
+
+def _of_a_scale(config: Mapping[str, Any], account: Account) -> list[str]:
+    """What is said of a number by which the logits may be multiplied, unless the recorded losses show that none is."""
+    scale = configuration.logit_scale(config)
+    if scale is None or account.distance is not None:
+        return []
+    return [
+        f"The configuration says {shown(scale[0])}: {scale[1]:g}. Logits are read as the last matrix gives them: where "
+        "the network scales them by it, its answers are the same and its losses are others."
+    ]
+
+
+def _read_as(network: Network) -> dict[str, str]:
     """What became of each tensor."""
     names = network.layout.names
     ours = {theirs: name for name, theirs in names.theirs.items()}
@@ -126,11 +173,17 @@ def _read_as(network: guess.Network) -> dict[str, str]:
     return {name: ours.get(name, "left out: no parameter") for name in network.arrays}
 
 
-def _left_out(network: guess.Network, told: dict[str, str | None]) -> list[str]:
+def _left_out(network: Network, told: dict[str, str | None]) -> list[str]:
     """What is said of tensors that never change and that nothing says are masks or counters."""
     names, arrays = network.layout.names, network.arrays
     known = tensor_names.constants(arrays) | told.keys()
     odd = [name for name in names.ignored if name not in known and not _is_second(name, names, arrays)]
+    numbers = [name for name, ours in told.items() if ours is None and name in arrays and arrays[name].size == 1]
+    if numbers:
+        return [
+            f"Left out, because it was said so: {', '.join(numbers)}. Where the network multiplies by it, its logits "
+            "are others."
+        ]
     if not odd:
         return []
     listed = ", ".join(f"{name} {list(arrays[name].shape)}" for name in odd[:4]) + (" and others" if odd[4:] else "")
@@ -150,13 +203,13 @@ def recognises(path: Path) -> bool:
     return True
 
 
-def _told(task: Given | None, model: Given | None, recorded: Recorded) -> guess.Told:
+def _told(task: Given | None, model: Given | None, recorded: Recorded) -> Known:
     """What the user says, and, where the user says nothing, what the configuration does."""
     settings = configuration.settings(recorded.config)
     unknown = configuration.unknown_activation(recorded.config)
     if task is not None:
-        return guess.Told(task, model, act_fn=settings["act_fn"], unknown_act_fn=unknown)
-    return guess.Told(task, model, unknown_act_fn=unknown, **settings)
+        return Known(task, model, act_fn=settings["act_fn"], norm_eps=settings["norm_eps"], unknown_act_fn=unknown)
+    return Known(task, model, unknown_act_fn=unknown, **settings)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -200,28 +253,28 @@ def _example(steps: list[int], tensors: Callable[[int], Arrays]) -> tuple[int, A
     return chosen, read[chosen], frozenset(same if same != read[chosen].keys() else ())
 
 
-def _recognised(tensors: _Tensors, names: dict[str, str | None], told: guess.Told) -> guess.Network:
+def _recognised(tensors: _Tensors, names: dict[str, str | None], told: Known) -> Network:
     """The network of these tensors. Raises InterpError, with the line to add, where not all are recognised."""
     arrays, source = tensors.arrays, tensors.source
     try:
         matched = _matched(tensors, names)
         missing = layouts.missing(matched)
         if not (matched.unknown or missing):
-            return guess.Network(arrays, layouts.layout(arrays, matched), source)
+            return Network(arrays, layouts.layout(arrays, matched), source)
     except InterpError as error:
-        raise InterpError(f"{source}: {error}") from None
+        to_do = "" if NOT_OURS in str(error) or str(error).startswith("names:") else f". {NOT_OURS}"
+        raise InterpError(f"{source}: {error}{to_do}") from None
 
     def opens(more: dict[str, str | None]) -> bool:
-        """Whether these names as well make a network that answers something, or one whose task is told."""
+        """Whether these names as well make a network that answers something."""
         try:
             again = _matched(tensors, {**names, **more})
             if again.unknown or layouts.missing(again):
                 return False
-            found = guess.guess(guess.Network(arrays, layouts.layout(arrays, again), source), told)
+            found = best_guess(Network(arrays, layouts.layout(arrays, again), source), told)
         except InterpError:
             return False
-        enough = found.explained if None in more.values() else found.found  # weights left out might be needed
-        return enough or told.task is not None
+        return found.explained if None in more.values() else found.found  # weights left out might be needed
 
     shapes = {name: array.shape for name, array in arrays.items()}
     raise InterpError(unrecognised.message(source, shapes, matched, missing, opens))
@@ -265,22 +318,32 @@ def _contradiction(source: str, account: Account) -> str:
     )
 
 
-def _which_task(network: guess.Network, told: guess.Told, found: guess.Guess) -> str:
+def _which_task(network: Network, told: Known, found: Guess) -> str:
     """The question for the task, and lines that answer it, each tried."""
-    task: dict[str, Any] = {"p": told.p or guess.usual_modulus(network.layout), "operation": told.operation or "x+y"}
+    task: dict[str, Any] = {
+        "p": told.p or (found.p if found.above_chance else candidates.usual_modulus(network.layout)),
+        "operation": told.operation or "x+y",
+    }
     if found.instead is not None:
         task["operation"] = found.instead.task[1]["operation"]
+    lines = f"task: {{modular_arithmetic: {{p: {task['p']}, operation: {task['operation']}}}}}\nimporter: state_dicts\n"
+    moduli = sorted({p for _, p, *_ in network.judged})
     try:
-        guess.guess(network, dataclasses.replace(told, task=("modular_arithmetic", task)))
-        line = (
-            f"task: {{modular_arithmetic: {{p: {task['p']}, operation: {task['operation']}}}}}\nimporter: state_dicts"
-        )
+        so = best_guess(network, dataclasses.replace(told, task=("modular_arithmetic", task)))
     except (InterpError, ValueError):
-        line = "importer: weights"
+        what_opens = "None of these answers. "
+    else:
+        what_opens = (
+            f"Write the task it was trained on into a run.yaml beside the files; if it is this one,\n{lines}"
+            if so.found
+            else "None of these answers. Only where it has learned nothing yet, and you know its task, does a run.yaml "
+            f"beside the files open it: as {so.operation} {so.accuracy:.1%} of its answers are right, {so.to_chance}, "
+            f"and that is said\n{lines}"
+        )
     instead = f" {found.said_instead}" if found.instead else ""
     return (
         f"{network.source}: which task? no operation explains its answers: at best {found.accuracy:.1%} of the pairs, "
         f"as {found.operation}, and chance is {1 / found.p:.1%}.{instead} It may be one that interp does not know, "
-        f"another architecture, or a network that has learned nothing yet. {found.tried} Write the task it was trained "
-        f"on into a run.yaml beside the files; if it is this one,\n{line}\n{unrecognised.WEIGHTS}"
+        f"another architecture, or a network that has learned nothing yet. {found.tried} Moduli tried: "
+        f"{', '.join(map(str, moduli))}. {what_opens}{unrecognised.WEIGHTS}"
     )

@@ -22,7 +22,7 @@ from interp.contracts.imported import Arrays
 from interp.contracts.task import TwoOperands, two_operands
 from interp.importers.shared import configuration, splits
 from interp.importers.shared.agreement import Disagreement, disagreements
-from interp.importers.shared.guess import Guess, spelt
+from interp.importers.shared.guessing.guess import EXPLAINED, Guess, spelt
 from interp.importers.shared.recorded import Recorded
 from interp.importers.state_dicts import training_pairs
 from interp.maths.cross_entropy import cross_entropy
@@ -137,6 +137,8 @@ class Account:
     """How many numbers that were recorded of the last checkpoint are its own."""
     drawn: dict[str, Any] | None = None
     """The options of the task that draw the training pairs, where there are any."""
+    learned: float | None = None
+    """The share of the training pairs that the last checkpoint answers right; None where they are unknown."""
 
     @property
     def warnings(self) -> list[str]:
@@ -144,9 +146,24 @@ class Account:
         return [note for note in self.notes if note.startswith(SWAPPED)]
 
     @property
+    def others(self) -> list[str]:
+        """The notes that are no warnings."""
+        return [note for note in self.notes if note not in self.warnings]
+
+    @property
     def agrees(self) -> bool:
         """Whether what was recorded of the last checkpoint is so."""
         return self.compared > 0 and not self.wrong
+
+    @property
+    def logits_known(self) -> bool:
+        """Whether recorded losses show that the logits are the network's own."""
+        return self.agrees and self.distance is not None
+
+    @property
+    def explained(self) -> bool:
+        """Whether it answers as was recorded, or knows its training pairs, so that no other architecture is needed."""
+        return self.agrees or (not self.wrong and self.learned is not None and self.learned >= EXPLAINED)
 
 
 def most_consistent(opened: Opened, beside: Beside) -> Account:
@@ -154,8 +171,12 @@ def most_consistent(opened: Opened, beside: Beside) -> Account:
     first = _with_any_loss(opened, beside)
     if not beside.recorded.curves or (first.agrees and (first.distance is None or first.distance < SAME_WEIGHTS)):
         return first
-    others = [_with_any_loss(dataclasses.replace(opened, found=other), beside) for other in opened.found.others]
-    agreeing = sorted((one for one in others if one.agrees and one.distance is not None), key=_distance)
+    agreeing: list[Account] = []
+    for others in _nearest_first(opened.found):
+        accounts = (_with_any_loss(dataclasses.replace(opened, found=other), beside) for other in others)
+        agreeing = sorted((one for one in accounts if one.logits_known), key=_distance)
+        if agreeing or first.agrees:
+            break
     if opened.found.settled:
         agreeing = [one for one in agreeing if _distance(one) < SAME_WEIGHTS]
     if not agreeing:
@@ -164,14 +185,30 @@ def most_consistent(opened: Opened, beside: Beside) -> Account:
     if first.agrees and not (_distance(best) < SAME_WEIGHTS and FAR_NEARER * _distance(best) < _distance(first)):
         return first
     too = [one for one in rest if _distance(one) < max(splits.APART * _distance(best), SAME_WEIGHTS)]
-    said = [spelt(one.found.model[1]["act_fn"]) for one in too]
-    by = "with it the recorded losses are those of the weights" + (
-        f"; so they are with {', '.join(said)}" if said else ""
-    )
-    usual = spelt(first.found.model[1].get("act_fn"))
+    combination = best.found.model[1].get("combine")
+    other = combination != first.found.model[1].get("combine")
+    said = [_called(one.found, other) for one in too]
+    too_with = f"; so they are with {', '.join(said)}" if said else ""
+    so = f", the two embeddings {combination}," if other else ""
+    by = f"with it{so} the recorded losses are those of the weights{too_with}"
+    usual = _called(first.found, other)
     usual += ", which the configuration says," if first.found.settled else ""
     by += f", and with {usual} they are not" if not first.agrees else f", and with {usual} less nearly"
     return dataclasses.replace(best, found=dataclasses.replace(best.found, act_fn_by=by))
+
+
+def _nearest_first(found: Guess) -> tuple[list[Guess], list[Guess]]:
+    """The others that differ in one option, and those that differ in two: each is a search for the split."""
+    combination = found.model[1].get("combine")
+    one = [each for each in found.others if each.model[1].get("combine") == combination]
+    one += [each for each in found.others if each.is_but_for_combination(found)]
+    return one, [each for each in found.others if each not in one]
+
+
+def _called(found: Guess, combination: bool) -> str:
+    """Its activation and, where that tells it from others, how both embeddings become one vector."""
+    act_fn = spelt(found.model[1].get("act_fn"))
+    return f"{act_fn} and the two embeddings {found.model[1].get('combine')}" if combination else act_fn
 
 
 def _distance(account: Account) -> float:
@@ -219,7 +256,8 @@ def _account(opened: Opened, beside: Beside, loss: Loss) -> Account:
             _apart(value, _latest(curves[name], opened.steps[-1])) for name, value in last.items() if "loss" in name
         ]
         distance = max(apart, default=None)
-    return Account(opened.found, pairs.train, pairs.notes, wrong, distance, compared, pairs.drawn)
+    learned = None if mask is None or not mask.any() else float(opened.last.right[mask].mean())
+    return Account(opened.found, pairs.train, pairs.notes, wrong, distance, compared, pairs.drawn, learned)
 
 
 def _between(curves: Mapping[str, Mapping[int, float]], accuracy: float) -> bool:
@@ -255,7 +293,7 @@ def _split(opened: Opened, beside: Beside, loss: Loss) -> Pairs:
     if inside is not None:
         given = inside[0]
     if given is not None:
-        mask = given.reshape(p, p)[task.pairs[:, 0].numpy(), task.pairs[:, 1].numpy()]
+        mask = given.reshape(p, p)[task.pairs[:, 0].numpy(), task.pairs[:, 1].numpy()]  # [a, b] -> [pair]
         return Pairs(mask, _swapped(opened, mask) + notes)
     if task.train is not None:
         return Pairs(None, _swapped(opened, task.train.numpy()) + notes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -18,14 +18,17 @@ ROWS = {"data", "inputs", "x", "set", "examples"}
 MOST_COLUMNS = 8
 
 
-def in_file(folder: Path, file: str, p: int) -> np.ndarray:
-    """The mask over the pairs, [pair], in a file beside the weights.
+def in_file(folder: Path, file: str, p: int, which: Literal["train", "test"]) -> np.ndarray:
+    """The mask over the training pairs, or the test pairs, [pair], in a file beside the weights.
 
     Raises InterpError where the file has none of the three forms, or names a pair twice.
     """
     place = (folder if folder.is_dir() else folder.parent) / file
     content = foreign.read(place)
     if isinstance(content, Mapping):
+        named = recorded(content, p)
+        if named is not None and named[0] is not None:
+            return named[0] if which == "train" else ~named[0]
         held = [value for value in content.values() if isinstance(value, np.ndarray)]
         content = held[0] if len(held) == 1 else content
     try:
@@ -44,7 +47,7 @@ def recorded(content: Any, p: int) -> tuple[np.ndarray | None, str] | None:
     for which in ("train", "test"):
         for name, value in content.items() if isinstance(content, Mapping) else ():
             said = set(words(str(name)))
-            rows = bool(said & ROWS) and np.ndim(_numbers(value)) == 2
+            rows = bool(said & ROWS or said == {which}) and np.ndim(_numbers(value)) == 2
             if which not in said or not (said & KINDS or rows):
                 continue
             try:
@@ -97,8 +100,10 @@ def as_mask(content: Any, p: int) -> np.ndarray:
 
 
 def _numbers(content: Any) -> Any:
-    """The content as an array; an empty one where it is none."""
+    """The content as an array, of inputs beside their targets the inputs; an empty one where it is none."""
     try:
+        if isinstance(content, list | tuple) and len(content) == 2 and [np.ndim(part) for part in content] == [2, 1]:
+            content = content[0] if len(content[0]) == len(content[1]) else content
         return np.asarray(content) if isinstance(content, np.ndarray | list | tuple) else np.zeros(0)
     except ValueError:  # lists of unequal lengths
         return np.zeros(0)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable
 
-from interp.importers.shared import guess, tensor_names
+from interp.importers.shared import tensor_names
+from interp.importers.shared.guessing.guess import NOT_OURS
 from interp.importers.shared.tensor_names import Names, Shapes
 
 WEIGHTS = "The importer weights opens any network for what its weights alone tell: importer: weights"
@@ -19,7 +20,7 @@ def message(
     if recurrent:
         return (
             f"{source}: {recurrent[0]} is a weight of a recurrent network (RNN, GRU, LSTM), and interp has no such "
-            f"model. {guess.NOT_OURS}"
+            f"model. {NOT_OURS}"
         )
     lines = [f"{source}: not every tensor was recognised"]
     heard = "by its name alone" if {"embed.W_E", "one_hot.W_in"} & set(missing) else "recognised"  # nothing has a width
@@ -34,19 +35,38 @@ def message(
     lines += [f"  missing: {name}" for name in missing]
     if "unembed.W_U" not in names.theirs and "unembed.W_U" not in missing:
         lines.append("  not there: unembed.W_U; the embedding's own table would read the answer")
+    if not names.unknown and {name.partition(".mlp.")[2] for name in missing} == {"W_in", "W_out"}:
+        lines.append(f"It has no MLP after its attention, and interp's transformer has one. {NOT_OURS}")
+        return "\n".join(lines)
     if not any(len(shape) > 1 for shape in shapes.values()):
         return "\n".join([*lines, "These are no weights: a network has matrices, and here is none. Are they curves?"])
-    if len({name.split(".")[-2] for name in names.unknown if tensor_names.is_normalisation(name)}) > 2:
+    norms = [name for name in names.unknown if tensor_names.is_normalisation(name)]
+    if norms and not names.is_transformer:
+        lines.append(f"It has norms, and interp's perceptron has none. {NOT_OURS}")
+        return "\n".join(lines)
+    if len({name.split(".")[-2] for name in norms if "." in name}) > 2:
         lines.append(
             "It has norms where interp's transformer has none: one before or after each sublayer, one at the end."
         )
     proposed = proposal(names.unknown, missing, shapes)
-    if opens(proposed):
+    own = {theirs for theirs, ours in proposed.items() if ours is None and tensor_names.is_bias(theirs)} | set(norms)
+    if not (own & proposed.keys()) and opens(proposed):  # without a norm or a bias of its own a network is another
         told = ", ".join(f"{ours}: {'null' if theirs is None else theirs}" for ours, theirs in proposed.items())
         lines.append(
             "Tell what they are in a run.yaml beside the files, null for one to leave out (docs/checkpoints.md lists "
             f"the names): importer: {{state_dicts: {{names: {{{told}}}}}}}"
         )
+        numbers = [name for name in proposed if not shapes.get(name, (0,)) or shapes[name] == (1,)]
+        if numbers:
+            lines.append(
+                f"{numbers[0]} is one number: left out, the logits are right only where the network does not multiply "
+                "them by it; the model `module` runs a network that does (docs/own.md)."
+            )
+        elif left_out := [theirs for theirs, ours in proposed.items() if ours is None]:
+            lines.append(
+                f"Without {left_out[0]} the logits are right only where the network does not use it; the model "
+                "`module` runs a network that does (docs/own.md)."
+            )
     else:
         lines.append(
             "If it is a network of a kind that docs/checkpoints.md lists, say which tensor is which, by `names`; "

@@ -60,7 +60,7 @@ class Revision:
     version: str
     """A commit, or the content of the file."""
     fetch: Callable[[Path], Path]
-    """Put the weight file into a folder, or say where it lies already. Raises InterpError."""
+    """Put the weight file into a folder, or say where it lies already. Raises InterpError where it cannot be had."""
 
     def __str__(self) -> str:
         return f"{self.where} at {self.name}"
@@ -207,7 +207,7 @@ class Fetched:
     _at_hand: dict[int, tuple[Path, tempfile.TemporaryDirectory[str]]] = field(default_factory=dict)
 
     def path(self, step: int) -> Path:
-        """Where the file of a step lies; fetched, again if need be. Raises InterpError."""
+        """Return where a step's file lies, fetched unless it is there. Raises InterpError where it cannot be had."""
         if step in self._at_hand:
             self._at_hand[step] = self._at_hand.pop(step)  # the last that was used
             return self._at_hand[step][0]

@@ -51,7 +51,7 @@ def maximised(
     weight = np.maximum(shares.sum(axis=2), 1e-12)
     mean = np.einsum("pkb,pb->pk", shares, bins.mean) / weight  # [problem, component]
     spread = (bins.mean[:, None] - mean[..., None]) ** 2 + bins.variance[:, None]
-    variance = np.maximum(np.einsum("pkb,pkb->pk", shares, spread) / weight, NARROWEST**2)
+    variance = np.maximum(np.einsum("pkb,pkb->pk", shares, spread) / weight, NARROWEST**2)  # [problem, component]
     return np.stack([np.log(weight), mean, np.log(variance)], axis=1)
 
 

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,7 @@ import numpy as np
 import torch
 import xarray as xr
 from jaxtyping import Bool, Float, Int
+from scipy.stats import binom
 from torch import Tensor
 
 from interp.checkpoints import Checkpoint, Run
@@ -70,6 +72,8 @@ class Mechanism:
     """Share of the other examples answered right"""
     novel_accuracy: Float[Tensor, ""]
     """Share answered right of the examples that a lookup table of the training examples cannot know"""
+    novel_luck: Float[Tensor, ""]
+    """Chance to answer no more of the novel examples right, each of which is known with probability 1/2"""
     novel_examples: int
     """Examples that a lookup table of the training examples cannot know"""
     novel_bar: Float[Tensor, ""]
@@ -106,10 +110,12 @@ class Mechanism:
     """Power of the Clock over that of Clock and Pizza in the lone circle's logits"""
     share: Float[Tensor, " stage"] | None = None
     """Share of the stage's variance at the last checkpoint's key frequencies"""
+    key_share: Float[Tensor, ""] | None = None
+    """Share of the frequencies that are key frequencies, which noise would have of any stage"""
     gradient_symmetricity: Float[Tensor, ""] | None = None
-    """Zhong et al.'s gradient symmetricity, which no verdict is taken from"""
+    """Gradient symmetricity of Zhong et al., which no verdict is taken from"""
     distance_irrelevance: Float[Tensor, ""] | None = None
-    """Zhong et al.'s distance irrelevance of the correct logit, which no verdict is taken from"""
+    """Distance irrelevance of the correct logit of Zhong et al., which no verdict is taken from"""
 
 
 def mechanism(checkpoint: Checkpoint, circles: int = 6) -> Mechanism:
@@ -173,10 +179,12 @@ def mechanism(checkpoint: Checkpoint, circles: int = 6) -> Mechanism:
         test_accuracy=loss.test_accuracy,
         novel_accuracy=_number(memory.novel_accuracy),
         novel_examples=novel,
+        novel_luck=_number(float(binom.cdf(round(novel * memory.novel_accuracy), novel, 0.5)) if novel else math.nan),
         novel_bar=_number(memory.bar),
         chance=_number(memory.chance),
         random_labels=memory.random_labels,
         share=_beside(checkpoint, "circuit", "share"),
+        key_share=_share_of_keys(checkpoint),
         gradient_symmetricity=_beside(checkpoint, "gradient_symmetricity", "gradient_symmetricity"),
         distance_irrelevance=_beside(checkpoint, "distance_irrelevance", "correct_logit"),
         **of_forms,
@@ -253,7 +261,12 @@ def _number(value: float) -> Float[Tensor, ""]:
     return torch.tensor(value, dtype=torch.float64)
 
 
-def _beside(checkpoint: Checkpoint, measure: str, field: str) -> Float[Tensor, "..."] | None:
+def _share_of_keys(checkpoint: Checkpoint) -> Float[Tensor, ""] | None:
+    n_keys, n_freqs = (_beside(checkpoint, "circuit", name) for name in ("n_keys", "n_freqs"))
+    return None if n_keys is None or n_freqs is None else _number(float(n_keys / n_freqs))
+
+
+def _beside(checkpoint: Checkpoint, measure: str, field: str) -> Any:
     """Return what another measure says, on which no verdict rests; None where it has nothing to say."""
     try:
         return getattr(checkpoint.measure(measure), field)

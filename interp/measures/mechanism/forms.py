@@ -75,7 +75,11 @@ class Logits:
         """The share of the pairs answered right, by the largest of all logits, with these for the answers."""
         together = [self.others.amax(-1, keepdim=True)] if self.others.numel() else []
         logits = torch.cat([answers, *together], dim=-1).flatten(0, 1)
-        return float(ablation.right(logits, self.found.answer.flatten(), self.answers).mean())
+        return self.mean(ablation.right(logits, self.found.answer.flatten(), self.answers))
+
+    def mean(self, values: Float[Tensor, " pair"]) -> float:
+        """The mean of what each place of the table has, over the pairs of the task."""
+        return float(values[self.found.once.flatten()].mean())
 
     def with_others(self, answers: Float[Tensor, "a b c"]) -> Float[Tensor, "pair c_and_others"]:
         """These for the answers, and in one column the others, which weigh in a softmax as much as all of them do."""
@@ -122,10 +126,10 @@ def stand_in(network: Logits, fit: closed_forms.Fit) -> StandIn:
     answer, log_p = network.found.answer.flatten(), network.log_softmax(network.answers)  # [pair], [pair, c or other]
     form = network.of_form(fit)
     divergence, from_alike = (
-        float((log_p.exp() * (log_p - network.log_softmax(z))).sum(-1).mean()) for z in (form, torch.zeros_like(form))
+        network.mean((log_p.exp() * (log_p - network.log_softmax(z))).sum(-1)) for z in (form, torch.zeros_like(form))
     )
     alike, loss, own_loss = (
-        float(cross_entropy(network.with_others(z), answer).mean())
+        network.mean(cross_entropy(network.with_others(z), answer))
         for z in (torch.zeros_like(form), form, network.answers)
     )
     return StandIn(

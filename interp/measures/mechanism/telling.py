@@ -11,6 +11,7 @@ from interp.summaries import listed
 
 NAMES = {"clock": "Clock", "pizza": "Pizza", "mixture": "mixture of Clock and Pizza"}
 BEFORE = {verdict: f"a {name}" for verdict, name in NAMES.items()} | {"memorisation": "memorising"}
+NEAREST = {verdict: f"a {name}" for verdict, name in NAMES.items()} | {"memorisation": "memory"}
 NUMBERS = {
     "accuracy": "the share of all pairs that it answers right",
     "form accuracy": "the share of all pairs that the closed form answers right",
@@ -22,6 +23,10 @@ NUMBERS = {
     "train accuracy": "the share of the training examples that it answers right",
     "novel accuracy": "the share that it answers right of the examples that a lookup table cannot know",
 }
+OF_MEMORY = ("train accuracy", "novel accuracy")
+"""The numbers that are conditions of memory; by any other it is told from a closed form."""
+LIKELY = 0.05
+"""A chance that is worth telling."""
 BELOW = ("left accuracy", "novel accuracy")
 """The numbers that have to stay below their bar."""
 WORDS = {"embedding": "the embedding", "attention": "the attention", "neurons": "the neurons", "logits": "the logits"}
@@ -75,20 +80,32 @@ def _ends_as(claims: Claims) -> Finding:
     verdict, number = records["verdict"].value, records["decided_by"].value
     asked = "less than" if number in BELOW else "at least"
     decided = f"{NUMBERS[number]} is {{decided_value:.2%}}, where {asked} {{decided_bar:.2%}} is asked"
-    if number == "explained":
+    if number == "explained" and verdict == "unclear":
+        decided = f"{NUMBERS[number]} is {{decided_value:.1%}}, and another explains {{decided_bar:.1%}}"
+    elif number == "explained":
         decided = f"{NUMBERS[number]} is {{decided_value:.1%}}, and the next best form explains {{decided_bar:.1%}}"
     margin = "(margin {margin:2})"
     if verdict == "unclear":
-        why = f"{decided[:1].upper()}{decided[1:]} {margin}."
-        said = f"Which algorithm it runs at the end is unclear: none meets its conditions. {why}"
+        records["next_verdict"] = claims.end("next_verdict")
+        nearest = NEAREST[records["next_verdict"].value]
+        said = (
+            "Which algorithm it runs at the end is unclear: none meets its conditions. Nearest comes "
+            f"{nearest}, but {decided} {margin}."
+        )
     elif verdict == "memorisation":
         rest = f"What decides: {decided} {margin}."
+        if number not in OF_MEMORY and (other := claims.end("next_verdict")).value in NAMES:
+            records["next_verdict"] = other
+            rest = f"What tells it from {NEAREST[other.value]}: {decided} {margin}."
         known = "At the end it is memorising"
         if "train_accuracy" in records:
             known += ": it answers {train_accuracy:.1%} of the training examples right"
         if "novel_accuracy" in records:
             known += ", and {novel_accuracy:.1%} of the {novel_examples:example} that a lookup table cannot know, where"
             known += " the commonest answer alone gets {chance:.1%}"
+        if (luck := claims.maybe("novel_luck")) and "novel_accuracy" in records and luck.value > LIKELY:
+            records["luck"] = luck
+            known += " (one that knew half of such examples would get no more of so few with a chance of {luck:%})"
         said = f"{known}. {rest}"
     else:
         share = ", with {clock_share:%} of the power in the Clock" if verdict == "mixture" else ""
@@ -113,7 +130,8 @@ def _before(claims: Claims) -> list[Finding]:
 def _times(claims: Claims) -> list[Finding]:
     """Tell since when the key frequencies hold most of each stage, and the test examples are right, for good.
 
-    What was so from the first checkpoint on came about by no training that was seen, and may be chance.
+    What was so from the first checkpoint on came about by no training that was seen, and may be chance; noise would
+    have of each stage what share of the frequencies they are.
     """
     first, half = int(claims.result.step[0]), Bar("half", HALF)
     records, stages, shares = {}, [], []
@@ -129,7 +147,10 @@ def _times(claims: Claims) -> list[Finding]:
         if record and record.value != first:
             records[name] = record
             shares.append(f"above {{{name}.bar:%}} from {{{name}:step}} on")
-    if not stages or not shares:
+    keys = claims.maybe("key_share")
+    if not stages or not shares or keys is None or keys.value >= HALF:
         return []
-    sentence = f"The key frequencies hold most of {listed(stages)}; the test accuracy is {listed(shares)}."
+    records["keys"] = keys
+    sentence = f"The key frequencies, {{keys:%}} of all, hold most of {listed(stages)}; the test accuracy is "
+    sentence += f"{listed(shares)}."
     return [Finding(sentence, records, chapter="when", rank=20)]

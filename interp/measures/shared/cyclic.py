@@ -6,7 +6,8 @@ that away, over every logit that the network was trained with, before the n answ
 their power does not depend on it.
 
 A task without such an order has no frequencies; `cyclic` then raises NothingToSay, and so does every measure that
-asks it.
+asks it. So it does where pairs are not ordered and the network answers (b, a) otherwise than (a, b): waves are over the
+whole table, and half of it is no example.
 """
 
 from __future__ import annotations
@@ -28,6 +29,12 @@ from interp.machine import devices
 from interp.measures.shared.when_asked import WhenAsked
 
 NO_ORDER = "the task has no cyclic order of its operands"
+ONE_WAY = (
+    "the task's pairs are not ordered, and the network answers (b, a) otherwise than (a, b), so that half of the table "
+    "was never asked for"
+)
+ROUNDING = 1e-9
+"""Logits are alike that differ by no more than this share of the largest."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +75,13 @@ class Cyclic:
 
     def table(self, values: Shaped[Tensor, "pair ..."]) -> Shaped[Tensor, "a b ..."]:
         """`values`, one for each pair of the task, over both operands in cyclic order."""
-        return self.task.table(values.cpu())[self.axis][:, self.axis]
+        return self.task.whole_table(values.cpu())[self.axis][:, self.axis]
+
+    @functools.cached_property
+    def once(self) -> Bool[Tensor, "a b"]:
+        """Where a pair of the task stands: everywhere, or of unordered pairs at one of (a, b) and (b, a)."""
+        everywhere = torch.ones(len(self.task), dtype=torch.float64)
+        return self.task.table(everywhere)[self.axis][:, self.axis] == 1
 
     def logits(self, checkpoint: Checkpoint) -> Float[Tensor, "a b c"]:
         """The logits of the n answers, on the pairs of these residues, as the network gives them, float64.
@@ -116,18 +129,29 @@ def cyclic(checkpoint: Checkpoint) -> Cyclic:
     """The checkpoint's task in its cyclic order.
 
     Raises NothingToSay where the task is not one of two operands, or not cyclic in them and its answer: x²+y², random
-    labels, ….
+    labels, …; and where only one of (a, b) and (b, a) is an example, and the network does not answer them alike.
     """
     task = two_operands(checkpoint.task)
     axis = residues(task)
     place = torch.full((task.p,), -1)
     place[axis] = torch.arange(len(axis))
-    answers = place[task.table(task.targets.double())[axis][:, axis].long()]  # [a, b]
+    answers = place[task.whole_table(task.targets.double())[axis][:, axis].long()]  # [a, b]
     for sign in (1, -1):
         found = Cyclic(task, axis, sign)
         if torch.equal(found.answer, answers):
+            if not (task.ordered or _answers_both_ways_alike(checkpoint)):
+                raise NothingToSay(ONE_WAY)
             return found
     raise NothingToSay(NO_ORDER)
+
+
+def _answers_both_ways_alike(checkpoint: Checkpoint) -> bool:
+    """Whether the network's logits on (b, a) are those on (a, b), up to rounding."""
+    weights = {name: devices.float64(weight) for name, weight in checkpoint.weights.items()}
+    logits = checkpoint.logits
+    with torch.no_grad():
+        turned = checkpoint.run.architecture.outputs(weights, checkpoint.task.inputs.flip(1).to(logits.device))
+    return bool((turned - logits).abs().max() <= ROUNDING * logits.abs().max())
 
 
 def residues(task: Task) -> Int[Tensor, " n"]:

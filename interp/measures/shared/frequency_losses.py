@@ -66,8 +66,10 @@ def freq_losses(
     `log_odds` are the logarithms of the odds against each pair's answer, and `rounding` what rounding may add to the
     logits that they are of. The pairs are arranged as by `Cyclic.by_answer`.
     """
-    train = None if order.train is None else order.by_answer(order.train).flatten()
-    means = _mean_losses(log_odds.flatten(0, 1), rounding, train)  # [set, freq_and_keys]
+    once = order.by_answer(order.once).flatten()
+    train = None if order.train is None else order.by_answer(order.train).flatten()[once]
+    flat = log_odds.flatten(0, 1)
+    means = _mean_losses(flat if once.all() else flat[once], rounding, train)  # [set, freq_and_keys]
     own = cross_entropy(checkpoint.logits, checkpoint.task.targets.to(checkpoint.logits.device)).cpu()
     network = _means(own[:, None], checkpoint.task.train)[:, 0]
     return FreqLosses(
@@ -110,7 +112,7 @@ def restricted_figure(title: str, result: xr.Dataset) -> list[Curves | Heatmap |
     """The panels of a loss that keeps the waves of some frequencies."""
     by_freq = result.all_loss_by_freq.isel(freq=slice(1, None))
     return [
-        Curves(title, {"restricted": result.all_loss} | _network(result), log=True),
+        Curves(title, {"restricted": result.all_loss, "guessing": result.uniform_loss} | _network(result), log=True),
         Heatmap(f"{title} to one frequency alone", by_freq, x="step", y="freq"),
         Bars("On one frequency alone, at this step", by_freq, highlight=_highlight(result), width="full"),
     ]
@@ -155,19 +157,20 @@ def restricted_summary(result: xr.Dataset, of: str = "") -> Finding:
     claims = Claims(result, figure_title("Restricted loss", of))
     which, records = _keys(claims)
     network = "network_all_loss" if pairs(result) == "all" else "network_test_loss"
-    name = "loss" if pairs(result) == "all" else "test loss"
-    records["final"] = claims.end("all_loss")
-    sentence = f"On {of}{which} alone the loss is {{final:2 nat}} at the end"
+    own = "the network's own" + ("" if pairs(result) == "all" else " over the test pairs")
+    records["final"] = claims.end("all_loss", bar=Bar("what guessing costs", array="uniform_loss"))
+    sentence = f"On {of}{which} alone the cross-entropy is {{final:3 nat}} at the end"
     if claims.known(network):
         records["network_final"] = claims.end(network)
-        sentence += f", the network's {name} {{network_final:2 nat}}"
+        sentence += f", {own} {{network_final:3 nat}}"
+    sentence += "; guessing costs {final.bar:3 nat}"
     half = Bar("half of what guessing costs", array="uniform_loss", times=0.5)
     first, second = (claims.when("below for good", array, half) for array in ("all_loss", network))
     if first and second and int(result.step[0]) not in (first.value, second.value):
         records |= {"half_step": first, "network_half_step": second}
         sentence += (
-            "; it is below half of what guessing costs ({half_step.bar:2 nat}) for good from {half_step:step} on, the "
-            f"network's {name} from {{network_half_step:step}} on"
+            f", and it is below half of that {claims.for_good(first, second)}from {{half_step:step}} on, the network's "
+            "own from {network_half_step:step} on"
         )
     losses = {name: record for name, record in records.items() if name in ("final", "network_final")}
     return Finding(f"{sentence}{remark_on_zero(losses)}.", records, chapter="when", rank=30)
@@ -183,13 +186,13 @@ def excluded_summary(result: xr.Dataset, of: str = "") -> Finding:
     records["highest"] = claims.highest(f"{name}_loss")
     records["highest_step"] = claims.step_of(records["highest"])
     sentence = (
-        f"Without {of}{which} the {'train loss' if name == 'train' else 'loss'} is {{final:3 nat}} at the end, where "
-        "guessing costs {final.bar:3 nat}"
+        f"Without {of}{which} the {'train cross-entropy' if name == 'train' else 'cross-entropy'} is "
+        "{final:3 nat} at the end, where guessing costs {final.bar:3 nat}"
     )
     above = claims.when("above for good", f"{name}_loss", guessing)
     if above and above.value != int(result.step[0]):
         records["above_guessing_step"] = above
-        sentence += "; it is above that for good from {above_guessing_step:step} on"
+        sentence += f"; it is above that {claims.for_good(above)}from {{above_guessing_step:step}} on"
     return Finding(f"{sentence}.", records, chapter="when", rank=40)
 
 

@@ -137,7 +137,7 @@ def _density(result: xr.Dataset, name: str, title: str) -> Density:
     deviation = np.sqrt(one.variance)
     around = xr.DataArray(np.linspace(-REACH, REACH, PLACES), dims="place")
     places = (one.component_mean + around * deviation).transpose("step", "component", "place")
-    everywhere = xr.DataArray(
+    everywhere = xr.DataArray(  # [step, component * place]
         np.sort(places.values.reshape(len(one.step), -1), axis=1), dims=("step", "place"), coords={"step": one.step}
     )
 
@@ -190,7 +190,8 @@ def _census(claims: Claims) -> Finding:
     sentence = f"{{mixtures}} of {{distributions:distribution}} {{mixtures:ends.}} {as_what}"
     if claims.known("generalised_step"):
         records["late"] = late = claims.end("late_mixtures")
-        few = "{late} of them " if late.value else "none of them "
+        none = "not " if records["mixtures"].value == 1 else "none of them "
+        few = "{late} of them " if late.value else none
         sentence += f", {'' if late.value == records['mixtures'].value else few}only since it generalised"
     return Finding(f"{sentence}.", records, chapter="how", rank=31)
 
@@ -202,7 +203,8 @@ def _sides(claims: Claims, names: Sequence[str], short: Mapping[str, str]) -> li
     if not apart:
         return []
     transformed = [name for name in names if name.startswith(FOURIER)]
-    beside = "" if not transformed or set(transformed) & set(apart) else ", none of them of Fourier coefficients"
+    none = ", not of" if len(apart) == 1 else ", none of them of"
+    beside = "" if not transformed or set(transformed) & set(apart) else f"{none} Fourier coefficients"
     which = f": {listed([literal(short[name]) for name in apart])}" if len(apart) <= FEW_NAMES else ""
     sentence = f"Sides at ±μ stand apart at the end in {{count:distribution}}{which}{beside}."
     return [Finding(sentence, records, chapter="how", rank=32)]
@@ -219,12 +221,13 @@ def _history(claims: Claims, name: str, called: str, full: bool) -> tuple[str, d
     phases, steps = known.mixture.values, known.step.values.tolist()
     changes = int((phases[1:] != phases[:-1]).sum())
     now = "a mixture" if phases[-1] else "one Gaussian"
-    text = f"{literal(called)} is {'for good ' if changes > 1 else ''}{now}"
+    lasted = len(phases) > 1 and bool(phases[-1] == phases[-2])
+    text = f"{literal(called)} is {'for good ' if changes > 1 and lasted else ''}{now}"
     records: dict[str, Claim] = {}
     place = claims.result.parameter.values.tolist().index(name)
     if changes:
         records[f"changed_{place}"] = claims.step("changed_step", parameter=name)
-        text += f" from {{changed_{place}:step}} on"
+        text += f" from {{changed_{place}:step}} on" if lasted else f" at {{changed_{place}:step}}, the last"
     elif len(phases) > 1:
         text += " throughout"
     generalised = generalised_step(claims.result)

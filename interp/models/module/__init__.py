@@ -12,7 +12,7 @@ from pathlib import Path
 
 from interp.contracts.recipe_file import BesideRecipe
 from interp.contracts.task import Task, TwoOperands
-from interp.models.module.own_module import OwnModule, Told, checked
+from interp.models.module.own_module import OwnModule, Parts, checked
 from interp.models.module.user_code import Making
 
 
@@ -44,12 +44,12 @@ def module(
     Raises ValueError, with the file and line, where their code fails, a name is none of the network's, the answers have
     not one number for each output of the task, or it has constants drawn at random.
     """
-    told = Told(embedding, neurons, logits, _row(row, task), read_at)
+    told = Parts(embedding, neurons, logits, _row(row, task), read_at)
     return checked(OwnModule(task, Making(Path(file), str(file), make), told))
 
 
 def _row(row: str | None, task: Task) -> tuple[int | str, ...] | None:
-    """The tokens of a row: operands, and the numbers of others. Raises ValueError."""
+    """Return a row's tokens, "a" and "b" or the number of a fixed one. Raises ValueError where it is no such row."""
     if row is None:
         return None
     if not isinstance(task, TwoOperands):

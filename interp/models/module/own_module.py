@@ -41,7 +41,7 @@ Hook = Callable[[Tensor, Tensor], Tensor | None]
 
 
 @dataclass(frozen=True)
-class Told:
+class Parts:
     """What the options say of the parts of a network; None where they do not."""
 
     embedding: str | None
@@ -60,7 +60,7 @@ class OwnModule(Architecture):
     """An nn.Module that a file of the user's makes; it offers what its options tell, and says what they do not."""
 
     making: Making
-    told: Told
+    told: Parts
 
     # What it is.
 
@@ -316,7 +316,7 @@ class OwnModule(Architecture):
         name = self._part("embedding")
         table = weights[name]
         first = len(table) + 2 * torch.arange(len(operands), device=table.device)
-        longer = {**weights, name: torch.cat([table, operands.flatten(0, 1)])}
+        longer = {**weights, name: torch.cat([table, operands.flatten(0, 1)])}  # [token + 2 * pair, d_model]
         outputs = self._run(longer, self._row({"a": first, "b": first + 1}), {})
         tied = outputs.shape[1] - 2 * len(operands)  # a readout tied to the table has grown with it
         return outputs[:, :tied] if tied >= self.task.n_outputs else outputs

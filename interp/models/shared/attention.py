@@ -37,6 +37,21 @@ def from_equals(
     taken relative to those of "=": its score is then 0, and z = Σ_i pattern_i·v_= + Σ_i pattern_i·(v_i - v_=).
     """
     a, b = pairs.unbind(1)
+    scores, values, z_constant = tables_at_equals(operands, equals, weights, attention_rate)
+    at_a, at_b = rows(scores[0], a), rows(scores[1], b)  # [pair, head]
+    scores_of_pair = torch.stack([at_a, at_b, torch.zeros_like(at_a)])  # [pos, pair, head]
+    pattern = mixed(scores_of_pair.softmax(dim=0), attention_rate)
+    z = pattern[0, ..., None] * rows(values[0], a) + pattern[1, ..., None] * rows(values[1], b)  # [pair, head, d_head]
+    return Attended(pattern.permute(1, 2, 0), z.flatten(1), z_constant)
+
+
+def tables_at_equals(
+    operands: Float[Tensor, "operand p d_model"],
+    equals: Float[Tensor, " d_model"],
+    weights: Weights,
+    attention_rate: float,
+) -> tuple[Float[Tensor, "operand p head"], Float[Tensor, "operand p head d_head"], Float[Tensor, " z"]]:
+    """Return scores and values of each residue as a and as b, relative to those of "=", and the constant part of z."""
     W_Q, W_K, W_V = (weights[f"blocks.0.attn.W_{letter}"] for letter in "QKV")
     n_heads, _, d_head = W_Q.shape
     relative = operands - equals
@@ -44,12 +59,8 @@ def from_equals(
     scores = relative @ torch.einsum("hmd,hd->mh", W_K, query)  # [operand, p, head]
     value_of = W_V.permute(1, 0, 2).flatten(1)  # [d_model, head * d_head]
     values = (relative @ value_of).unflatten(2, (n_heads, -1))  # [operand, p, head, d_head]
-    at_a, at_b = rows(scores[0], a), rows(scores[1], b)  # [pair, head]
-    scores_of_pair = torch.stack([at_a, at_b, torch.zeros_like(at_a)])  # [pos, pair, head]
-    pattern = mixed(scores_of_pair.softmax(dim=0), attention_rate)
-    z = pattern[0, ..., None] * rows(values[0], a) + pattern[1, ..., None] * rows(values[1], b)  # [pair, head, d_head]
     z_constant = _times_pattern_sum(plus(equals @ value_of, _b_V(weights)), attention_rate, n_ctx=3)
-    return Attended(pattern.permute(1, 2, 0), z.flatten(1), z_constant)
+    return scores, values, z_constant
 
 
 def from_b(
@@ -67,6 +78,7 @@ def from_b(
     query = _with_biases(torch.einsum("bm,hmd->bhd", operands[1], W_Q), weights) / math.sqrt(W_Q.shape[-1])
     keys = torch.einsum("opm,hmd->ophd", operands, W_K)  # [operand, p, head, d_head]
     values = torch.einsum("opm,hmd->ophd", operands, W_V)  # [operand, p, head, d_head]
+    # [a, b, head] and [b, head]
     of_a, of_b = torch.einsum("ahd,bhd->abh", keys[0], query), torch.einsum("bhd,bhd->bh", keys[1], query)
     scores = of_a - of_b  # [a, b, head]
     at_a = rows(scores.flatten(0, 1), a * p + b)  # [pair, head]

@@ -14,7 +14,7 @@ from torch import Tensor
 from interp.models.shared.activations import ACTIVATIONS, ActFn
 from interp.models.shared.operations import affine, plus
 
-Positions = Literal["learned", "sinusoidal", "rotary", "none"]
+Positions = Literal["learned", "sinusoidal", "rotary", "rotary_interleaved", "none"]
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,22 @@ class Blocks:
     residual: bool
     """Whether a sublayer's output is added to its input."""
     positions: Positions
+    embedding_scale: float
+    """What the embedding of a token is multiplied by before positions are added."""
     norm: Norm | None
+
+    def embedded(self, rows: Float[Tensor, "*row d_model"]) -> Float[Tensor, "*row d_model"]:
+        """Return what these rows of W_E put into the residual stream."""
+        return rows if self.embedding_scale == 1 else rows * self.embedding_scale
+
+    @property
+    def rotary(self) -> bool:
+        """Whether queries and keys are turned by their position."""
+        return self.positions in ("rotary", "rotary_interleaved")
+
+    def turned(self, x: Float[Tensor, "... head d_head"], pos: Int[Tensor, "*pos"]) -> Float[Tensor, "... head d_head"]:
+        """Return a query or key at `pos`, turned where positions are rotary."""
+        return rotated(x, pos, interleaved=self.positions == "rotary_interleaved") if self.rotary else x
 
     def score_scale(self, d_head: int) -> float:
         """Return what scores are divided by."""
@@ -116,12 +131,19 @@ def sinusoidal(n_ctx: int, like: Float[Tensor, "... d_model"]) -> Float[Tensor, 
     return torch.where(torch.arange(d_model) == even, angle.sin(), angle.cos()).to(like)
 
 
-def rotated(x: Float[Tensor, "... head d_head"], pos: Int[Tensor, "*pos"]) -> Float[Tensor, "... head d_head"]:
-    """Return a query or key at `pos`, turned: its plane (i, i + d_head/2) by the angle pos/10000^(2i/d_head).
+def rotated(
+    x: Float[Tensor, "... head d_head"], pos: Int[Tensor, "*pos"], interleaved: bool = False
+) -> Float[Tensor, "... head d_head"]:
+    """Return a query or key at `pos`, turned: its i-th plane by the angle pos/10000^(2i/d_head).
 
     `pos` is one position, or one for each entry of the axis before the heads. Rotary positions, Su et al. 2021, arXiv
-    2104.09864, whose planes are halves apart as in GPT-NeoX and Llama.
+    2104.09864, whose planes are (2i, 2i + 1), interleaved, as in Meta's own code of Llama and in GPT-J; else halves
+    apart, (i, i + d_head/2), as in GPT-NeoX and in Hugging Face's Llama.
     """
+    if interleaved:
+        # [..., head, d_head] -> [..., head, plane, 2] -> [..., head, 2, plane] -> [..., head, d_head], and back
+        apart = rotated(x.unflatten(-1, (-1, 2)).mT.flatten(-2), pos, interleaved=False)
+        return apart.unflatten(-1, (2, -1)).mT.flatten(-2)
     half = x.shape[-1] // 2
     rate = 10_000 ** (-torch.arange(half, device=pos.device).double() / half)
     angle = (pos.double()[..., None] * rate)[..., None, :]  # [pos, 1, d_head / 2]

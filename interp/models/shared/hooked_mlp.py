@@ -18,7 +18,7 @@ from interp.models.shared.operations import plus
 class Embed(HookedPart):
     W_E: Float[Tensor, "p d_model"]
 
-    def forward(self, operand: Int[Tensor, " batch"]) -> Float[Tensor, "batch d_model"]:
+    def forward(self, operand: Int[Tensor, "*batch"]) -> Float[Tensor, "*batch d_model"]:
         return self.W_E[operand]
 
 
@@ -54,7 +54,7 @@ class HookedMLP(HookedModel):
         self,
         embeddings: Sequence[str],
         hidden_layers: Sequence[str],
-        combine: Literal["concatenated", "added", "one-hot"],
+        combine: Literal["concatenated", "added", "averaged", "one-hot"],
         act_fn: str,
         weights: Weights,
     ) -> None:
@@ -76,6 +76,7 @@ class HookedMLP(HookedModel):
         embedded = [self.get_submodule(table)(operand) for table, operand in zip(self.tables, pairs.T, strict=True)]
         operands = self.hook_embed(torch.stack(embedded, dim=1))  # [batch, operand, d_model]
         x = operands.flatten(1) if self.combine == "concatenated" else operands.sum(dim=1)  # [batch, d_in]
+        x = x / 2 if self.combine == "averaged" else x
         for layer in self.hidden:
             x = self.get_submodule(layer)(x)
         return self.unembed(x)

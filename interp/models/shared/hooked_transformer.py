@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from interp.contracts.architecture import Weights
 from interp.contracts.hooked_model import HookedModel, HookedPart, HookPoint, register_weights
 from interp.models.shared.activations import ACTIVATIONS
-from interp.models.shared.blocks import Blocks, rotated, sinusoidal, times
+from interp.models.shared.blocks import Blocks, sinusoidal, times
 from interp.models.shared.blocks import Norm as NormOptions
 from interp.models.shared.operations import plus
 
@@ -67,16 +67,16 @@ class Attention(HookedPart):
     def __init__(self, blocks: Blocks) -> None:
         super().__init__()
         self.blocks = blocks
-        if blocks.positions == "rotary":
+        if blocks.rotary:
             self.hook_rot_q, self.hook_rot_k = HookPoint(), HookPoint()
 
     def forward(self, x: Float[Tensor, "batch pos d_model"]) -> Float[Tensor, "batch pos d_model"]:
         q = self.hook_q(plus(torch.einsum("bpm,hmd->bphd", x, self.W_Q), self.b_Q))  # [batch, pos, head, d_head]
-        k = self.hook_k(plus(torch.einsum("bpm,hmd->bphd", x, self.W_K), self.b_K))
-        v = self.hook_v(plus(torch.einsum("bpm,hmd->bphd", x, self.W_V), self.b_V))
-        if self.blocks.positions == "rotary":
+        k = self.hook_k(plus(torch.einsum("bpm,hmd->bphd", x, self.W_K), self.b_K))  # [batch, pos, head, d_head]
+        v = self.hook_v(plus(torch.einsum("bpm,hmd->bphd", x, self.W_V), self.b_V))  # [batch, pos, head, d_head]
+        if self.blocks.rotary:
             pos = torch.arange(x.shape[1], device=x.device)
-            q, k = self.hook_rot_q(rotated(q, pos)), self.hook_rot_k(rotated(k, pos))
+            q, k = self.hook_rot_q(self.blocks.turned(q, pos)), self.hook_rot_k(self.blocks.turned(k, pos))
         scale = self.blocks.score_scale(q.shape[-1])
         scores = torch.einsum("bqhd,bkhd->bhqk", q, k) / scale  # [batch, head, query, key]
         seen = torch.ones(scores.shape[-2:], dtype=torch.bool, device=x.device)  # [query, key]
@@ -100,7 +100,7 @@ class MLP(HookedPart):
         super().__init__()
         self.act_fn = ACTIVATIONS[act_fn]
 
-    def forward(self, x: Float[Tensor, "batch pos d_model"]) -> Float[Tensor, "batch pos d_model"]:
+    def forward(self, x: Float[Tensor, "*batch d_model"]) -> Float[Tensor, "*batch d_model"]:
         pre = self.hook_pre(plus(x @ self.W_in, self.b_in))
         post = self.hook_post(self.act_fn(pre))
         return plus(post @ self.W_out, self.b_out)
@@ -178,7 +178,7 @@ class HookedTransformer(HookedModel):
 
     def __init__(self, blocks: Blocks, weights: Weights) -> None:
         super().__init__()
-        self.positions = blocks.positions
+        self.positions, self.embedded = blocks.positions, blocks.embedded
         self.embed = Embed()
         self.hook_embed = HookPoint()
         if blocks.positions == "learned":
@@ -192,7 +192,7 @@ class HookedTransformer(HookedModel):
         self.setup()
 
     def forward(self, tokens: Int[Tensor, "batch pos"]) -> Float[Tensor, "batch pos d_vocab_out"]:
-        x = self.hook_embed(self.embed(tokens))
+        x = self.hook_embed(self.embedded(self.embed(tokens)))
         if self.positions == "learned":
             x = x + self.hook_pos_embed(self.pos_embed(tokens))
         elif self.positions == "sinusoidal":

@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor
 
-from interp.contracts.architecture import Architecture, Weights
+from interp.contracts.architecture import Architecture, Buffers, Weights
 from interp.contracts.task import Task, TwoOperands
 from interp.models.shared import attention
 from interp.models.shared.activations import IN_WORDS, ActFn
@@ -24,6 +24,7 @@ from interp.models.shared.two_operand_tasks import task_of_two_operands
 from interp.models.transformer.factorised import Factorised
 from interp.models.transformer.first_layer import FirstLayer
 from interp.models.transformer.last_mlp import LastMLP
+from interp.models.transformer.passes import FactorisedPasses
 from interp.models.transformer.row import OPERANDS, Row, row_of
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ def transformer(
     positions: Positions = "learned",
     attention_scale: bool = True,
     residual: bool = True,
+    embedding_scale: PositiveFloat = 1.0,
 ) -> Transformer:
     """A transformer on a row of tokens that holds both operands; the default is that of Nanda et al. 2023.
 
@@ -87,9 +89,12 @@ def transformer(
     - norm: LayerNorm or RMSNorm, before ("pre", x + f(norm(x))) or after ("post", norm(x + f(x))) attention and MLP;
       norm_parameters: with w and b (an RMSNorm has w alone), with w, or without. final_norm: one more before the
       unembedding, where it is not given only with norms before. norm_eps is added to the variance.
-    - positions: learned vectors; sines and cosines, as in Vaswani et al. 2017; rotary, by halves as in GPT-NeoX and
-      Llama; or none.
+    - positions: learned vectors; sines and cosines, as in Vaswani et al. 2017; rotary, which turns dimensions half a
+      head apart, as in GPT-NeoX and Hugging Face's Llama; rotary_interleaved, which turns neighbours, as in GPT-J and
+      Meta's own Llama; or none.
     - attention_scale: scores are divided by √d_head. residual: a sublayer's output is added to its input.
+    - embedding_scale: what the token's embedding is multiplied by before positions are added, √d_model in Vaswani et
+      al. 2017, section 3.4, and in PyTorch's tutorial on nn.Transformer.
 
     Fresh weights are those of Nanda et al.: normal with standard deviation 1/√d_model (W_U: 1/√d_vocab_out), biases 0,
     and w of norms 1. Raises ValueError where the task is not one of two operands, there are more than 100 layers, or
@@ -102,7 +107,7 @@ def transformer(
     d_head = d_model // n_heads if d_head is None else d_head
     if not 0 <= attention_rate <= 1:
         raise ValueError(f"attention_rate is {attention_rate}; it is the softmax's share of the pattern, from 0 to 1")
-    if positions == "rotary" and d_head % 2:
+    if positions in ("rotary", "rotary_interleaved") and d_head % 2:
         raise ValueError(f"d_head is {d_head}, and rotary positions turn pairs of dimensions; try {d_head + 1}")
     if final_norm and norm == "none":
         raise ValueError("final_norm is true, and norm is 'none'; say which, layer or rms, or leave final_norm out")
@@ -138,6 +143,7 @@ def transformer(
             attention_scale=attention_scale,
             residual=residual,
             positions=positions,
+            embedding_scale=embedding_scale,
             norm=norms,
         ),
         row=found,
@@ -229,6 +235,7 @@ class Transformer(Architecture):
             self._norm_in_words: blocks.norm is not None,
             f"{blocks.positions} positions" if blocks.positions != "none" else "no positions": blocks.positions
             != "learned",
+            f"embeddings times {blocks.embedding_scale:.4g}": blocks.embedding_scale != 1,
             "no residual stream": not blocks.residual,
             "scores not divided by √d_head": not blocks.attention_scale,
             "not causal": not blocks.causal,
@@ -305,7 +312,8 @@ class Transformer(Architecture):
 
     def operands(self, weights: Weights, pairs: Int[Tensor, "pair 2"]) -> Float[Tensor, "pair operand d_model"]:
         a, b = (pairs + torch.tensor([self.row.first, self.row.second], device=pairs.device)).unbind(1)
-        return torch.stack([rows(weights["embed.W_E"], a), rows(weights["embed.W_E"], b)], dim=1)  # [pair, operand, …]
+        W_E = weights["embed.W_E"]
+        return self.blocks.embedded(torch.stack([rows(W_E, a), rows(W_E, b)], dim=1))  # [pair, operand, d_model]
 
     def logits_of_operands(
         self, weights: Weights, operands: Float[Tensor, "pair operand d_model"]
@@ -343,13 +351,19 @@ class Transformer(Architecture):
 
     @functools.cached_property
     def _module(self) -> HookedTransformer:
-        """The hooked module with weights of no meaning, to be called with others in their place."""
-        return self.hooked({name: torch.empty(shape) for name, shape in self.shapes.items()})
+        """The hooked module without weights, to be called with some."""
+        return _without_weights(self.blocks, tuple(self.shapes.items()))
 
     def outputs(self, weights: Weights, inputs: Int[Tensor, "pair 2"]) -> Float[Tensor, "pair d_vocab_out"]:
         if self._factorised.can:
             return self._answers_first(self._factorised.outputs(weights, inputs))
         return self.from_module(torch.func.functional_call(self._module, dict(weights), (self.tokens(inputs),)))
+
+    def passes(self, weights: Weights, gradients: Weights, buffers: Buffers) -> FactorisedPasses | None:
+        """Write the gradient by hand, where that can be: `WritesGradients` of the contract."""
+        if not self._factorised.can_tables or self.answers:
+            return None
+        return FactorisedPasses(self._factorised, weights, gradients, buffers)
 
     def attention_scores(self, weights: Weights) -> Float[Tensor, "a b head pos"]:
         return self._first_layer.scores(weights)
@@ -385,7 +399,7 @@ class Transformer(Architecture):
         return self.readout(weights, activations)[:, : self.task.p]
 
     def residue_tables(self, weights: Weights) -> dict[str, Float[Tensor, "table p d"]]:
-        operands = self._first_layer.operand_embeddings(weights)
+        operands = self._first_layer.operand_rows(weights)
         answers = weights["unembed.W_U"].T[self.answers : self.answers + self.task.p]
         tables = 1 if self.row.first == self.row.second else 2
         return {"embed.W_E": operands[:tables], "unembed.W_U": answers[None]}
@@ -439,3 +453,11 @@ class Transformer(Architecture):
         from interp.models.shared.hooked_transformer import HookedTransformer
 
         return HookedTransformer(self.blocks, weights)
+
+
+@functools.lru_cache(maxsize=64)
+def _without_weights(blocks: Blocks, shapes: tuple[tuple[str, tuple[int, ...]], ...]) -> HookedTransformer:
+    """The hooked module of these shapes: many an architecture that is tried on a file has the same."""
+    from interp.models.shared.hooked_transformer import HookedTransformer
+
+    return HookedTransformer(blocks, {name: torch.empty(shape, device="meta") for name, shape in shapes})

@@ -17,6 +17,22 @@ from interp.models.transformer.first_layer import FirstLayer
 
 
 @dataclass(frozen=True)
+class PairTables:
+    """What the logits of every pair are made of, for a network that is read at "="."""
+
+    scores: Float[Tensor, "operand p head"]
+    """Those of each residue as a and as b, against that of "="."""
+    values: Float[Tensor, "operand p head d_head"]
+    """Likewise."""
+    to_neurons: Float[Tensor, "z neuron"]
+    neuron_bias: Float[Tensor, " neuron"]
+    to_logits: Float[Tensor, "z d_vocab_out"]
+    """Past the neurons."""
+    logit_bias: Float[Tensor, " d_vocab_out"]
+    neurons_to_logits: Float[Tensor, "neuron d_vocab_out"]
+
+
+@dataclass(frozen=True)
 class Factorised:
     """What depends on one operand alone is computed once a residue, and at the last position alone."""
 
@@ -33,6 +49,34 @@ class Factorised:
             and plain
             and blocks.positions in ("learned", "none")
             and self.first_layer.row.ends_after_b
+        )
+
+    @property
+    def attention_rate(self) -> float:
+        """The softmax's share of the pattern."""
+        return self.first_layer.blocks.attention_rate
+
+    @property
+    def can_tables(self) -> bool:
+        """Whether it is a network that `tables` is for: read at "=", with ReLU."""
+        return self.can and self.first_layer.row.read_word == "=" and self.first_layer.blocks.act_fn == "relu"
+
+    def tables(self, weights: Weights) -> PairTables:
+        """What the logits of a pair are computed from: all that does not depend on the pair."""
+        W_in, W_out, W_U = weights["blocks.0.mlp.W_in"], weights["blocks.0.mlp.W_out"], weights["unembed.W_U"]
+        b_in, b_out, b_U = (weights.get(name) for name in ("blocks.0.mlp.b_in", "blocks.0.mlp.b_out", "unembed.b_U"))
+        W_O, b_O = weights["blocks.0.attn.W_O"].flatten(0, 1), weights.get("blocks.0.attn.b_O")  # [z, d_model]
+        operands, equals = self.first_layer.operands(weights), self._resid_pre(weights)
+        scores, values, z_constant = attention.tables_at_equals(operands, equals, weights, self.attention_rate)
+        resid_mid = plus(equals + z_constant @ W_O, b_O)  # but for what differs by pair in z
+        return PairTables(
+            scores,
+            values,
+            to_neurons=W_O @ W_in,
+            neuron_bias=plus(resid_mid @ W_in, b_in),
+            to_logits=W_O @ W_U,
+            logit_bias=plus(plus(resid_mid, b_out) @ W_U, b_U),
+            neurons_to_logits=W_out @ W_U,
         )
 
     def outputs(self, weights: Weights, pairs: Int[Tensor, "pair 2"]) -> Float[Tensor, "pair d_vocab_out"]:
@@ -57,7 +101,7 @@ class Factorised:
     def activations(self, weights: Weights, pairs: Int[Tensor, "pair 2"]) -> dict[str, Float[Tensor, "pair ..."]]:
         """Every activation at the last position: the attention from tables over the operands."""
         attended = self._attention(weights, pairs)
-        z = attended.z + attended.z_constant
+        z = attended.z + attended.z_constant  # [pair, head * d_head]
         attn_out = affine(z, weights["blocks.0.attn.W_O"].flatten(0, 1), weights.get("blocks.0.attn.b_O"))
         resid_mid = _per_pair(self._resid_pre(weights), pairs) + attn_out
         pre = affine(resid_mid, weights["blocks.0.mlp.W_in"], weights.get("blocks.0.mlp.b_in"))

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from interp.contracts.architecture import Weights
-from interp.models.shared.blocks import Blocks, rotated, sinusoidal
+from interp.models.shared.blocks import Blocks, sinusoidal
 from interp.models.shared.operations import plus
 from interp.models.transformer.last_mlp import Activations, mean_factor
 from interp.models.transformer.row import OPERANDS, Row
@@ -24,7 +24,11 @@ class FirstLayer:
     p: int
 
     def operand_embeddings(self, weights: Weights) -> Float[Tensor, "operand p d_model"]:
-        """Return W_E's rows for a and for b, without positions."""
+        """Return what the embeddings of a and b put into the residual stream, without positions."""
+        return self.blocks.embedded(self.operand_rows(weights))
+
+    def operand_rows(self, weights: Weights) -> Float[Tensor, "operand p d_model"]:
+        """Return W_E's rows for a and for b."""
         p, W_E = self.p, weights["embed.W_E"]
         return torch.stack([W_E[first : first + p] for first in (self.row.first, self.row.second)])
 
@@ -44,7 +48,7 @@ class FirstLayer:
     def _fixed(self, weights: Weights, pos: int) -> Float[Tensor, " d_model"]:
         """The residual stream at the position of a word that is no operand."""
         positions = self._positions(weights)
-        embedded = weights["embed.W_E"][dict(self.row.fixed)[self.row.words[pos]]]
+        embedded = self.blocks.embedded(weights["embed.W_E"][dict(self.row.fixed)[self.row.words[pos]]])
         return embedded if positions is None else embedded + positions[pos]
 
     def _positions(self, weights: Weights) -> Float[Tensor, "pos d_model"] | None:
@@ -69,7 +73,7 @@ class FirstLayer:
         keys = [self._projected(weights, "K", reads[pos], pos) for pos in self.seen]
         scale = self.blocks.score_scale(query.shape[-1])
         scores = [torch.einsum("abhd,abhd->abh", *torch.broadcast_tensors(query / scale, key)) for key in keys]
-        return torch.stack([one.expand(self.p, self.p, -1) for one in scores], dim=-1)
+        return torch.stack([one.expand(self.p, self.p, -1) for one in scores], dim=-1)  # each [a, b, head]
 
     def _projected(
         self, weights: Weights, to: str, read: Float[Tensor, "#a #b d_model"], pos: int
@@ -79,7 +83,7 @@ class FirstLayer:
         return self._turned(plus(projected, weights.get(f"blocks.0.attn.b_{to}")), pos)
 
     def _turned(self, x: Float[Tensor, "... head d_head"], pos: int) -> Float[Tensor, "... head d_head"]:
-        return rotated(x, torch.tensor(pos, device=x.device)) if self.blocks.positions == "rotary" else x
+        return self.blocks.turned(x, torch.tensor(pos, device=x.device))
 
     @property
     def _before(self) -> list[str]:
@@ -108,7 +112,7 @@ class FirstLayer:
         tables = []
         for operand, (read, pos) in enumerate(zip(self._embeddings_read(weights), self.row.places, strict=True)):
             to = weights[f"blocks.0.attn.W_{'Q' if operand == of_operand else 'K'}"]
-            tables.append(self._turned(torch.einsum("pm,hmd->phd", read, to), pos))
+            tables.append(self._turned(torch.einsum("pm,hmd->phd", read, to), pos))  # [p, head, d_head]
         return torch.einsum("ahd,bhd->abh", *tables)
 
     def ov_circuit(self, weights: Weights, activations: Activations) -> Float[Tensor, "operand head p neuron"]:

@@ -16,7 +16,7 @@ from interp.contracts.imported import Arrays
 from interp.errors import InterpError
 from interp.files import foreign
 from interp.files.arrays import file_state
-from interp.importers.shared.files_by_step import inside
+from interp.importers.shared.files_by_step import contents, inside
 from interp.importers.shared.files_by_step.folder import in_folder
 from interp.importers.shared.files_by_step.one_file import in_file
 from interp.importers.shared.files_by_step.places import Asked, Found, NoWeights, Place
@@ -69,7 +69,7 @@ def arrays_at(place: Place, read: Read = foreign.read) -> Arrays:
     arrays = entry(content, place)
     if not arrays:
         found = inside.look(content, Asked(), str(place.path))
-        arrays = inside.tensors(content, *found.routes[-1][1:])
+        arrays = contents.tensors(content, *found.routes[-1][1:])
     if place.path.suffix == ".safetensors":  # which forgets the order in which the network was written down
         return dict(sorted(arrays.items(), key=lambda item: _natural(item[0])))
     return arrays
@@ -77,7 +77,7 @@ def arrays_at(place: Place, read: Read = foreign.read) -> Arrays:
 
 def entry(content: Any, place: Place) -> Arrays:
     """Return the tensors of the checkpoint of `place` by their names, given what its file holds."""
-    return inside.tensors(content, place.route, place.row)
+    return contents.tensors(content, place.route, place.row)
 
 
 def _natural(name: str) -> list[tuple[int, str]]:

@@ -21,7 +21,8 @@ from typing import Any
 from interp.errors import InterpError
 from interp.files import foreign
 from interp.files.foreign import ForeignFileError
-from interp.importers.shared.files_by_step.inside import AVERAGED, Inside, look, tensors, updates_made
+from interp.importers.shared.files_by_step.contents import AVERAGED, tensors
+from interp.importers.shared.files_by_step.inside import Inside, look
 from interp.importers.shared.files_by_step.names import Ambiguous, Named, by_pattern, folder_of, named, stem
 from interp.importers.shared.files_by_step.one_file import (
     EPOCHS,
@@ -34,6 +35,7 @@ from interp.importers.shared.files_by_step.one_file import (
 from interp.importers.shared.files_by_step.places import Asked, Found, NoWeights, Place, Route, Unit, listed
 from interp.importers.shared.files_by_step.proposals import opening_lines, option_line
 from interp.importers.shared.files_by_step.step_words import slots
+from interp.importers.shared.files_by_step.told_steps import updates_made
 from interp.importers.shared.files_by_step.weight_files import weight_files
 
 MANY = 400

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -18,7 +18,6 @@ from interp.importers.shared.files_by_step.places import Unit
 from interp.importers.shared.files_by_step.step_words import NUMBER, RANK, Slot, number, slots
 
 SUFFIXES = (".pt", ".pth", ".safetensors", ".ckpt", ".bin", ".npz", ".msgpack", ".pkl", ".pickle", ".npy", ".tar")
-UNSAID = re.compile(r"\d+")
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,13 @@ def named(folder: Path, files: Iterable[Path]) -> list[Named]:
     plain = _templates(names.values(), slots)
     merged = {name for name in names.values() if _template(name, _underscored(name)) in plain}
 
+    alone = {name: _template(name, slots(name, grouped=False)) for name in names.values()}
+    thousands = {name for name in alone if len(slots(name)) < len(slots(name, grouped=False))}
+    apart = {alone[name] for name in thousands} & {alone[name] for name in alone if name not in thousands}
+
     def parts(name: str) -> list[Slot]:
+        if alone[name] in apart:  # checkpoint_1_50 beside checkpoint_2_100: two numbers, not 2,100
+            return slots(name, grouped=False)
         return _underscored(name) if name in merged and len(_underscored(name)) < len(slots(name)) else slots(name)
 
     groups: dict[str, list[Path]] = defaultdict(list)
@@ -122,7 +127,14 @@ def _step_column(columns: list[tuple[Slot, ...]], example: str) -> int | None:
     )
     if said:
         moving = [each for each in said if not each[1]]
-        return -(moving or said)[0][2]
+        best = -(moving or said)[0][2]
+        beside = [place for place in varying if columns[place][0].kind == "plain" and place > best]
+        if columns[best][0].kind == "saved" and beside and all(_unlike(columns[place]) for place in (best, *beside)):
+            rows = list(
+                zip(*columns, strict=True)
+            )  # checkpoint_1_50, checkpoint_2_100: an epoch and a step, or a count
+            raise Ambiguous(example, list(dict.fromkeys(_readings(example, rows, [best, *beside]))))
+        return best
     bare = [place for place, column in enumerate(columns) if all(slot.kind == "plain" for slot in column)]
     apart = [
         place
@@ -140,12 +152,26 @@ def _readings(example: str, rows: list[tuple[Slot, ...]], candidates: list[int])
     """The patterns under which each of the candidates is the step, the other numbers being those of one series."""
     first = rows[0]
     for place in candidates:
+        own = _unlike([row[place] for row in rows])  # whatever else varies with it belongs to the same series
         for row in rows:
             marks = [
-                "{step}" if each == place else "*" if slot.kind == "no" else str(slot.value)
+                "{step}"
+                if each == place
+                else "*"
+                if slot.kind == "no" or (own and _vary(rows, each))
+                else str(slot.value)
                 for each, slot in enumerate(row)
             ]
             yield _replaced(example, zip(first, marks, strict=True))
+
+
+def _unlike(column: Sequence[Slot]) -> bool:
+    """Whether each has another number."""
+    return len({slot.value for slot in column}) == len(column)
+
+
+def _vary(rows: list[tuple[Slot, ...]], place: int) -> bool:
+    return len({row[place].value for row in rows}) > 1
 
 
 def _named(file: Path, name: str, parts: list[Slot], column: int | None, whole: str) -> Named:

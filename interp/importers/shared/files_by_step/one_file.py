@@ -11,10 +11,12 @@ from typing import Any
 from interp.errors import InterpError
 from interp.files import foreign
 from interp.files.arrays import arrays_digest, file_state
-from interp.importers.shared.files_by_step.inside import Inside, look, tensors, updates_made, whole_number
+from interp.importers.shared.files_by_step.contents import tensors
+from interp.importers.shared.files_by_step.inside import Inside, look
 from interp.importers.shared.files_by_step.names import Ambiguous, Named, by_pattern, named
 from interp.importers.shared.files_by_step.places import Asked, Found, Place, Unit
 from interp.importers.shared.files_by_step.proposals import option_line
+from interp.importers.shared.files_by_step.told_steps import updates_made, whole_number
 
 TRAINER_STATE = "trainer_state.json"
 """What Hugging Face's Trainer writes beside each checkpoint."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from interp.errors import command_line
 from interp.recipes.document import parse_value
 from interp.recipes.run_paths import run_name
 
@@ -36,21 +36,21 @@ def option_line(options: Mapping[str, Any]) -> str:
 def opening_lines(runs: Iterable[tuple[Path, Mapping[str, Any]]]) -> list[str]:
     """Return the `runs:` of an analysis that opens each of these paths with its options, and the command for the first.
 
-    Runs of one path have one name, under which an analysis would keep the results of both: they get commands alone.
+    Runs of one path would have one name, under which an analysis keeps the results: each is given one of its own.
     """
     runs = list(runs)
-    values = [
+    values: list[dict[str, Any]] = [
         {"path": str(path), "importer": {"state_dicts": dict(options)} if options else "state_dicts"}
         for path, options in runs
     ]
     assert all(parse_value(in_yaml(value)) == value for value in values)
     commands = [
-        f"python -m interp.run analyses/fourier.yaml --run {shlex.quote(value['path'])} --importer "
-        + shlex.quote(in_yaml(value["importer"]))
+        command_line("run", "fourier", "--run", value["path"], "--importer", in_yaml(value["importer"]))
         for value in values
     ]
     if len({run_name(path) for path, _ in runs}) < len(runs):
-        return ["open one of them with", *(f"  {command}" for command in commands)]
+        names = _names(runs)
+        values = [value | {"name": name} for value, name in zip(values, names, strict=True)]
     return [
         "in an analysis, all of them:",
         "  runs:",
@@ -58,3 +58,13 @@ def opening_lines(runs: Iterable[tuple[Path, Mapping[str, Any]]]) -> list[str]:
         "or one of them, such as",
         f"  {commands[0]}",
     ]
+
+
+def _names(runs: list[tuple[Path, Mapping[str, Any]]]) -> list[str]:
+    """A name for each run, by its path and by the words of its options; with a number where that tells none apart."""
+    words = [[re.sub(r"\{step\}|\.\w+$", "", str(value)) for value in options.values()] for _, options in runs]
+    named = [
+        re.sub(r"[^\w.-]+", "-", "-".join([run_name(path), *own])).strip("-._")
+        for (path, _), own in zip(runs, words, strict=True)
+    ]
+    return named if len(set(named)) == len(named) else [f"{run_name(path)}-{n}" for n, (path, _) in enumerate(runs, 1)]

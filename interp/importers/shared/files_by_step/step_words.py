@@ -74,10 +74,10 @@ class Slot:
     kind: Kind
 
 
-def slots(name: str, underscored: bool = False) -> list[Slot]:
+def slots(name: str, underscored: bool = False, grouped: bool = True) -> list[Slot]:
     """The numbers in a name, in order; dates, hashes and fractions among them are of kind "no".
 
-    1_000 is one number after a word for steps, or where `underscored`; else it is two.
+    1_000 is one number after a word for steps, unless not `grouped`, or where `underscored`; else it is two.
     """
     found: list[Slot] = []
     place = 0
@@ -86,9 +86,9 @@ def slots(name: str, underscored: bool = False) -> list[Slot]:
         word = _WORD.search(name[:start])
         said = word[1].lower() if word else ""
         kind = _kind(said, apart=bool(word) and word[0][len(word[1]) :] not in ("", "="))
-        grouped = re.compile(r"[1-9]\d{0,2}(?:_\d{3})+(?![\d.])").match(name, start)
-        if match.lastgroup == "number" and grouped and (kind in RANK or underscored):
-            end = grouped.end()
+        thousands = re.compile(r"[1-9]\d{0,2}(?:_\d{3})+(?![\d.])").match(name, start)
+        if match.lastgroup == "number" and thousands and ((grouped and kind in RANK) or underscored):
+            end = thousands.end()
         value = None if match.lastgroup in ("date", "clock", "hash", "fraction") else number(name[start:end])
         attached = name[end : end + 1].isalpha() or (match.lastgroup == "number" and 10**9 < (value or 0) < 2 * 10**9)
         set_so = match.lastgroup == "fraction" and kind in ("setting", "run") and not said.endswith(METRICS)

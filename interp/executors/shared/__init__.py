@@ -1,0 +1,1 @@
+"""What several executors, and those who use them, share."""

@@ -1,0 +1,79 @@
+"""What a network was to learn and what its shapes leave open, told by what its last checkpoint answers.
+
+1. Every reading of two residues that the tables leave room for, every number of heads, every place of the norms
+   (`candidates`) is tried on a sample of pairs, with the usual activations and under every operation: the few most
+   usual readings first, and each model on few pairs first, which tell those that answer nothing.
+2. Where that explains few answers, one option after another is changed: activation, positions, mask, scale, residual.
+   So much is done of the usual readings before the others are looked at.
+3. Activations are then compared on all pairs. ReLU is taken unless another one answers far more: neither a higher
+   accuracy nor a lower loss tells one from another, for a network that half memorises generalises better when its ReLUs
+   are read as |x| or x². What was recorded beside the weights may.
+4. Where another computation than interp's, on the same matrices, answers as much and is surer (`refusals`), the network
+   is refused.
+
+What was taken for granted is said, and so is what was tried where the answers stay unexplained.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator
+
+from interp.contracts.imported import Given
+from interp.errors import InterpError
+from interp.importers.shared import candidates
+from interp.importers.shared.guessing.guess import NOT_OURS, Guess, Known
+from interp.importers.shared.guessing.network import Network, changed
+from interp.importers.shared.guessing.refusals import refuse_what_answers_surer
+from interp.importers.shared.guessing.search import Search
+from interp.importers.shared.layouts import Layout
+
+FLAX_EPS = 1e-6
+"""What flax's norms add to the variance, where torch's LayerNorm adds 1e-5."""
+
+
+def best_guess(network: Network, told: Known) -> Guess:
+    """Return the task and the model under which the network answers most; those told are kept.
+
+    Raises InterpError where the sizes are those of no network on two residues, and where a computation that none of
+    interp's models does explains the answers better.
+    """
+    search = Search(network, told)
+    if told.model:
+        structure = search.best(search.until_explained([[told.model]]))
+    else:
+        models = candidates.models(network.layout, told.modulus, told.act_fn)
+        structure = search.structure(_with_eps(models, network.layout, told.norm_eps))
+    if structure is None:
+        misfits = search.misfits
+        what_fits = f"{misfits[0]}. {NOT_OURS}" if misfits else _sizes(network.layout)
+        raise InterpError(f"{network.source}: {what_fits}")
+    if told.model:
+        return search.on_all_pairs(structure)
+    found = search.with_activation(dataclasses.replace(structure, instead=_instead(network, told, structure)))
+    refuse_what_answers_surer(network, found)
+    return found
+
+
+def _with_eps(readings: Iterable[list[Given]], layout: Layout, norm_eps: float | None) -> Iterator[list[Given]]:
+    """The models with what is added to the variance in their norms: as told, else as flax has it, or torch."""
+    eps = norm_eps or (FLAX_EPS if layout.modules_inputs_first and layout.says_scale else None)
+    for models in readings:
+        yield [changed(model, {"norm_eps": eps}) if eps and "norm" in model[1] else model for model in models]
+
+
+def _instead(network: Network, told: Known, found: Guess) -> Guess | None:
+    """The operation that explains the answers, where the one that the user or a configuration tells does not."""
+    if found.found or not (told.task or told.operation):
+        return None
+    other = best_guess(network, dataclasses.replace(told, task=None, operation=None, p=found.p))
+    return other if other.explained else None
+
+
+def _sizes(layout: Layout) -> str:
+    positions = f", {layout.n_ctx} positions" if layout.n_ctx else ""
+    return (
+        f"a vocabulary of {layout.d_vocab} in and {layout.d_vocab_out} out{positions} fit no network on two residues; "
+        "interp's read [a, b] or [a, b, =], with an operator or not, and answer with a residue. The importer weights "
+        "opens any network for what its weights alone tell"
+    )
