@@ -150,7 +150,8 @@ def _train_many(grid: Grid, chosen: Sequence[Member], way: _Way) -> None:
     def progress(now: Progress) -> None:
         left = "" if now.seconds_left is None else f"   {terminal.duration(now.seconds_left)} left"
         rate = f"   {now.rate:,.0f} networks × steps/s" if now.rate else ""
-        line.show(f"{now.done:,} of {now.total:,} done{rate}{left}", last=now.done == now.total)
+        failed = f", {now.failed:,} failed" if now.failed else ""
+        line.show(f"{now.done:,} of {now.total:,} done{failed}{rate}{left}", last=now.done + now.failed == now.total)
 
     with working(grid.path, "training", way.jobs, way.executor) as executor:
         found = sweep.train(grid, state, executor, way.jobs, sweep.Meter(grid, state, progress))

@@ -59,7 +59,7 @@ Results = Mapping[str, xr.Dataset | Silent]
 def sweep_page(
     sweep: Sweep, analysis: Analysis, asks: Sequence[Ask], results: Results, compared: Mapping[str, Section]
 ) -> RunPage:
-    """What is said of a sweep: its runs in a table, and a section for each of these measures of an analysis.
+    """What is said of a sweep: a section for each of these measures of an analysis, and its runs in a table.
 
     `compared` are the sections of the measures that look at what the others found, by label.
     """
@@ -79,8 +79,8 @@ def sweep_page(
         phases=(),
         steps=np.unique(np.concatenate(stepped)) if stepped else np.array([0]),
         sections=(
-            _runs(sweep, analysis, found),
             *(compared.get(ask.label) or _section(sweep, ask, found[ask.label]) for ask in asks if ask.label in there),
+            _runs(sweep, analysis, found),
         ),
         silences=silences(results),
         remarks=tuple(_remarks(sweep, asks)),

@@ -74,6 +74,8 @@ class Progress:
 
     done: int
     """Members that are finished."""
+    failed: int
+    """Members that could not be trained."""
     total: int
     rate: float
     """Networks × updates a second, since it was begun."""
@@ -250,6 +252,7 @@ class Meter:
     def __init__(self, grid: Grid, state: Present, progress: Callable[[Progress], None]) -> None:
         self._progress = progress
         self._total, self._done = len(state.standing), len(state.standing) - len(state.left)
+        self._failed = 0
         self._left = sum(_updates_left(grid, state, member) for member in state.left)
         self._made: dict[str, int] = {}
         """By the folder of a stack's first member."""
@@ -260,16 +263,18 @@ class Meter:
         self._made[str(what["stack"])] = int(what["updates"])
         self._show()
 
-    def ended(self, count: int) -> None:
-        """So many members more are finished."""
-        self._done += count
+    def ended(self, outcomes: Sequence[Outcome | Failure]) -> None:
+        """These members are finished, or could not be trained."""
+        failed = sum(isinstance(one, Failure) for one in outcomes)
+        self._failed += failed
+        self._done += len(outcomes) - failed
         self._show()
 
     def _show(self) -> None:
         made, elapsed = sum(self._made.values()), time.monotonic() - self._begun
         rate = made / elapsed if elapsed > 0 else 0.0
         left = max(self._left - made, 0)
-        self._progress(Progress(self._done, self._total, rate, left / rate if rate else None))
+        self._progress(Progress(self._done, self._failed, self._total, rate, left / rate if rate else None))
 
 
 def _updates_left(grid: Grid, state: Present, member: Member) -> int:
@@ -285,7 +290,7 @@ def train(grid: Grid, state: Present, executor: Executor, jobs: int, meter: Mete
     found: dict[Path, Outcome | Failure] = {}
     for outcomes in executor.run(train_piece, list(_pieces(grid, state, jobs)), meter.tell):
         found |= {one.folder: one for one in outcomes}
-        meter.ended(len(outcomes))
+        meter.ended(outcomes)
     return [found[grid.path / member.folder] for member in state.left]
 
 

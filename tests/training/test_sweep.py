@@ -193,6 +193,26 @@ def test_a_member_that_diverges_is_marked_and_not_tried_again_and_the_others_go_
     assert result.train_loss.sel(lr="wild", step=40).isnull()
 
 
+def test_a_member_that_cannot_be_trained_is_counted_apart_and_the_others_are_trained(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def without_room_for_one(stack: list, told: object) -> object:
+        if any(member.folder.name == "seed=1" for member in stack):
+            raise InterpError("there is no room")
+        return train_stack(stack, told)
+
+    written(folder, "grid: {training.seed: 0..2}\n")
+    train_stack = sweep.train_stack
+    monkeypatch.setattr(sweep, "train_stack", without_room_for_one)
+    told: list[sweep.Progress] = []
+    grid = grid_of(folder)
+    state = sweep.present(grid)
+    with here(1, folder) as executor:
+        ended = sweep.train(grid, state, executor, 1, sweep.Meter(grid, state, told.append))
+    assert [isinstance(one, sweep.Failure) for one in ended] == [False, True, False]
+    assert (told[-1].done, told[-1].failed, told[-1].total) == (2, 1, 3)
+
+
 def test_the_second_command_on_a_sweep_is_told_who_is_at_it(folder: Path, tmp_path: Path):
     with locked(folder, "training"):
         done = python(["-m", "interp.train", str(folder)], tmp_path, os.environ | {"PYTHONPATH": str(ROOT)})
