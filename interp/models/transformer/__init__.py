@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from interp.models.shared.operations import affine, rows
 from interp.models.shared.two_operand_tasks import task_of_two_operands
 from interp.models.transformer.factorised import Factorised
 from interp.models.transformer.first_layer import FirstLayer
+from interp.models.transformer.fresh import Initialisation, fresh
 from interp.models.transformer.last_mlp import LastMLP
 from interp.models.transformer.passes import FactorisedPasses
 from interp.models.transformer.row import OPERANDS, Row, row_of
@@ -66,6 +66,7 @@ def transformer(
     attention_scale: bool = True,
     residual: bool = True,
     embedding_scale: PositiveFloat = 1.0,
+    initialisation: Initialisation = "normal",
 ) -> Transformer:
     """A transformer on a row of tokens that holds both operands; the default is that of Nanda et al. 2023.
 
@@ -96,8 +97,11 @@ def transformer(
     - embedding_scale: what the token's embedding is multiplied by before positions are added, √d_model in Vaswani et
       al. 2017, section 3.4, and in PyTorch's tutorial on nn.Transformer.
 
-    Fresh weights are those of Nanda et al.: normal with standard deviation 1/√d_model (W_U: 1/√d_vocab_out), biases 0,
-    and w of norms 1. Raises ValueError where the task is not one of two operands, there are more than 100 layers, or
+    - initialisation: how fresh weights are drawn; w of norms is 1. normal: with standard deviation 1/√d_model (W_U:
+      1/√d_vocab_out) and biases 0, as Nanda et al. torch: as PyTorch's modules, from which Power et al. began;
+      embeddings with standard deviation 1, all else between ±1/√fan_in, fan_in the number of a layer's inputs.
+
+    Raises ValueError where the task is not one of two operands, there are more than 100 layers, or
     the options contradict one another, with what to give instead.
     """
     if n_layers > MAX_LAYERS:
@@ -155,6 +159,7 @@ def transformer(
         d_vocab=d_vocab,
         d_vocab_out=d_vocab_out,
         answers=answers,
+        initialisation=initialisation,
     )
 
 
@@ -180,6 +185,7 @@ class Transformer(Architecture):
     d_vocab_out: int
     answers: int
     """The number of residue 0 among the logits of the hooked module."""
+    initialisation: Initialisation
 
     @property
     def n_ctx(self) -> int:
@@ -275,17 +281,7 @@ class Transformer(Architecture):
         return f"{self._last_mlp.block}mlp.hook_post"
 
     def initial(self, seed: int) -> dict[str, Tensor]:
-        generator = torch.Generator().manual_seed(seed)
-
-        def draw(name: str, shape: tuple[int, ...]) -> Tensor:
-            if ".b_" in name or name.endswith(".b"):
-                return torch.zeros(shape)
-            if name.endswith(".w"):
-                return torch.ones(shape)
-            fan = self.d_vocab_out if name == "unembed.W_U" else self.d_model
-            return torch.randn(shape, generator=generator) / math.sqrt(fan)
-
-        return {name: draw(name, shape) for name, shape in self.shapes.items()}
+        return fresh(self.initialisation, self.shapes, seed)
 
     @property
     def _first_layer(self) -> FirstLayer:
