@@ -49,6 +49,7 @@ def test_a_run_of_ours_is_described():
     assert "111 checkpoints" in text
 
 
+@pytest.mark.slow
 def test_the_published_networks_are_recognised(reference: Path):
     for path, importer in (
         (reference / "pizza" / "model_7r4zst7evs.pt", "pizza"),

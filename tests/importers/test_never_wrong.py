@@ -104,6 +104,7 @@ def act_fn(run: Run) -> str:
 # The activation.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [100, 400])
 @pytest.mark.parametrize("told", [False, True])
 def test_a_relu_network_that_memorises_is_relu_and_that_is_said(told: bool, step: int, tmp_path: Path):
@@ -135,6 +136,7 @@ def test_the_activation_is_the_one_under_which_the_recorded_losses_are_those_of_
     assert trained_on(run) == ROWS.tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["relu", pytest.param("gelu", marks=pytest.mark.slow)])
 def test_embeddings_are_averaged_where_the_recorded_losses_say_so(name: str, tmp_path: Path):
     content = trained(name, averaged=True)[400]
@@ -162,6 +164,7 @@ def test_recorded_losses_that_are_some_updates_old_change_no_activation(tmp_path
     assert trained_on(run) == ROWS.tolist()
 
 
+@pytest.mark.slow
 def test_a_configuration_says_the_activation_unless_the_losses_say_another(tmp_path: Path):
     content = trained("relu")[400]
     assert act_fn(opened(tmp_path, {"model": content["model"], "config": {"act_fn": "gelu"}})) == "gelu"
@@ -172,6 +175,7 @@ def test_a_configuration_says_the_activation_unless_the_losses_say_another(tmp_p
     assert "the configuration says mish, which interp does not know" in " ".join(unknown.notes)
 
 
+@pytest.mark.slow
 def test_a_scale_of_the_logits_in_a_configuration_is_told_unless_the_losses_say_that_it_is_none(tmp_path: Path):
     content = trained("relu")[400]
     said = "The configuration says output_scale: 0.1."
@@ -309,6 +313,7 @@ def test_other_losses_are_told_as_such(kind: str, tmp_path: Path):
     assert [note for note in run.notes if note.startswith("The recorded losses are the ")]
 
 
+@pytest.mark.slow
 def test_another_architecture_is_asked_for_unless_what_was_recorded_explains_the_answers(tmp_path: Path):
     content = trained("relu")[400]
     assert opened(tmp_path, content["model"]).notes[0].startswith("Another architecture?")

@@ -12,7 +12,6 @@ from interp.recipes.document import dump_yaml
 from tests.importers.other_networks import NETWORKS, REFUSED, P, pairs, taught
 
 QUICK = (
-    "LayerNorm before",
     "one-hot, added",
     "a layer for each one-hot operand",
     "two tables, added and squared",

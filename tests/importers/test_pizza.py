@@ -132,6 +132,7 @@ def test_a_configuration_that_says_something_else_is_refused(wrong: dict[str, An
         open_run(save(tmp_path, transformer_tensors(SETTINGS), SETTINGS | wrong), "pizza")
 
 
+@pytest.mark.slow
 def test_the_published_networks_have_their_losses(reference: Path):
     golds = sorted((reference / "pizza").glob("gold_*.json"))
     assert golds

@@ -155,6 +155,7 @@ def test_other_networks_optimisers_and_records_of_other_files_say_nothing(tmp_pa
     assert found == Recorded({}, {"train_loss": {300: 0.5}, "test_accuracy": curve([1.0] * 301)})
 
 
+@pytest.mark.slow
 def test_the_losses_of_a_published_run(reference: Path):
     found = records_beside(reference / "progress_measures" / "wd_10-1_mod_addition_loss_curve.pth")
     assert {name: found.config[name] for name in ("p", "frac_train", "seed")} == {

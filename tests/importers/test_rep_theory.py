@@ -171,6 +171,7 @@ def test_describe_names_the_importer(tmp_path: Path):
     assert "The importer rep_theory opens it." in "\n".join(describe.describe(tmp_path))
 
 
+@pytest.mark.slow
 def test_the_published_networks_have_their_losses_and_splits(reference: Path):
     folders = sorted((reference / "rep_theory").glob("C1*"))
     assert folders

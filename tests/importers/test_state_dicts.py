@@ -62,6 +62,7 @@ def test_a_taught_network_is_opened_by_its_weights_alone(name: str, tmp_path: Pa
     assert "The task was taken to be x+y mod 7" in run.notes[0]
 
 
+@pytest.mark.slow
 def test_what_the_answers_leave_open_is_said(tmp_path: Path):
     torch.save(taught("SeparateProjections").state_dict(), tmp_path / "1.pt")  # p = 7 hardly needs attention
     notes = open_run(tmp_path, "state_dicts").notes
@@ -96,6 +97,7 @@ def shipped() -> Run:
     return open_run(Path(__file__).parents[2] / "checkpoints" / "modular_addition_small")
 
 
+@pytest.mark.slow
 def test_an_old_transformer_lens_state_dict(shipped: Run, tmp_path: Path):
     for step in (0, 9000):
         torch.save(old_transformer_lens(shipped[step].arrays), tmp_path / f"{step}.pth")
@@ -260,6 +262,7 @@ def _one_thread() -> Callable[[], None]:
     return lambda: None
 
 
+@pytest.mark.slow
 def test_second_names_of_a_tensor_are_no_matter(shipped: Run, tmp_path: Path):
     state = old_transformer_lens(shipped[9000].arrays)
     state = {"x_embed": state["embed.W_E"], "y_embed": state["embed.W_E"], **state}
@@ -279,6 +282,7 @@ def test_biases_that_were_trained_belong_to_the_model(tmp_path: Path):
     torch.testing.assert_close(run.final.logits, expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_a_last_checkpoint_that_is_not_finite_is_no_example(value: float, shipped: Run, tmp_path: Path):
     state = old_transformer_lens(shipped[9000].arrays)

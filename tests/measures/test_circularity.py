@@ -98,6 +98,7 @@ def test_the_summary_has_its_last_value(make_run):
     assert summary("circularity", run.measure("circularity")).values["end"] == pytest.approx(1, abs=1e-12)
 
 
+@pytest.mark.slow
 def test_the_published_values(reference: Path):
     for gold in sorted((reference / "pizza").glob("gold_*.json")):
         metrics = json.loads(gold.read_text())["metrics"]

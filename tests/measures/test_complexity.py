@@ -67,7 +67,10 @@ def test_what_it_reports_of_a_description_holds(make_run):
 
 
 def whole_grid(checkpoint, epsilons):
-    """The smallest size within each epsilon over the whole grid of τ and Δ, by hand, with PyTorch's cross-entropy."""
+    """The smallest size within each epsilon over the whole grid of τ and Δ, by hand, with PyTorch's cross-entropy.
+
+    The loss is asked of descriptions from the smallest on, until it is within every epsilon.
+    """
     task, architecture = checkpoint.task, checkpoint.run.architecture
     own = {name: value.double() for name, value in checkpoint.weights.items()}
 
@@ -75,27 +78,30 @@ def whole_grid(checkpoint, epsilons):
         outputs = architecture.outputs(weights, task.inputs[task.train])
         return float(torch.nn.functional.cross_entropy(outputs, task.targets[task.train]))
 
-    target, best = loss(own), dict.fromkeys(epsilons, math.inf)
-    for tau in TAUS:
-        factors = {name: matrices_or_factors(name, value, tau) for name, value in own.items()}
-        flat = [factor for part in factors.values() for matrix in part for factor in matrix]
-        largest = max(float(factor.abs().max()) for factor in flat)
+    factors_of = {tau: {name: matrices_or_factors(name, value, tau) for name, value in own.items()} for tau in TAUS}
+    described = []
+    for tau, factors in factors_of.items():
+        flat = torch.cat([factor.flatten() for part in factors.values() for matrix in part for factor in matrix])
         for place in range(22 * 8 + 1):
-            delta = 2 ** (math.ceil(math.log2(2 * largest)) - place / 8)
-            there = {
-                name: torch.stack([
-                    functools.reduce(torch.matmul, [torch.round(factor / delta) * delta for factor in matrix])
-                    for matrix in part
-                ]).view_as(own[name])
-                for name, part in factors.items()
-            }  # fmt: skip
-            codes = np.concatenate([np.rint((factor / delta).numpy()).ravel() for factor in flat]).astype(int)
+            delta = 2 ** (math.ceil(math.log2(2 * float(flat.abs().max()))) - place / 8)
+            codes = np.rint((flat / delta).numpy()).astype(int)
             codes = np.where(codes >= 0, 2 * codes, -2 * codes - 1)
             used = max(1, -(-int(codes.max()).bit_length() // 8))
             size = len(bz2.compress(b"".join((codes >> 8 * k & 255).astype("u1").tobytes() for k in range(used))))
-            lost = abs(loss(there) - target)
-            best = {epsilon: min(found, size) if lost < epsilon else found for epsilon, found in best.items()}
-    return best
+            described.append((size, tau, delta))
+    target, best = loss(own), {}
+    for size, tau, delta in sorted(described):
+        there = {
+            name: torch.stack(
+                [functools.reduce(torch.matmul, [torch.round(f / delta) * delta for f in matrix]) for matrix in part]
+            ).view_as(own[name])
+            for name, part in factors_of[tau].items()
+        }
+        lost = abs(loss(there) - target)
+        best |= {epsilon: size for epsilon in epsilons if lost < epsilon and epsilon not in best}
+        if len(best) == len(epsilons):
+            return best
+    return dict.fromkeys(epsilons, math.inf) | best
 
 
 def matrices_or_factors(name, value, tau):

@@ -98,6 +98,7 @@ def test_scale_and_offset_of_the_logits_change_nothing(of_tables):
     assert float(after.correct_logit) == pytest.approx(float(before.correct_logit), rel=1e-12)
 
 
+@pytest.mark.slow
 def test_the_published_values(reference: Path):
     """The sweep's recorded values are of the largest wrong logit, the notebook's of the correct one."""
     for gold in sorted((reference / "pizza").glob("gold_*.json")):

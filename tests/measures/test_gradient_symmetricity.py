@@ -165,6 +165,7 @@ def test_beyond_p_200_triples_are_drawn_without_shuffling():
     assert size // 4 < sum(drawn) / 100 < 3 * size // 4
 
 
+@pytest.mark.slow
 def test_the_published_values(reference: Path):
     for gold in sorted((reference / "pizza").glob("gold_*.json")):
         content = json.loads(gold.read_text())

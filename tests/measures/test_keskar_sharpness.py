@@ -79,6 +79,7 @@ def test_it_sees_a_loss_of_1e_9_rise(make_run):
     assert 1e-4 < float(found.relative_rise) < 1
 
 
+@pytest.mark.slow
 def test_it_grows_with_the_box(make_run):
     checkpoint = a_run(make_run, {0: fresh("transformer")}, "transformer")[0]
     by_width = [float(checkpoint.measure("keskar_sharpness", epsilon=e).sharpness) for e in (1e-4, 1e-3, 1e-2)]

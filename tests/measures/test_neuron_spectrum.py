@@ -138,6 +138,7 @@ def test_over_a_run_neurons_are_sorted_by_their_last_frequency_the_clearest_firs
     assert told.values["clear_share"] == 0.75
 
 
+@pytest.mark.slow
 def test_the_published_transformer_s_clusters_are_at_its_published_key_frequencies(reference):
     """Chughtai et al. 2023, C113_T_seed1: key representations 16, 30, 56."""
     run = interp.open_run(reference / "rep_theory" / "C113_T_seed1", importer="state_dicts")

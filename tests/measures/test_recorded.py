@@ -187,6 +187,7 @@ def test_every_published_network_has_the_numbers_of_its_release(release, referen
         assert found.agrees.all(), path.name
 
 
+@pytest.mark.slow
 def test_the_analysis_names_every_published_network(reference: Path):
     runs = open_runs(read(ANALYSIS).sources, "cpu")
     assert [run.path for run in runs] == [path for release in RELEASES for path, _ in networks_of(release, reference)]

@@ -124,6 +124,7 @@ def test_networks_that_are_the_surer_the_more_they_know_are_in_perfect_order(kno
     assert "the sharper, the worse" in said(found).sentence
 
 
+@pytest.mark.slow
 def test_a_run_is_what_keskar_sharpness_and_loss_say_of_its_last_checkpoint(knowing):
     runs = [knowing(f"run{n}", known=n / 5, size=4.0 + n % 3) for n in range(5)]
     found = answer(runs, subspace_dim=4, epsilon=0.01, seed=8)
@@ -218,6 +219,7 @@ def test_on_the_runs_that_ship_weight_norm_and_train_loss_tell_more_than_sharpne
         assert ends[1] > 0
 
 
+@pytest.mark.slow
 def test_every_number_it_says_is_that_of_the_arrays(knowing):
     found = answer([knowing(f"run{n}", known=n / 6, size=4.0 + n) for n in range(6)])
     for finding in account.findings("sharpness_accuracy", found):

@@ -257,6 +257,7 @@ def saved(report: Report, selector: str, folder: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(lines))
 
 
+@pytest.mark.slow
 def test_the_code_button_shows_and_copies_the_lines(browser: Browser, folder: Path) -> None:
     with Report(browser, folder / "one.html", permissions=["clipboard-read", "clipboard-write"]) as report:
         report.page.click(f"#sample_59-{LOSS} .panel-code")
@@ -277,6 +278,7 @@ def test_the_table_has_the_step_one_looks_at(report: Report) -> None:
     assert report.page.locator(f"#sample_59-{LOSS} tbody tr").count() == 3
 
 
+@pytest.mark.slow
 def test_a_click_on_a_heading_sorts_a_table_by_what_its_cells_say(browser: Browser, tmp_path: Path) -> None:
     file = tmp_path / "table.html"
     file.write_text(render(table_page()), encoding="utf-8")
@@ -403,6 +405,7 @@ def test_paper_gets_the_light_theme_and_the_step(browser: Browser, folder: Path,
         assert not report.page.is_visible(".slider")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "fragment",
     ["#run=%zz", *(pytest.param(each, marks=pytest.mark.slow) for each in ("#100%", "#step=%", "#step=", "#step=abc"))],
@@ -412,6 +415,7 @@ def test_an_address_that_means_nothing_opens_the_report_all_the_same(browser: Br
         assert report.step == OPENING
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "window_size", [pytest.param(DESKTOP, id="desktop", marks=pytest.mark.slow), pytest.param(PHONE, id="phone")]
 )

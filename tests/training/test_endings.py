@@ -68,6 +68,7 @@ def test_it_ends_at_the_first_step_that_is_kept_at_which_the_loss_is_reached(tmp
         train(tmp_path / "run", chosen)
 
 
+@pytest.mark.slow
 def test_with_every_it_is_asked_between_and_the_last_step_has_a_checkpoint(tmp_path: Path) -> None:
     train(tmp_path / "whole", plan(small_mlp, steps=200, save={"every": 1}, lr=1e-2))
     chosen = stopping({"train_loss": 1.0}, every=3)
@@ -110,6 +111,7 @@ def test_what_can_never_be_reached_is_refused(tmp_path: Path, when: Any, change:
         train(tmp_path, plan(small_mlp, task=task, stop={"when": when}))
 
 
+@pytest.mark.slow
 def test_checkpoints_are_added_to_a_run_that_ended_early_up_to_its_end(tmp_path: Path) -> None:
     chosen = stopping({"train_loss": 1.0})
     last = train(tmp_path / "run", chosen).step

@@ -279,6 +279,7 @@ def train_all(grid: Grid) -> list[Any]:
         return sweep.train(grid, state, executor, 1, sweep.Meter(grid, state, lambda _: None))
 
 
+@pytest.mark.slow
 def test_a_grid_over_steps_of_a_parent_trains_in_one_stack_and_each_member_alone(parent: Path, tmp_path: Path):
     grid = sweep_at(tmp_path / "sweep")
     grid.check()
