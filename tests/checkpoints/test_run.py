@@ -150,6 +150,17 @@ def test_checkpoints_come_in_the_order_of_their_steps(run):
     assert "3 checkpoints, steps 0" in repr(run)
 
 
+def test_the_ends_of_a_run_are_where_its_weights_are_finite(make_run):
+    def weights(step: int) -> dict[str, torch.Tensor]:
+        factor = float("nan") if step in (0, 300) else 1.0
+        return {name: factor * value for name, value in ARCHITECTURE.initial(step).items()}
+
+    run = make_run({step: weights(step) for step in (0, 100, 200, 300)}, TASK, MODEL)
+    assert (run.first.step, run.final.step) == (100, 200)
+    nowhere = make_run({step: weights(0) for step in (0, 100)}, TASK, MODEL, "nowhere")
+    assert (nowhere.first.step, nowhere.final.step) == (0, 100)
+
+
 def test_a_run_that_is_still_training_grows(run):
     CheckpointBlocks(run.path / "weights").save(300, {k: v.numpy() for k, v in ARCHITECTURE.initial(3).items()})
     assert run.steps == list(STEPS)
