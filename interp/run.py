@@ -150,6 +150,7 @@ def _ship(analysis: Analysis, report: Path) -> list[str]:
     from interp.checkpoints.opening import open_runs
     from interp.results import shipping
     from interp.results.computing import is_across
+    from interp.results.of_members import is_of_results
     from interp.train import minutes_to_train
 
     said = []
@@ -158,6 +159,8 @@ def _ship(analysis: Analysis, report: Path) -> list[str]:
         trained = run.trained(minutes_to_train(run.path))
         axes = tuple(run.axes) if isinstance(run, Sweep) else ()
         for ask in analysis.asks:
+            if is_of_results(ask):
+                continue  # told anew from what the others found
             if is_across(ask) and len(runs) > 1:
                 raise InterpError(f"{ask.label} is of several runs together: --ship it of one sweep, with --run")
             kept = report.with_suffix("") if is_across(ask) else report.with_suffix("") / run.name

@@ -43,8 +43,7 @@ def report(
     with contextlib.ExitStack() as held:
         folder = keep or Path(held.enter_context(tempfile.TemporaryDirectory()))
         measured = tuple(ask for ask in own if not is_of_results(ask))
-        for sweep in (run for run in runs if isinstance(run, Sweep)):
-            check(own, sweep.axes)
+        check(own, *(run.axes for run in runs if isinstance(run, Sweep)))
         requests = [_request(measured, run, folder / run.name, analysis.steps) for run in runs if own]
         of_parents = parents.requests(measured, runs, folder, analysis.steps)
         requests += of_parents.values()
@@ -56,7 +55,7 @@ def report(
         computed, earlier = computed[: len(runs)], computed[len(computed) - len(of_parents) :]
         without = [one for one in (*computed, together) if isinstance(one, NoNumbersError)]
         found = [
-            (run, one | _of_results(own, one, run))
+            (run, one | _of_results(own, one, run, len(runs) > 1))
             for run, one in zip(runs, computed, strict=False)
             if not isinstance(one, NoNumbersError)
         ]
@@ -95,9 +94,11 @@ def _request_across(
     return Request(asks, singles, folder, across=True)
 
 
-def _of_results(asks: Sequence[Ask], found: dict[str, Result], run: Run | Sweep) -> dict[str, Result]:
+def _of_results(
+    asks: Sequence[Ask], found: dict[str, Result], run: Run | Sweep, among_others: bool
+) -> dict[str, Result]:
     """What the measures among these say that look at what the others found."""
-    return answers(asks, found, run.axes) if isinstance(run, Sweep) else of_one_run(asks)
+    return answers(asks, found, run.axes, among_others) if isinstance(run, Sweep) else of_one_run(asks)
 
 
 def _singles(runs: Sequence[Run | Sweep]) -> tuple[Run, ...]:

@@ -133,13 +133,23 @@ def is_of_results(ask: Ask) -> bool:
     return schema.subject(ask.measure) == OF_RESULTS
 
 
-def check(asks: Sequence[Ask], axes: Mapping[str, Sequence[Label]]) -> None:
-    """Raises InterpError where a measure of results asks for what no run will have, before anything is measured."""
-    blank = {ask.label: _blank(ask, axes) for ask in asks if schema.subject(ask.measure) in ("checkpoint", "run")}
-    of_members = OfMembers(axes, blank)
-    for ask in asks:
-        if is_of_results(ask):
-            _answer(ask, of_members)
+def check(asks: Sequence[Ask], *sweeps: Mapping[str, Sequence[Label]]) -> None:
+    """Raises InterpError, before anything is measured, where a measure of results asks for what no run will have.
+
+    Each sweep is given by its axes; what one of several has may be asked for.
+    """
+    for ask in filter(is_of_results, asks):
+        refusals = []
+        for axes in sweeps:
+            blank = {
+                one.label: _blank(one, axes) for one in asks if schema.subject(one.measure) in ("checkpoint", "run")
+            }
+            try:
+                _answer(ask, OfMembers(axes, blank))
+            except InterpError as refusal:
+                refusals.append(refusal)
+        if refusals and len(refusals) == len(sweeps):
+            raise refusals[0]
 
 
 def _blank(ask: Ask, axes: Mapping[str, Sequence[Label]]) -> xr.Dataset:
@@ -151,12 +161,26 @@ def _blank(ask: Ask, axes: Mapping[str, Sequence[Label]]) -> xr.Dataset:
 
 
 def answers(
-    asks: Sequence[Ask], found: Mapping[str, xr.Dataset | Silent], axes: Mapping[str, Sequence[Label]]
+    asks: Sequence[Ask],
+    found: Mapping[str, xr.Dataset | Silent],
+    axes: Mapping[str, Sequence[Label]],
+    among_others: bool = False,
 ) -> dict[str, xr.Dataset | Silent]:
-    """What measures of results say, by label; `found` is what the others found of the runs of a sweep."""
+    """What measures of results say, by label; `found` is what the others found of the runs of a sweep.
+
+    `among_others`: the analysis is of several sweeps. What this one does not have another has, and a measure that
+    asks for it is left out here.
+    """
     silent = {label: one.reason for label, one in found.items() if isinstance(one, Silent)}
     of_members = OfMembers(axes, {label: one for label, one in found.items() if isinstance(one, xr.Dataset)}, silent)
-    return {ask.label: _answer(ask, of_members) for ask in asks if is_of_results(ask)}
+    answered: dict[str, xr.Dataset | Silent] = {}
+    for ask in filter(is_of_results, asks):
+        try:
+            answered[ask.label] = _answer(ask, of_members)
+        except InterpError:
+            if not among_others:
+                raise
+    return answered
 
 
 def _answer(ask: Ask, results: OfMembers) -> xr.Dataset | Silent:

@@ -11,7 +11,7 @@ import xarray as xr
 import interp
 from interp.errors import InterpError, NothingToSay
 from interp.recipes.asks import asks
-from interp.results.of_members import OfMembers, check
+from interp.results.of_members import OfMembers, answers, check
 from tests.checkpoints.test_sweep import RECIPE, plant
 
 AXES = {"seed": [0, 1, 2], "weight_decay": [0.1, 1]}
@@ -94,6 +94,18 @@ def test_a_mistaken_name_is_told_before_anything_is_measured():
     with pytest.raises(InterpError, match=r"scatter: 'loss.tset_loss' is neither .*did you mean 'loss.test_loss'"):
         check(wanted, AXES)
     check(asks(["outcome", {"scatter": {"x": "seed", "y": "outcome.test_step", "colour": "outcome.phase"}}]), AXES)
+
+
+def test_of_several_sweeps_a_name_that_one_of_them_has_is_refused_by_none():
+    wanted = asks([{"scatter": {"x": "alpha", "y": "weight_decay"}}])
+    with pytest.raises(InterpError, match="'alpha' is neither an axis of the sweep"):
+        check(wanted, AXES)
+    check(wanted, AXES, {**AXES, "alpha": [0.5, 1]})
+    with pytest.raises(InterpError, match="'alpha' is neither"):
+        check(wanted, AXES, {"seed": [0]})
+    assert answers(wanted, {}, AXES, among_others=True) == {}
+    with pytest.raises(InterpError, match="'alpha' is neither"):
+        answers(wanted, {}, AXES)
 
 
 def test_over_a_sweep_they_stand_beside_what_they_look_at(tmp_path: Path):

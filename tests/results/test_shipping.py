@@ -245,6 +245,23 @@ def test_what_ships_is_the_same_byte_for_byte_and_says_what_it_was_made_from(the
     assert told.trained.recipe["training.steps"] == "300"
 
 
+def test_what_looks_at_the_others_does_not_ship_and_is_told_from_what_ships(there: Path, monkeypatch, capsys):
+    """The sweep has 3 runs, of which its outcome is told; of a table's rows one counts them by a word of all."""
+    monkeypatch.setattr("interp.train.minutes_to_train", lambda _: 125.4)
+    words = interp.over_steps("outcome", interp.open_run(there)).outcome.values.ravel()
+    word = next(str(one) for one in words if str(one))
+    rows = f"{{rows: {{such: {{paper: 7, take: count, of: outcome.outcome, is: {word}}}}}}}"
+    Path("analysis.yaml").write_text(ANALYSIS.replace(", loss]", f", {{paper_table: {rows}}}]"))
+    command.main(Path("analysis.yaml"), jobs=1, ship=True)
+    assert not (there / "results" / "paper_table.nc").exists()
+    for member in there.glob("seed=*"):
+        shutil.rmtree(member)
+    shutil.rmtree("reports")
+    capsys.readouterr()
+    command.main(Path("analysis.yaml"), jobs=1)
+    assert f"such {(words == word).sum()} (paper: 7)" in capsys.readouterr().out
+
+
 @pytest.mark.slow
 def test_one_run_ships_with_its_sentences_as_they_were_made_of_all_steps(there: Path, monkeypatch, capsys):
     monkeypatch.setattr(shipping, "MOST_STEPS", 3)
