@@ -212,6 +212,6 @@ def test_the_analyses_of_this_repository_are_sound_whoever_has_the_published_net
         (tmp_path / network).parent.mkdir()
         (tmp_path / network).touch()
     folder = Path(__file__).parents[2] / "analyses"
-    assert list(folder.glob("*.yaml"))
-    for path in folder.glob("*.yaml"):
+    assert list(folder.rglob("*.yaml"))
+    for path in folder.rglob("*.yaml"):
         assert analysis_recipe.read(path).asks
