@@ -21,8 +21,10 @@ from interp.executors.processes import processes
 from interp.files.arrays import arrays_digest
 from interp.files.checkpoint_blocks import CheckpointBlocks
 from interp.files.writing import write_text
+from interp.models.factored_mlp import factored_mlp
 from interp.models.mlp import mlp
 from interp.models.perceptron import perceptron
+from interp.models.quadratic import quadratic
 from interp.models.transformer import transformer
 from interp.recipes.call import Call
 from interp.recipes.run_recipe import Training
@@ -73,6 +75,10 @@ NETWORKS: dict[str, Callable[[Task], Any]] = {
     "two layers, two logits": lambda task: perceptron(task, (17, 5), act_fn="gelu", biases="all"),
     "one neuron": lambda task: perceptron(task, (3, 1), biases="none"),
     "mlp": lambda task: mlp(task, d_model=9, d_mlp=17, biases="all"),
+    "factored_mlp": lambda task: factored_mlp(task, 9, 17),
+    "circle": lambda task: factored_mlp(task, d_mlp=5, embedding="circle", act_fn="x^2"),
+    "quadratic": lambda task: quadratic(task, 17),
+    "wide quadratic": lambda task: quadratic(task, 70),
     "transformer": lambda task: transformer(task, **SMALL),
     "norms": lambda task: transformer(task, **SMALL, norm="layer", act_fn="gelu"),
 }
@@ -187,6 +193,10 @@ CASES: list[Any] = [
     {"network": "one neuron"},
     {"network": "mlp", "acting": lambda seed: planted(*([noise] if seed % 2 else []))},
     SLOW({"network": "mlp", "acting": ACTING["all that there are"]}),
+    {"network": "factored_mlp"},
+    SLOW({"network": "circle", "dtype": "float64"}),
+    SLOW({"network": "quadratic", "batch_size": 33}),
+    SLOW({"network": "wide quadratic"}),
     {"network": "transformer"},
     SLOW({"network": "transformer", "dtype": "float64", "batch_size": 7}),
     SLOW({"network": "norms", "acting": lambda seed: planted(*([halved] if seed % 2 else []))}),

@@ -10,10 +10,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from interp.contracts.architecture import Architecture, Weights
+from interp.contracts.architecture import Architecture, Buffers, Weights
 from interp.contracts.task import TwoOperands
 from interp.models.shared.activations import ACTIVATIONS, ActFn
 from interp.models.shared.operations import affine, rows
+from interp.models.shared.sum_passes import SumPasses
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,14 @@ class SumOfOperands(Architecture):
         a, b = inputs.unbind(1)
         from_a, from_b = self.from_operands(weights)
         return self.from_pre(weights, rows(from_a, a) + rows(from_b, b))
+
+    def passes(self, weights: Weights, gradients: Weights, buffers: Buffers) -> SumPasses:
+        """Write the gradient by hand: `WritesGradients` of the contract."""
+
+        def tables(leaves: Weights) -> tuple[Tensor, Tensor, Tensor]:
+            return *self.from_operands(leaves), self.neuron_logits(leaves, {})
+
+        return SumPasses(tables, self.act_fn, weights, gradients, buffers)
 
     def from_pre(self, weights: Weights, pre: Float[Tensor, "pair neuron"]) -> dict[str, Float[Tensor, "pair ..."]]:
         """Return every activation, given what goes into the neurons."""
