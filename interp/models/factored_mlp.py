@@ -33,6 +33,7 @@ def factored_mlp(
     d_mlp: PositiveInt = 24,
     act_fn: Literal["relu", "x^2"] = "relu",
     embedding: Literal["learned", "circle"] = "learned",
+    initialisation: Literal["random", "closed_form"] = "random",
 ) -> FactoredMLP:
     r"""A hidden layer between an embedding and its own transpose, as in PAIR's explorable; there are no biases.
 
@@ -43,8 +44,11 @@ def factored_mlp(
     - d_model: 500 where it is not given.
     - embedding: "learned"; or "circle", PAIR's frozen one: cos and sin of 2πi/p for the residue i, each column of unit
       length, which is no parameter. Its d_model is 2.
+    - initialisation: "random"; or "closed_form", PAIR's solution by hand on the circle of frequency 1, of d_model 2:
+      neuron n of N reads the circle at the angle 2πn/N, and answers at twice that. With squares and more than 4 neurons
+      the logits are cos²((a-b)w/2) cos((a+b-c)w) times a constant, w = 2π/p; with ReLU nearly.
 
-    Fresh embeddings are those of Haiku's VarianceScaling(2), normal with standard deviation √(2/p) after they are cut
+    Random embeddings are those of Haiku's VarianceScaling(2), normal with standard deviation √(2/p) after they are cut
     off at two standard deviations; the other matrices are those of its Linear: normal with 1/√fan_in before they are.
 
     Formula: \mathrm{logits} = \mathrm{act}\big((W_E[a] + W_E[b])\, W_\text{in}\big)\, W_\text{out}\, W_E^\top
@@ -53,10 +57,17 @@ def factored_mlp(
 
     Raises ValueError where the task is not one of two operands, or d_model is not that of the circle.
     """
-    if embedding == "circle" and d_model not in (None, 2):
+    in_a_plane = embedding == "circle" or initialisation == "closed_form"
+    if in_a_plane and d_model not in (None, 2):
         raise ValueError(f"d_model is {d_model}, and a circle lies in a plane; leave d_model out")
-    width = 2 if embedding == "circle" else d_model or 500
-    return FactoredMLP(task_of_two_operands(task, "factored_mlp"), act_fn, width, d_mlp, embedding)
+    return FactoredMLP(
+        task=task_of_two_operands(task, "factored_mlp"),
+        act_fn=act_fn,
+        d_model=2 if in_a_plane else d_model or 500,
+        d_mlp=d_mlp,
+        embedded=embedding,
+        initialisation=initialisation,
+    )
 
 
 @dataclass(frozen=True)
@@ -66,6 +77,7 @@ class FactoredMLP(SumOfOperands):
     d_model: int
     d_mlp: int
     embedded: Literal["learned", "circle"]
+    initialisation: Literal["random", "closed_form"]
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -83,6 +95,8 @@ class FactoredMLP(SumOfOperands):
         return ", ".join(parts)
 
     def initial(self, seed: int) -> dict[str, Tensor]:
+        if self.initialisation == "closed_form":
+            return {name: weight.float() for name, weight in self._closed_form().items() if name in self.shapes}
         generator = torch.Generator().manual_seed(seed)
 
         def draw(name: str, shape: tuple[int, ...]) -> Tensor:
@@ -91,6 +105,12 @@ class FactoredMLP(SumOfOperands):
             return torch.nn.init.trunc_normal_(torch.empty(shape), **cut, generator=generator)
 
         return {name: draw(name, shape) for name, shape in self.shapes.items()}
+
+    def _closed_form(self) -> dict[str, Tensor]:
+        theta = 2 * math.pi * torch.arange(self.d_mlp, dtype=torch.float64) / self.d_mlp
+        W_in = torch.stack([theta.cos(), theta.sin()])  # [d_model, neuron]
+        W_out = torch.stack([(2 * theta).cos(), (2 * theta).sin()], dim=1)  # [neuron, d_model]
+        return {"embed.W_E": circle(self.task.p), "mlp.W_in": W_in, "mlp.W_out": W_out}
 
     def embedding(self, weights: Weights) -> Float[Tensor, "p d_model"]:
         if "embed.W_E" in weights:

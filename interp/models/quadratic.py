@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -23,13 +24,18 @@ if TYPE_CHECKING:
 TABLES = ("embed_a.W_E", "embed_b.W_E")
 
 
-def quadratic(task: Task, d_mlp: PositiveInt = 500) -> Quadratic:
+def quadratic(
+    task: Task, d_mlp: PositiveInt = 500, initialisation: Literal["normal", "closed_form"] = "normal"
+) -> Quadratic:
     r"""A layer of squares on two one-hot operands, over the number of its inputs and its neurons, without biases.
 
     The halves of $W_1$, read per operand, are the embeddings. Fresh weights are all normal with standard deviation 1,
     and the constant keeps the logits small. As the network is homogeneous, it is `mlp` with one_hot, act_fn x^2 and
     d_mlp neurons whose weights are all s = (DN)^(-1/3) times these: gradient descent moves those alike at s² times the
     learning rate, Adam at s times. Gromov's figures have p 97 and 500 neurons, and mean squared error.
+
+    - initialisation: "normal"; or "closed_form", Gromov's solution: neuron n is cos(w_k a + φ_a), cos(w_k b + φ_b) and
+      cos(w_k c + φ_a + φ_b), with the frequencies k = 1…p//2 in turn and φ_a, φ_b drawn from all angles.
 
     Formula: \mathrm{logits} = \frac{1}{DN} \big(W_{E,a}[a] + W_{E,b}[b]\big)^2\, W_U, \quad D = 2p, \quad
         N = d_\text{mlp}
@@ -38,7 +44,7 @@ def quadratic(task: Task, d_mlp: PositiveInt = 500) -> Quadratic:
 
     Raises ValueError where the task is not one of two operands.
     """
-    return Quadratic(task_of_two_operands(task, "quadratic"), "x^2", d_mlp)
+    return Quadratic(task_of_two_operands(task, "quadratic"), "x^2", d_mlp, initialisation)
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,7 @@ class Quadratic(SumOfOperands):
     """Two tables, squares and a readout; it offers what `ReadsTwoOperands` asks for."""
 
     d_mlp: int
+    initialisation: Literal["normal", "closed_form"]
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -63,7 +70,17 @@ class Quadratic(SumOfOperands):
 
     def initial(self, seed: int) -> dict[str, Tensor]:
         generator = torch.Generator().manual_seed(seed)
+        if self.initialisation == "closed_form":
+            return {name: weight.float() for name, weight in self._closed_form(generator).items()}
         return {name: torch.randn(shape, generator=generator) for name, shape in self.shapes.items()}
+
+    def _closed_form(self, generator: torch.Generator) -> dict[str, Tensor]:
+        p = self.task.p
+        phi_a, phi_b = 2 * math.pi * torch.rand(2, self.d_mlp, generator=generator, dtype=torch.float64)
+        k = torch.arange(self.d_mlp) % (p // 2) + 1
+        angle = 2 * math.pi * torch.outer(torch.arange(p), k).double() / p  # [residue, neuron]
+        readout = torch.cos(angle + phi_a + phi_b).T
+        return {TABLES[0]: torch.cos(angle + phi_a), TABLES[1]: torch.cos(angle + phi_b), "unembed.W_U": readout}
 
     def embedding(self, weights: Weights) -> Float[Tensor, "p d_model"]:
         return torch.cat([weights[name] for name in TABLES], dim=1)

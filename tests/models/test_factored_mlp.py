@@ -76,6 +76,23 @@ def test_pair_s_five_neurons_put_in_by_hand_answer_everything_by_their_closed_fo
     assert (logits.argmax(axis=1) == network.task.targets.numpy()).all()
 
 
+@pytest.mark.parametrize(("n_neurons", "act_fn", "right"), [(5, "x^2", 1.0), (11, "x^2", 1.0), (4, "x^2", 0.2)])
+def test_it_can_begin_with_the_closed_form(n_neurons, act_fn, right):
+    """More than 4 neurons answer everything; with 4, cos(2θ) and its opposite are not told apart from the mean."""
+    options = {"d_mlp": n_neurons, "act_fn": act_fn, "initialisation": "closed_form"}
+    for network in (
+        factored_mlp(modular_arithmetic(P), embedding="circle", **options),
+        factored_mlp(modular_arithmetic(P), **options),
+    ):
+        weights = network.initial(3)
+        assert {name: weight.shape for name, weight in weights.items()} == network.shapes
+        double = {name: weight.double() for name, weight in weights.items()}
+        share = network.task.correct(network.outputs(double, network.task.pairs)).double().mean()
+        assert float(share) == 1 if right == 1 else float(share) < right
+    torch.testing.assert_close(weights["mlp.W_in"], closed_form(n_neurons)["mlp.W_in"].float())
+    torch.testing.assert_close(weights["mlp.W_out"], closed_form(n_neurons)["mlp.W_out"].float())
+
+
 def test_measures_find_in_it_one_frequency_its_phases_and_every_answer(make_run):
     model = {"factored_mlp": {"d_model": 2, "d_mlp": 5, "act_fn": "x^2"}}
     run = make_run({0: closed_form(circle=False, freq=7)}, {"modular_arithmetic": PAIR}, model)

@@ -77,6 +77,20 @@ def test_gromov_s_analytic_weights_answer_nearly_all_pairs(p, n):
     assert float(off.double().mean()) < 0.01
 
 
+def test_it_can_begin_with_them(make_run):
+    task, model = {"modular_arithmetic": {"p": 23}}, {"quadratic": {"d_mlp": 300, "initialisation": "closed_form"}}
+    network = quadratic(modular_arithmetic(23), 300, "closed_form")
+    run = make_run({seed: network.initial(seed) for seed in (0, 1)}, task, model)
+    first, second = run[0], run[1]
+    for checkpoint in (first, second):
+        assert float(checkpoint.measure("loss").all_accuracy) > 0.99
+        assert float(checkpoint.measure("inverse_participation").overall) == pytest.approx(1, abs=1e-6)
+        assert float(checkpoint.measure("phase_alignment").agreement) == pytest.approx(1, abs=1e-6)
+        assert float(checkpoint.measure("phase_alignment").miss) == pytest.approx(0, abs=1e-5)
+        assert checkpoint.measure("key_freqs").logit_freqs == 11
+    assert not torch.allclose(first.weights["embed_a.W_E"], second.weights["embed_a.W_E"])
+
+
 def test_their_accuracy_rises_with_the_number_of_neurons():
     shares = []
     for n in (22, 44, 88, 352):
