@@ -39,6 +39,10 @@ class KeyFreqs:
     """The logits use the frequency: its waves of the answer hold `logit_bar` of their varying power, or more"""
     logit_bar: Float[Tensor, ""]
     """Share of the logits' varying power from which they use a frequency: 1%, or three times chance if that is more"""
+    clear_freqs: int
+    """Frequencies that some neuron follows clearly"""
+    logit_freqs: int
+    """Frequencies that the logits use"""
 
 
 def key_freqs(checkpoint: Checkpoint) -> KeyFreqs:
@@ -77,6 +81,8 @@ def key_freqs(checkpoint: Checkpoint) -> KeyFreqs:
         logit_power=logit_power,
         logit_key=logit_power >= bar,
         logit_bar=torch.tensor(bar, dtype=torch.float64),
+        clear_freqs=int((spectrum.cluster_size > 0).sum()),
+        logit_freqs=int((logit_power >= bar).sum()),
     )
 
 

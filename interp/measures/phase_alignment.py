@@ -48,6 +48,10 @@ class PhaseAlignment:
     """Length that the mean unit vector of as many random phases exceeds in one case of 20"""
     clear_concentration_chance: Float[Tensor, " path"]
     """Length that the mean unit vector of as many random phases as there are clear neurons exceeds in one case of 20"""
+    agreement: Float[Tensor, ""]
+    """Length of the neurons' mean unit vector, their phases read from the pre-activation"""
+    miss: Float[Tensor, ""]
+    """How far the circular mean of φ_a + φ_b − φ_c, read from the pre-activation, is from 0 [radians]"""
     cluster: Int[Tensor, " neuron"]
     """Frequency that explains the neuron to more than 85%; 0 where none does"""
     vote: Float[Tensor, " neuron"]
@@ -105,6 +109,8 @@ def phase_alignment(checkpoint: Checkpoint, bins: PositiveInt = 36) -> PhaseAlig
         clear_concentration=clear_concentration,
         concentration_chance=_chance(angles),
         clear_concentration_chance=_chance(angles[:, clear]),
+        agreement=concentration[1],
+        miss=mean_alignment[1].abs(),
         cluster=own.long() * clear,
         vote=phi_c.float(),
     )
