@@ -165,6 +165,9 @@ def _ship(analysis: Analysis, report: Path) -> list[str]:
                 raise InterpError(f"{ask.label} is of several runs together: --ship it of one sweep, with --run")
             kept = report.with_suffix("") if is_across(ask) else report.with_suffix("") / run.name
             file = run.path / shipping.RESULTS / f"{ask.label}.nc"
+            if len(runs) > 1 and not (kept / f"{ask.label}.nc").is_file():
+                said.append(f"not shipped: {ask.label} of {run.path}, whose runs differ in its labels or sizes")
+                continue
             shipping.write(file, *shipping.ship(kept, ask, trained, analysis.steps, axes))
             said.append(f"shipped: {file} ({file.stat().st_size / 1e3:,.0f} kB)")
     return said

@@ -15,7 +15,7 @@ from interp.figures import Curves
 from interp.findings import Claims, Finding
 from interp.measures.shared.reached import Share, ask_for_several, loss_of_classes
 
-TITLE = "Test accuracy, and the highest before"
+TITLE = "Share of the test examples answered right"
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,6 @@ class Relapsed:
     """Highest test accuracy"""
     highest_step: int
     """First step at which the test accuracy is highest"""
-    before: Float[np.ndarray, " step"]
-    """Highest test accuracy up to this step"""
     fall: float
     """Largest fall of the test accuracy below what it was before"""
     fall_from_step: int
@@ -80,7 +78,6 @@ def over_run(result: xr.Dataset) -> Relapsed:
         course=fell if fall >= least else "no relapse",
         highest=float(accuracy.max()),
         highest_step=int(steps[accuracy.argmax()]),
-        before=before,
         fall=fall,
         fall_from_step=int(steps[begin]),
         fall_to_step=int(steps[end]),
@@ -91,8 +88,7 @@ def over_run(result: xr.Dataset) -> Relapsed:
 
 
 def figure(result: xr.Dataset) -> list[Curves]:
-    curves = {"test accuracy": result.test_accuracy, "highest before": result.before}
-    return [Curves(TITLE, curves, percent=True)]
+    return [Curves(TITLE, {"test": result.test_accuracy}, percent=True)]
 
 
 def summary(result: xr.Dataset) -> Finding:

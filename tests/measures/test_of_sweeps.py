@@ -291,3 +291,20 @@ def test_the_analysis_of_pair_is_found_by_name_and_fits_the_sweep_that_ships():
         "together": 148,
     }
     assert shipped.as_written(found) == "analyses/papers/pair.yaml"
+
+
+def test_the_analyses_of_papers_ask_for_what_their_sweeps_have(monkeypatch):
+    from interp.catalogue.source_code import PACKAGE
+    from interp.recipes import analysis_recipe
+    from interp.recipes.grid import read_grid
+    from interp.results.of_members import check
+
+    monkeypatch.chdir(PACKAGE.parent)
+    for path in sorted(Path("analyses/papers").glob("*.yaml")):
+        analysis = analysis_recipe.read(path)
+        grids = [read_grid(source.path / "run.yaml") for source in analysis.sources]
+        axes = [{axis.name: axis.labels for axis in grid.axes} for grid in grids if grid is not None]
+        for grid in grids:
+            if grid is not None:
+                grid.check()
+        check(analysis.asks, *axes)
