@@ -154,7 +154,8 @@ def test_the_readmes_recipe_is_the_file_it_names():
 
 
 def test_ci_calls_the_linters_and_every_test_of_which_the_readmes_are_a_part():
-    assert (ROOT / ".ci" / "run").read_text().splitlines()[-2:] == ["make lint", "make test-all"]
+    called = re.findall(r"^make ([\w-]+)", (ROOT / ".ci" / "run").read_text(), re.M)
+    assert called == ["env", "lint", "test-all"]
     (quick,) = make.COMMANDS["test"]
     with_shapes, slow = make.COMMANDS["test-all"]
     assert quick == [*with_shapes, *make.NO_SHAPES]

@@ -31,7 +31,7 @@ def fresh(initialisation: Initialisation, shapes: Shapes, seed: int) -> dict[str
 
 
 def _normal(shapes: Shapes) -> Draw:
-    """Of standard deviation 1/√d_model, of the unembedding 1/√d_vocab_out; biases 0."""
+    """Normal numbers of standard deviation 1/√d_model, in the unembedding 1/√d_vocab_out; biases are 0."""
     d_model, d_vocab_out = shapes["unembed.W_U"]
 
     def draw(name: str, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
