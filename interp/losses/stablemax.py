@@ -29,12 +29,17 @@ def stablemax() -> StableMax:
     return StableMax("StableMax cross-entropy", "nats")
 
 
+def log_terms(outputs: Outputs) -> Outputs:
+    """log s(z) of each output."""
+    return torch.where(outputs >= 0, outputs.clamp(min=0).log1p(), -(-outputs.clamp(max=0)).log1p())
+
+
 class StableMax(Loss):
     def per_example(self, outputs: Outputs, targets: Targets) -> Float[Tensor, " example"]:
         right = classes(targets, "stablemax")
         if outputs.shape[1] == 1:
             raise ValueError("stablemax is for an output for each class, and this network has one: take cross_entropy")
-        logs = torch.where(outputs >= 0, outputs.clamp(min=0).log1p(), -(-outputs.clamp(max=0)).log1p())  # log s(z)
+        logs = log_terms(outputs)
         return logs.logsumexp(1) - logs.gather(1, right[:, None])[:, 0]
 
     def derivatives(self, outputs: Outputs, targets: Targets) -> Derivatives:

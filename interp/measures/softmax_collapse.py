@@ -13,6 +13,7 @@ from interp.checkpoints import Checkpoint
 from interp.errors import NothingToSay
 from interp.figures import Curves
 from interp.findings import Bar, Claims, Finding, course
+from interp.losses.stablemax import StableMax, log_terms
 from interp.maths.landscape import value_and_gradient
 from interp.measures.shared.train_loss import trained
 
@@ -25,11 +26,13 @@ class SoftmaxCollapse:
     collapsed: float
     """Share of the training examples whose largest output is the whole sum of the softmax, as rounded in training"""
     zero_loss: float
-    """Share of the training examples whose cross-entropy is 0, as rounded in training"""
+    """Share of the training examples whose cross-entropy, or StableMax's, is 0, as rounded in training"""
     along_weights: Float[Tensor, ""]
     """Cosine of the angle between the weights and the direction downhill, all weights together"""
     precision: str
     """Type of numbers that the network was trained in"""
+    normalised_by: str
+    """What makes shares of the outputs: softmax, or StableMax where the run was trained with it"""
 
 
 def softmax_collapse(checkpoint: Checkpoint) -> SoftmaxCollapse:
@@ -40,6 +43,9 @@ def softmax_collapse(checkpoint: Checkpoint) -> SoftmaxCollapse:
     weight decay that is what keeps networks from generalising, in Prieto et al.'s account; expect the share to stay
     small where a network groks. The direction that only makes outputs larger is that of the weights themselves: where
     the cosine nears 1, training moves along it. Both are of the outputs rounded to the precision of the weights.
+
+    Of a run that was trained with StableMax the terms are its own, s(z) in the place of the exponentials. Rounding
+    makes one of them the whole sum only where outputs are in the ten thousands.
 
     With one output, the two terms are those of 0 and of the output. Tasks that ask for values have no softmax.
 
@@ -55,23 +61,25 @@ def softmax_collapse(checkpoint: Checkpoint) -> SoftmaxCollapse:
     dtype = next(iter(checkpoint.weights.values())).dtype
     z = checkpoint.logits.cpu()[task.train].to(dtype)
     z = torch.cat([torch.zeros_like(z), z], dim=1) if z.shape[1] == 1 else z  # [example, class]
-    terms = (z - z.amax(dim=1, keepdim=True)).exp()
+    stable = isinstance(checkpoint.loss, StableMax)
+    terms = log_terms(z).exp() if stable else (z - z.amax(dim=1, keepdim=True)).exp()
     total = terms.sum(dim=1)
     right = terms.gather(1, task.targets[task.train][:, None])[:, 0]
     _, gradient = value_and_gradient(found.mean_loss, found.weights)
     size = gradient.norm() * found.weights.norm()
     return SoftmaxCollapse(
-        collapsed=float((total == 1).double().mean()),
+        collapsed=float((terms.amax(dim=1) == total).double().mean()),
         zero_loss=float((right == total).double().mean()),
         along_weights=(-(gradient @ found.weights) / size).cpu()
         if size > 0
         else torch.tensor(torch.nan, dtype=torch.float64),
         precision=str(dtype).removeprefix("torch."),
+        normalised_by="StableMax" if stable else "softmax",
     )
 
 
 def figure(result: xr.Dataset) -> list[Curves]:
-    shares = {"softmax is 1": result.collapsed, "loss is 0": result.zero_loss}
+    shares = {"largest share is 1": result.collapsed, "loss is 0": result.zero_loss}
     return [
         Curves(PANEL, shares, percent=True, width="half"),
         Curves("Cosine between the weights and the way downhill", {"all": result.along_weights}, width="half"),
@@ -80,9 +88,9 @@ def figure(result: xr.Dataset) -> list[Curves]:
 
 def summary(result: xr.Dataset) -> list[Finding]:
     claims = Claims(result, PANEL)
-    precision = str(result.precision.values.flat[0])
+    precision, by = (str(result[name].values.flat[0]) for name in ("precision", "normalised_by"))
     told, records = course(claims, "collapsed", "%")
-    sentence = f"In {precision}, the share of training examples whose softmax is rounded to certainty {told}"
+    sentence = f"In {precision}, the share of training examples whose {by} is rounded to certainty {told}"
     if since := claims.when("above for good", "collapsed", Bar("half", MOST)):
         records["since"] = since
         sentence += "; it is above {since.bar:%} from {since:step} on"

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from interp import open_run
 from tests.told import summary
 
 TASK = {"sparse_parity": {"n": 8, "k": 2, "n_train": 60, "n_test": 40, "outputs": 2}}
@@ -42,6 +43,27 @@ def test_what_the_softmax_is_in_float32_is_what_numpy_makes_of_it(scaled, step):
     gradients = torch.autograd.grad(outputs, list(theta.values()), torch.from_numpy(slope))
     sizes = [sum(float(one.square().sum()) for one in some) ** 0.5 for some in (gradients, theta.values())]
     assert float(found.along_weights) == pytest.approx(-2 * (z64 * slope).sum() / (sizes[0] * sizes[1]), rel=1e-9)
+
+
+def test_a_network_trained_with_stablemax_is_held_against_its_own_shares(make_run, tmp_path):
+    task = {"modular_arithmetic": {"p": 5, "operation": "x+y", "frac_train": 0.6}}
+    model = {"mlp": {"one_hot": True, "d_mlp": 8}}
+    shapes = make_run({}, task, model, name="empty").architecture.shapes
+    generator = torch.Generator().manual_seed(0)
+    weights = {name: 10 * torch.randn(shape, generator=generator) for name, shape in shapes.items()}
+    found = {}
+    for loss in ("cross_entropy", "stablemax"):
+        make_run({0: weights}, task, model, name=loss)
+        with (tmp_path / "checkpoints" / loss / "run.yaml").open("a") as recipe:
+            recipe.write(f"\ntraining: {{steps: 1, loss: {loss}, optimiser: adamw, save: {{every: 1}}}}\n")
+        run = open_run(tmp_path / "checkpoints" / loss)
+        found[loss] = run[0].measure("softmax_collapse")
+        z = run[0].logits.numpy()[run.task.train.numpy()].astype(np.float32)
+        s = np.where(z >= 0, z + 1, 1 / (1 + np.abs(z)))
+        terms = np.exp(z - z.max(axis=1, keepdims=True)) if loss == "cross_entropy" else s
+        assert found[loss].collapsed == (terms.max(axis=1) == terms.sum(axis=1)).mean()
+    assert found["stablemax"].collapsed == 0 < found["cross_entropy"].collapsed
+    assert [one.normalised_by for one in found.values()] == ["softmax", "StableMax"]
 
 
 def test_larger_weights_collapse_more_and_that_is_told(scaled):
