@@ -15,6 +15,7 @@ from interp.figures import Curves
 from interp.findings import Bar, Claims, Finding, course
 from interp.losses.stablemax import StableMax, log_terms
 from interp.maths.landscape import value_and_gradient
+from interp.measures.shared.reached import reached
 from interp.measures.shared.train_loss import trained
 
 MOST = 0.5
@@ -76,6 +77,16 @@ def softmax_collapse(checkpoint: Checkpoint) -> SoftmaxCollapse:
         precision=str(dtype).removeprefix("torch."),
         normalised_by="StableMax" if stable else "softmax",
     )
+
+
+@dataclass(frozen=True)
+class Collapse:
+    half_step: float
+    """First step at which the largest share was 1 of half of the training examples or more; NaN where there is none"""
+
+
+def over_run(result: xr.Dataset) -> Collapse:
+    return Collapse(reached(result.collapsed, MOST).step)
 
 
 def figure(result: xr.Dataset) -> list[Curves]:

@@ -69,6 +69,7 @@ def test_a_network_trained_with_stablemax_is_held_against_its_own_shares(make_ru
 def test_larger_weights_collapse_more_and_that_is_told(scaled):
     result = scaled.measure("softmax_collapse")
     assert (np.diff(result.collapsed.values) > 0).all()
+    assert result.half_step == next(step for step in (0, 1, 2) if float(result.collapsed.sel(step=step)) >= 0.5)
     told = summary("softmax_collapse", result).sentence
     assert told.startswith("In float32, the share of training examples whose softmax is rounded to certainty goes")
 
