@@ -219,11 +219,12 @@ def _write_tables(analysis: Analysis, sweeps: Sequence[Sweep], report: Path) -> 
     """
     from interp.files.writing import write_text
     from interp.results.computing import is_across
+    from interp.results.of_members import is_of_results
     from interp.results.over_steps import over_steps
 
     if not sweeps:
         raise InterpError(f"--csv writes a row a run of a sweep, and {analysis.path} is of single runs")
-    asks = [ask for ask in analysis.asks if not is_across(ask)]
+    asks = [ask for ask in analysis.asks if not is_across(ask) and not is_of_results(ask)]
     written = []
     for sweep in sweeps:
         folder = report.with_suffix("") / sweep.name
