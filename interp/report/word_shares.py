@@ -67,7 +67,7 @@ def _over_all(name: str, words: Sequence[str], counts: Counter[str]) -> dict[str
 def _by_setting(array: xr.DataArray, words: Sequence[str], along: Sequence[str]) -> dict[str, xr.DataArray]:
     values = array.values.astype(str)
     places = [(axis, place) for axis in along for place in range(array.sizes[axis])]
-    chosen = [values.take(place, array.dims.index(axis)) for axis, place in places]
+    chosen = [np.atleast_1d(values.take(place, array.dims.index(axis))) for axis, place in places]
     runs = np.array([(some != "").sum() for some in chosen])
     counts = np.array([[(some == word).sum() for some in chosen] for word in words])
     shares = np.full(counts.shape, np.nan)

@@ -86,6 +86,14 @@ def test_a_share_is_told_with_wilson_s_interval():
     claimed_again(counted, [share, of_axis])
 
 
+def test_of_a_sweep_along_one_axis_each_label_has_one_run():
+    array = xr.DataArray(["late", "soon", "", "soon"], {"decay": [1, 2, 3, 4]}, ("decay",), name="kind")
+    counted = word_shares(array.assign_attrs(long_name="Kind"), ("decay",))
+    assert counted is not None
+    assert counted["kind_runs_at"].values.tolist() == [1, 1, 0, 1]
+    assert counted["kind_count_at"].sel(kind_word="soon").values.tolist() == [0, 1, 0, 1]
+
+
 def claimed_again(counted: xr.Dataset, found: list[Finding]) -> None:
     for finding in found:
         assert finding.claims
