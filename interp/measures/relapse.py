@@ -37,7 +37,8 @@ def relapse(checkpoint: Checkpoint, least: Share = 0.05) -> Relapse:
     Formula: \text{fall} = \max_{s \le t} \left( \mathrm{acc}(s) - \mathrm{acc}(t) \right), \quad
         \text{recovery} = \max_{u \ge t^*} \mathrm{acc}(u) - \mathrm{acc}(t^*)
 
-    Paper: Pearce et al. 2023 (PAIR), Do machine learning models memorize or generalize?
+    Paper: Pearce et al. 2023 (PAIR), Do machine learning models memorize or generalize?; networks that forget how:
+        Varma et al. 2023, arXiv 2309.02390
     """
     losses = loss_of_classes(checkpoint)
     if losses.test_accuracy.isnan():

@@ -33,6 +33,7 @@ OF_WAVES = [
     "neuron_logit_spectrum",
     "neuron_spectrum",
     "phase_alignment",
+    "progress_phases",
     "restricted_loss",
     "trace_excluded_loss",
     "trace_restricted_loss",

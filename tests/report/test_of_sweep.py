@@ -44,7 +44,7 @@ def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Page:
 
 
 def test_a_run_that_has_a_report_leads_to_it_and_another_says_what_writes_one(page: Page):
-    runs, *_ = page.runs[0].sections
+    *_, runs = page.runs[0].sections
     (table,) = tables(runs.panels[0])
     assert len(table.rows) == 6
     place = table.heads.index("what writes its own report")
