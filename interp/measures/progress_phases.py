@@ -144,16 +144,14 @@ def summary(result: xr.Dataset) -> Finding:
     claims = Claims(result, TITLE)
     records = {"bar": claims.end("bar")}
     if not claims.known("cleaned_step"):
-        sentence = "there was no cleanup, for {bar:%} of the test pairs never were right."
-        if not claims.known("memorised_step"):
-            return Finding(f"{sentence[0].upper()}{sentence[1:]}", records, chapter="when", rank=30)
-        records["memorised"] = claims.step("memorised_step")
-        sentence = f"The loss without the circuit is lowest at {{memorised:step}}; {sentence}"
+        sentence = "{bar:%} of the test pairs never were right."
+        if claims.known("memorised_step"):
+            records["memorised"] = claims.step("memorised_step")
+            sentence = f"The excluded loss is lowest at {{memorised:step}}; {sentence}"
         return Finding(sentence, records, chapter="when", rank=30)
     records |= {name: claims.step(f"{name}_step") for name in ("memorised", "restricted", "cleanup", "cleaned")}
     sentence = (
-        "The loss without the circuit is lowest at {memorised:step}, the end of memorisation; the restricted loss is "
-        "last half its highest or more at {restricted:step}, the test loss at {cleanup:step}; cleanup is over by "
-        "{cleaned:step}, when {bar:%} of the test pairs are right."
+        "The excluded loss is lowest at {memorised:step}; the restricted loss is last half its highest or more at "
+        "{restricted:step}, the test loss at {cleanup:step}; by {cleaned:step} {bar:%} of the test pairs are right."
     )
     return Finding(sentence, records, chapter="when", rank=30)
