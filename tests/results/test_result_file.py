@@ -43,7 +43,7 @@ def test_bits_flipped_anywhere_are_noticed_and_what_they_damaged_is_computed_aga
             if path.read_bytes() != content:  # in bytes that HDF5 does not use nothing is damaged
                 assert loaded(path).identical(expected[path]), f"{path.name}, byte {place}"
             path.write_bytes(content)
-    assert told > 3
+    assert told  # some of them hit numbers
 
 
 @pytest.mark.parametrize("words", ["L2 norm of all", "training step", "L2 norm of each", "weight_norm"])
