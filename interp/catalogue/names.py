@@ -13,6 +13,7 @@ import functools
 import importlib
 import importlib.metadata
 import importlib.util
+import os
 import inspect
 import re
 from collections.abc import Callable, Iterator
@@ -62,7 +63,8 @@ def _is_ours(kind: str, name: str) -> bool:
     if not re.fullmatch(r"[A-Za-z]\w*", str(name)):
         return False
     places = (PACKAGE / kind / f"{name}.py", PACKAGE / kind / name / "__init__.py")
-    return any(path.is_file() and _defines(path, name, path.stat().st_mtime_ns) for path in places)
+    there = filter(os.path.isfile, places)  # a name too long for a file is none, where Path.is_file raises
+    return any(_defines(path, name, path.stat().st_mtime_ns) for path in there)
 
 
 @functools.cache

@@ -21,7 +21,8 @@ pytestmark = pytest.mark.slow
 MEGABYTE = 2**20
 ROOT = Path(__file__).parents[2]
 
-RECIPES = sorted(ROOT.glob("checkpoints/*/run.yaml"))
+RECIPES = [path for path in sorted(ROOT.glob("checkpoints/*/run.yaml")) if "file:" not in path.read_text()]
+"""But for those that name a file beside them, which is not beside what is mangled."""
 ANALYSIS = ROOT / "analyses" / "fourier.yaml"
 
 
