@@ -13,8 +13,8 @@ import functools
 import importlib
 import importlib.metadata
 import importlib.util
-import os
 import inspect
+import os
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
