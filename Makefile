@@ -1,5 +1,5 @@
 PYTHON ?= python3
 
-.PHONY: env report test test-all lint format
-env report test test-all lint format:
+.PHONY: env report reproduction test test-all lint format
+env report reproduction test test-all lint format:
 	@$(PYTHON) make.py $@

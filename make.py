@@ -29,6 +29,7 @@ LINT_IMPORTS = (
 COMMANDS = {
     "env": [],
     "report": [["-m", "interp.run", "analyses/fourier.yaml"]],
+    "reproduction": [["-m", "interp.report.reproduction"]],
     "test": [[*EVERY_TEST, *A_CORE_EACH, *QUICK, *NO_SHAPES]],
     "test-all": [[*EVERY_TEST, *A_CORE_EACH, *QUICK], [*EVERY_TEST, *ONE_MORE, *SLOW, *NO_SHAPES]],
     "lint": [["-m", "ruff", "check"], ["-m", "ruff", "format", "--check"], ["-m", "pyright"], ["-c", LINT_IMPORTS]],

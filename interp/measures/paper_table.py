@@ -24,7 +24,9 @@ from interp.summaries import listed, number, percent
 
 TITLE = "Paper and here"
 TAKES = ("count", "share", "median", "mean", "lowest", "highest", "correlation")
-Key = Literal["paper", "take", "of", "is", "with", "at", "why"]
+Key = Literal["paper", "take", "of", "is", "with", "at", "verdict", "why"]
+VERDICTS = ("holds", "does not hold", "not tried")
+NOT_TRIED, UNDER = VERDICTS[-1], "holds under "
 
 
 @dataclass(frozen=True)
@@ -50,10 +52,12 @@ class Compared:
 def paper_table(results: OfMembers, rows: dict[str, dict[Key, Any]]) -> Compared:
     r"""What a paper says of its runs can be held against runs of one's own.
 
-    Each row has the paper's number, the same of the runs of the sweep, and, where the analysis says so, why they
-    differ. A number of the sweep is the `count` or the `share` of the runs whose word is that of the row; or the
-    `median`, `mean`, `lowest` or `highest` of a number of each run; or the rank `correlation` of two of them. Runs are
-    all of the sweep, or those with the labels that the row asks for, as far as they have such a number or word.
+    Each row has the paper's number, the same of the runs of the sweep, and, as its author judges them, whether the
+    paper's claim holds here and why not: it `holds`, it `holds under` a condition, it `does not hold`, or it was `not
+    tried`, so that there is no number of runs here. A number of the sweep is the `count` or the `share` of the runs
+    whose word is that of the row; or the `median`, `mean`, `lowest` or `highest` of a number of each run; or the rank
+    `correlation` of two of them. Runs are all of the sweep, or those with the labels that the row asks for, as far as
+    they have such a number or word.
 
     The 95% intervals take the runs as drawn independently, as seeds are: Wilson's of shares and counts, two order
     statistics of the median, Student's of the mean, that of ranks of the correlation. They speak of the runs here; how
@@ -66,7 +70,7 @@ def paper_table(results: OfMembers, rows: dict[str, dict[Key, Any]]) -> Compared
     """
     if not rows:
         raise InterpError("rows is empty; expected {name: {paper: number, take: median, of: measure.field}}")
-    taken = {name: _taken(results, name, row) for name, row in rows.items()}
+    taken = {name: _row(results, name, row) for name, row in rows.items()}
     return Compared(
         row=tuple(rows),
         paper=np.array([_number(row.get("paper")) for row in rows.values()]),
@@ -94,11 +98,24 @@ class _Taken:
     chosen: int
 
 
+def _row(results: OfMembers, name: str, row: Mapping[Key, Any]) -> _Taken:
+    """The number of a row, which is none where it was not tried. Raises InterpError where the row asks for others."""
+    if "paper" not in row or not isinstance(row["paper"], int | float | str):
+        raise InterpError(f"rows.{name}: what the paper says is missing; give a number or a text: paper: 435")
+    verdict = str(row.get("verdict", ""))
+    if verdict and verdict not in VERDICTS and not verdict.startswith(UNDER):
+        near = near_misses(verdict, VERDICTS)
+        raise InterpError(f"rows.{name}: verdict is {verdict!r}{near}; expected {listed(VERDICTS)}, or {UNDER}…")
+    if verdict != NOT_TRIED:
+        return _taken(results, name, row)
+    if given := [key for key in ("take", "of", "is", "with", "at") if key in row]:
+        raise InterpError(f"rows.{name}: it was not tried, so leave out {listed(given)}")
+    return _Taken(math.nan, math.nan, math.nan, 0, 0)
+
+
 def _taken(results: OfMembers, name: str, row: Mapping[Key, Any]) -> _Taken:
     """The number that a row asks for. Raises InterpError where it asks for what there is not."""
     take, of, at = row.get("take"), row.get("of"), row.get("at") or {}
-    if "paper" not in row or not isinstance(row["paper"], int | float | str):
-        raise InterpError(f"rows.{name}: what the paper says is missing; give a number or a text: paper: 435")
     if take not in TAKES:
         raise InterpError(f"rows.{name}: take is {take!r}{near_misses(str(take), TAKES)}; expected {listed(TAKES)}")
     if not isinstance(of, str) or not isinstance(at, dict):
@@ -162,7 +179,8 @@ def figure(result: xr.Dataset) -> list[Table]:
         for row, low, high in zip(rows.values(), result.low.values, result.high.values, strict=True)
     ]
     runs = [
-        f"{count:,} of {chosen:,}" for count, chosen in zip(result.counted.values, result.chosen.values, strict=True)
+        f"{count:,} of {chosen:,}" if chosen else ""
+        for count, chosen in zip(result.counted.values, result.chosen.values, strict=True)
     ]
     columns = {
         "paper": said,
@@ -170,8 +188,9 @@ def figure(result: xr.Dataset) -> list[Table]:
         "95% interval over the runs": intervals,
         "runs": runs,
     }
-    if any(row.get("why") for row in rows.values()):
-        columns["why it differs"] = [str(row.get("why") or "") for row in rows.values()]
+    for key, head in (("verdict", "verdict"), ("why", "why it differs")):
+        if any(row.get(key) for row in rows.values()):
+            columns[head] = [str(row.get(key) or "") for row in rows.values()]
     axis = {"": list(rows)}
     return [Table(TITLE, {head: xr.DataArray(texts, axis, ("",)) for head, texts in columns.items()})]
 
@@ -182,9 +201,9 @@ def _written(row: Mapping[str, Any], value: Any) -> str:
         return value
     if not math.isfinite(value):
         return ""
-    if row["take"] == "share":
+    if row.get("take") == "share":
         return percent(value, 1)
-    return number(round(value), 6) if row["take"] == "count" else number(value, 4)
+    return number(round(value), 6) if row.get("take") == "count" else number(value, 4)
 
 
 MOST_TOLD = 6
@@ -199,7 +218,7 @@ def summary(result: xr.Dataset) -> Finding | None:
         here, paper = (claims.maybe(array, row=name) for array in ("here", "paper"))
         if here is None or paper is None or len(told) == MOST_TOLD:
             continue
-        form = ".1%" if row["take"] == "share" else "6" if row["take"] == "count" else "4"
+        form = {"share": ".1%", "count": "6"}.get(row["take"], "4")
         records |= {f"paper_{place}": paper, f"here_{place}": here}
         told.append(f"{literal(name)} {{here_{place}:{form}}} (paper: {{paper_{place}:{form}}})")
     if not told:

@@ -18,7 +18,7 @@ from interp.recipes.call import checked_call
 from interp.recipes.document import Document, Key, parse_value, read_document
 from interp.recipes.run_paths import Source, sources
 
-KEYS = ("title", "text", "runs", "steps", "measures")
+KEYS = ("title", "paper", "text", "runs", "steps", "measures")
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,8 @@ class Analysis:
     path: Path
     title: str
     text: str
+    paper: str
+    """Whose claims it tries, "Varma et al. 2023, arXiv 2309.02390"; "" where it tries none."""
     sources: tuple[Source, ...]
     steps: step_choice.Steps
     asks: tuple[Ask, ...]
@@ -56,7 +58,8 @@ def read(path: Path, overrides: tuple[str, ...] = (), instead: Sequence[Source] 
     where = tuple(instead) or sources(document)
     document.settle()
     title = str(content.get("title", path.stem))
-    return Analysis(path, title, str(content.get("text") or ""), where, chosen, tuple(asks))
+    text, paper = (str(content.get(key) or "") for key in ("text", "paper"))
+    return Analysis(path, title, text, paper, where, chosen, tuple(asks))
 
 
 def _asks(document: Document, overrides: tuple[str, ...]) -> list[Ask]:

@@ -115,6 +115,8 @@ class Page:
     """Which of them say nothing."""
     remarks: tuple[str, ...] = ()
     """What is to be known of where their numbers are from, a sentence each."""
+    paper: str = ""
+    """Whose claims it tries; "" where it tries none."""
     versions: dict[str, str] = field(default_factory=dict)
 
     @property

@@ -67,6 +67,7 @@ def page(
         title=analysis.title,
         source=shipped.as_written(analysis.path),
         text=analysis.text,
+        paper=analysis.paper,
         runs=tuple(
             _sweep_page(run, analysis, own, results)
             if isinstance(run, Sweep)

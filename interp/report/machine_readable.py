@@ -27,6 +27,7 @@ def report_data(page: Page, store: ArrayStore) -> dict[str, Any]:
         "title": page.title,
         "source": page.source,
         "text": page.text,
+        "paper": page.paper,
         "versions": page.versions,
         "runs": [_run(run, store, budget) for run in page.runs],
         "facts": [" ".join(fact).strip() for fact in page.facts],

@@ -26,7 +26,7 @@ def findings_text(page: Page) -> str:
 
 def report_text(page: Page) -> str:
     """The whole report in paragraphs, with the last value of every variable."""
-    parts = [page.title, page.source, _wrapped(page.text), *map(_run, page.runs)]
+    parts = [page.title, page.source, page.paper, _wrapped(page.text), *map(_run, page.runs)]
     if page.across or page.silences:
         said = _said(page.facts, page.findings, page.across, page.silences)
         parts += ["All runs together", _wrapped(" ".join(page.remarks)), *said]

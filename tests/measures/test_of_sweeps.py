@@ -119,7 +119,8 @@ def test_numbers_beside_the_paper_s_are_those_of_the_chosen_runs():
         "late": {"paper": 0.5, "take": "share", "of": "mine.word", "is": "late"},
         "steps": {"paper": 300, "take": "median", "of": "mine.time", "at": {"weight_decay": [0.3, 1]}},
         "mean": {"paper": "about 100", "take": "mean", "of": "mine.time", "at": {"weight_decay": 1}},
-        "order": {"paper": -0.8, "take": "correlation", "of": "mine.time", "with": "weight_decay"},
+        "order": {"paper": -0.8, "take": "correlation", "of": "mine.time", "with": "weight_decay", "verdict": "holds"},
+        "on images": {"paper": 0.9, "verdict": "not tried"},
     }
     found = said("paper_table", results, rows=rows)
     here = dict(zip(found.row.values.tolist(), found.here.values.tolist(), strict=True))
@@ -132,8 +133,10 @@ def test_numbers_beside_the_paper_s_are_those_of_the_chosen_runs():
     assert (float(found.low[3]), float(found.high[3])) == pytest.approx((low, high))
     (table,) = account.panels("paper_table", found)
     cells = {head: column.values.tolist() for head, column in table.columns.items()}
-    assert cells["paper"] == ["7", "50.0%", "300", "about 100", "−0.8"]
-    assert cells["runs"] == ["17 of 18", "17 of 18", "12 of 12", "6 of 6", "17 of 18"]
+    assert cells["paper"] == ["7", "50.0%", "300", "about 100", "−0.8", "0.9"]
+    assert cells["runs"] == ["17 of 18", "17 of 18", "12 of 12", "6 of 6", "17 of 18", ""]
+    assert cells["verdict"] == ["", "", "", "", "holds", "not tried"]
+    assert (cells["here"][-1], cells["95% interval over the runs"][-1]) == ("", "")
     assert cells["why it differs"][0] == "other seeds"
 
 
@@ -153,6 +156,8 @@ def _known(results: OfMembers) -> tuple[np.ndarray, np.ndarray]:
         ({"paper": 1, "take": "median", "of": "mine.time", "is": "late"}, "rows.it: median has no 'is'"),
         ({"paper": 1, "take": "median", "of": "mine.tme"}, "rows.it: 'mine.tme' is neither"),
         ({"paper": 1, "take": "median", "of": "mine.time", "at": {"weight_decay": 2}}, "weight_decay has no 2"),
+        ({"paper": 1, "take": "median", "of": "mine.time", "verdict": "hold"}, "did you mean 'holds'.*or holds under"),
+        ({"paper": 1, "take": "median", "of": "mine.time", "verdict": "not tried"}, "so leave out take and of"),
     ],
 )
 def test_a_row_that_cannot_be_is_refused(row, message):
