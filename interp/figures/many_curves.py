@@ -28,10 +28,10 @@ class ManyCurves:
     """One quantity of many runs over training: a faint line for each, their median, and the band of most of them.
 
     The band holds the middle four fifths of the runs at each step. A run counts where it has a number: one that was
-    not measured at a step, or that diverged before, is left out there. With `by`, each place of that axis has a colour
-    and a median of its own, and there are no bands, which would hide one another. With `event`, the curves are moved so
-    that the event of each is at 0, and runs in which it did not happen are left out; the median is then drawn where at
-    least half of them have a number, for the others begin later or end earlier.
+    not measured at a step, or that ended or diverged before, is left out there, and where fewer than half of the runs
+    have a number there is no median, for it would be that of the few that go on longest. With `by`, each place of that
+    axis has a colour and a median of its own, and there are no bands, which would hide one another. With `event`, the
+    curves are moved so that the event of each is at 0, and runs in which it did not happen are left out.
     """
 
     title: str
@@ -111,7 +111,7 @@ class ManyCurves:
         faint = curves[np.unique(np.linspace(0, len(curves) - 1, MOST_FAINT).round().astype(int))]
         gaps = np.concatenate([faint, np.full((len(faint), 1), np.nan)], axis=1)  # [run, place and a gap]
         several = len(curves) > 1
-        low, middle, high = _quantiles(curves, 1 if self.event is None else math.ceil(len(curves) / 2))
+        low, middle, high = _quantiles(curves, math.ceil(len(curves) / 2))
         line = {"type": "scatter", "mode": "lines", "legendgroup": name, "hoverinfo": "skip", "showlegend": False}
         value = "%{y:.2%}" if self.percent else "%{y:.4g}"
         told = f"median of {len(curves)} runs" if several else "one run"

@@ -31,6 +31,7 @@ from interp.report.sections import section, silences, variable
 from interp.results.account import NOTHING, Silent
 from interp.results.of_members import is_of_results
 from interp.results.shipping import THINNED
+from interp.summaries import number
 
 MOST_NUMBERS = 20_000
 """Those of one array, in the page's data."""
@@ -165,8 +166,9 @@ def _section(sweep: Sweep, ask: Ask, result: xr.Dataset) -> Section:
     over = over_the_runs(of_runs)
     shares = _shares(sweep, result)
     settings = [word_shares.settings_table(one) for one in shares]
+    constant = {name: value for name, array in curves.items() if (value := _only_value(array)) is not None}
     panels: list[Panel] = [panel for panel in (*words, *settings, over, *numbers) if panel]
-    panels += [_curves(array, axes) for array in curves.values()]
+    panels += [_curves(array, axes) for name, array in curves.items() if name not in constant]
     panels += _aligned(curves, of_runs)
     left_out = [f"`{name}`" for name in result.data_vars if name not in of_runs and name not in curves]
     variables, notes = [], []
@@ -182,6 +184,8 @@ def _section(sweep: Sweep, ask: Ask, result: xr.Dataset) -> Section:
         notes.append(f"{result.attrs[THINNED]}; what is said of each run is that of all of them.")
     if left_out:
         notes.append(f"Not drawn for many runs, and in the result's .nc file: {', '.join(left_out)}.")
+    for name, value in constant.items():
+        notes.append(f"{short_title(curves[name])}: {number(value, 4)} in every run, at every step.")
     if reasons := str(result.attrs.get(NOTHING, "")):
         notes.append(f"Some places are blank: {reasons}.")
     return section(
@@ -190,6 +194,12 @@ def _section(sweep: Sweep, ask: Ask, result: xr.Dataset) -> Section:
         variables=tuple(variables),
         note=" ".join(dict.fromkeys(notes)),
     )
+
+
+def _only_value(array: xr.DataArray) -> float | None:
+    """The value that all runs have at all steps, of which a curve would show nothing; None where there are several."""
+    known = np.unique(array.values[np.isfinite(array.values)])
+    return float(known[0]) if known.size == 1 and array.size > 1 else None
 
 
 def _thinned(array: xr.DataArray) -> tuple[xr.DataArray, int]:

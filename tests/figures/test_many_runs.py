@@ -37,6 +37,15 @@ def test_median_and_band_are_the_quantiles_of_the_runs_that_have_a_number():
     assert "median of 39 runs" in median["hovertemplate"]
 
 
+def test_where_most_runs_have_ended_there_is_no_median():
+    array = curves(40)
+    array[:21, 60:] = np.nan
+    *_, faint, median = traces(ManyCurves("Loss", array))
+    assert np.isfinite(np.asarray(median["y"], float)).tolist() == [place < 60 for place in range(array.sizes["step"])]
+    rows = np.asarray(faint["y"], float).reshape(40, -1)
+    assert np.isfinite(rows[:, 60]).sum() == 19
+
+
 def test_each_faint_line_is_a_run_and_no_line_joins_two():
     array = curves(5)
     faint = traces(ManyCurves("Loss", array))[2]

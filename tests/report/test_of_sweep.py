@@ -20,6 +20,7 @@ from interp.report.content import Page
 from interp.report.over_runs import over_the_runs
 from interp.report.tables import tables
 from interp.report.word_shares import findings, settings_table, word_shares
+from interp.summaries import number
 from tests.checkpoints.test_sweep import RECIPE, plant
 
 SEEDS = range(3)
@@ -63,6 +64,15 @@ def test_a_curve_over_training_is_that_of_all_runs(page: Page):
     drawn = next(panel for panel in norms.panels if panel.time_axis)
     faint = np.concatenate([np.asarray(trace["y"], float) for trace in drawn.figure["data"] if trace.get("opacity")])
     assert np.sort(faint[np.isfinite(faint)]) == pytest.approx(np.sort(values.ravel()))
+
+
+def test_what_is_the_same_everywhere_is_told_and_not_drawn(page: Page):
+    losses = next(section for section in page.runs[0].sections if section.label == "loss")
+    (luck,) = (one for one in losses.variables if one.name == "test_luck")
+    (value,) = np.unique(luck.values)
+    title = luck.long_name.partition(";")[0]
+    assert title not in [panel.title for panel in losses.panels]
+    assert f"{title}: {number(float(value), 4)} in every run, at every step." in losses.note
 
 
 def words(counts: dict[str, int]) -> xr.Dataset:
