@@ -168,8 +168,13 @@ def _ship(analysis: Analysis, report: Path) -> list[str]:
             if len(runs) > 1 and not (kept / f"{ask.label}.nc").is_file():
                 said.append(f"not shipped: {ask.label} of {run.path}, whose runs differ in its labels or sizes")
                 continue
-            shipping.write(file, *shipping.ship(kept, ask, trained, analysis.steps, axes))
-            said.append(f"shipped: {file} ({file.stat().st_size / 1e3:,.0f} kB)")
+            shipped = shipping.ship(kept, ask, trained, analysis.steps, axes)
+            before = run.beside if isinstance(run, Sweep) else None
+            result, made_from, left_out = shipping.joined(*shipped, before, ask, axes)
+            shipping.write(file, result, made_from)
+            said.append(
+                f"shipped: {file} ({file.stat().st_size / 1e3:,.0f} kB)" + (f"; {left_out}" if left_out else "")
+            )
     return said
 
 

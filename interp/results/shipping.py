@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import json
 import platform
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ from interp.recipes.step_choice import Steps
 from interp.results import schema
 from interp.results.account import NOTHING, STORED, Silent
 from interp.results.code_notes import WORDS, answer_of_code, is_of_code
-from interp.results.result_file import ABOUT, MOST_AT_ONCE, TEXTS, ResultFile, opened
+from interp.results.result_file import ABOUT, DIGEST, MOST_AT_ONCE, TEXTS, ResultFile, opened
 from interp.results.rows import Key
 from interp.summaries import listed
 
@@ -140,6 +141,8 @@ def ship(kept: Path, ask: Ask, trained: Trained, steps: Steps, axes: Sequence[st
             small = _drawn(result, tuple(axes))
             small = (_thinned(small, about) if schema.subject(ask.measure) == "checkpoint" else small).load()
     small.attrs.pop(TEXTS, None)
+    for array in small.variables.values():
+        array.attrs.pop(DIGEST, None)  # of the file that it was read from
     versions = {name: version(name) for name in ("interp", "torch", "numpy")} | {"python": platform.python_version()}
     spec = ask.steps if ask.steps is not None else steps
     return small, MadeFrom(call(ask), trained, code, (small.sizes.get("step", 1), count), spec, versions)
@@ -193,6 +196,56 @@ def kept_steps(steps: Sequence[int], ends: Collection[int] = ()) -> list[int]:
             kept.add(step)
             last = step
     return sorted(kept)
+
+
+def joined(
+    small: xr.Dataset, made_from: MadeFrom, before: Shipped | None, ask: Ask, axes: Sequence[str]
+) -> tuple[xr.Dataset, MadeFrom, str]:
+    """What `ship` gives, with what shipped before in the places of a sweep's runs that are not there now.
+
+    So a sweep can be trained in parts, one after another or on several machines, each of which ships what it has. In
+    the end stands what was left out, and why: runs of which something ships that was made from other code or options,
+    or that has other labels or steps, for their numbers do not stand beside those of the runs that are there.
+    """
+    kept = before.kept(ask) if before and axes else None
+    if kept is None:
+        return small, made_from, ""
+    earlier, told = kept
+    ends = {place: end for place, end in told.trained.ends.items() if place not in made_from.trained.ends}
+    if not ends:
+        return small, made_from, ""
+    left_out = f"of {len(ends):,} run{'s' * (len(ends) > 1)} whose weights are not here what shipped before is left out"
+    if (told.call, told.code, told.steps, told.asked) != (
+        made_from.call,
+        made_from.code,
+        made_from.steps,
+        made_from.asked,
+    ):
+        return small, made_from, f"{left_out}, for other code or options made it"
+    if _kinds(earlier) != _kinds(small) or any(not _alike(earlier[axis], small[axis]) for axis in small.coords):
+        return small, made_from, f"{left_out}, for its labels or steps are others"
+    places = itertools.product(*(small[axis].values.tolist() for axis in axes))
+    now = np.array([place in made_from.trained.ends for place in places])
+    here = xr.DataArray(now.reshape([small.sizes[axis] for axis in axes]), dims=tuple(axes))
+    both = {
+        name: xr.where(here, array, _as_read(earlier[name]), keep_attrs=True).transpose(*array.dims)
+        for name, array in small.data_vars.items()
+    }
+    trained = replace(made_from.trained, ends={**made_from.trained.ends, **ends})
+    return small.assign(both), replace(made_from, trained=trained), ""
+
+
+def _as_read(array: xr.DataArray) -> xr.DataArray:
+    """Texts come from a file as objects."""
+    return array.astype(str) if array.dtype.kind in "OS" else array
+
+
+def _alike(one: xr.DataArray, other: xr.DataArray) -> bool:
+    return np.array_equal(_as_read(one).values, _as_read(other).values)
+
+
+def _kinds(dataset: xr.Dataset) -> dict[Any, str]:
+    return {name: _as_read(array).dtype.kind for name, array in dataset.data_vars.items()}
 
 
 def write(file: Path, result: xr.Dataset, made_from: MadeFrom) -> None:
@@ -258,6 +311,14 @@ class Shipped:
             if here < of:
                 result.attrs |= {THINNED: f"{here:,} of {of:,} steps ship", STORED: "all steps"}
         return result
+
+    def kept(self, ask: Ask) -> tuple[xr.Dataset, MadeFrom] | None:
+        """All that is there of a measure with these options; None where nothing is, or of another recipe."""
+        try:
+            file = self._file_of(ask)
+            return None if file is None else (self._read(file), self._made_from[file])
+        except InterpError:
+            return None
 
     def has(self, ask: Ask) -> bool:
         """Whether a measure with these options is among them."""

@@ -304,3 +304,43 @@ def test_again_trains_what_is_not_there_and_measures_it(tmp_path: Path, monkeypa
     again = interp.open_run(sweep)
     assert again.shipped is None
     np.testing.assert_array_equal(interp.over_steps("loss", again).test_loss.values, full)
+
+
+def ship_of(members: tuple[tuple[int, str], ...], sweep: Path, shipped_once: Path) -> dict[str, xr.Dataset]:
+    """Ship what is measured where these members alone are there; what lies in the files."""
+    for member in sweep.glob("seed=*"):
+        shutil.rmtree(member)
+    for seed, decay in members:
+        name = f"seed={seed},weight_decay={decay}"
+        shutil.copytree(shipped_once / "checkpoints" / "many" / name, sweep / name)
+    shutil.rmtree("reports", ignore_errors=True)
+    command.main(Path("analysis.yaml"), jobs=1, ship=True)
+    return {label: xr.load_dataset(sweep / "results" / f"{label}.nc", engine="h5netcdf") for label in MEASURES}
+
+
+def test_a_sweep_that_is_trained_in_parts_ships_as_if_it_had_been_trained_at_once(
+    there: Path, shipped_once: Path, monkeypatch, capsys
+):
+    monkeypatch.setattr(shipping, "MOST_STEPS", 3)
+    monkeypatch.setattr("interp.train.minutes_to_train", lambda _: 125.4)
+    at_once = {label: xr.load_dataset(there / "results" / f"{label}.nc", engine="h5netcdf") for label in MEASURES}
+    shutil.rmtree(there / "results")
+    ship_of(((0, "0.1"), (1, "0.1")), there, shipped_once)
+    in_parts = ship_of(((0, "1"),), there, shipped_once)
+    assert "left out" not in capsys.readouterr().out
+    for label in MEASURES:
+        xr.testing.assert_identical(in_parts[label].drop_vars(MADE_FROM), at_once[label].drop_vars(MADE_FROM))
+    ends = shipping.MadeFrom.unpacked(in_parts["loss"][MADE_FROM].values.tobytes()).trained.ends
+    assert ends == shipping.MadeFrom.unpacked(at_once["loss"][MADE_FROM].values.tobytes()).trained.ends
+
+
+def test_parts_that_other_code_made_are_left_out_and_told(there: Path, shipped_once: Path, monkeypatch, capsys):
+    monkeypatch.setattr("interp.train.minutes_to_train", lambda _: 125.4)
+    monkeypatch.setattr(shipping, "MOST_STEPS", 3)
+    made_otherwise(there / "results" / "loss.nc", code={"code measures/loss": "another"})
+    alone = ship_of(((0, "1"),), there, shipped_once)
+    assert "of 2 runs whose weights are not here what shipped before is left out, for other code" in (
+        capsys.readouterr().out
+    )
+    known = alone["loss"].train_loss.notnull().any("step")
+    assert known.values.tolist() == [[False, True], [False, False]]
