@@ -43,9 +43,9 @@ def same_numbers_after() -> Iterator[None]:
 
 @pytest.fixture
 def make_run(tmp_path: Path) -> Callable[..., Run]:
-    """`make_run({step: {name: array or tensor}}, task=…, model=…, name=…)`: a run of these weights, opened.
+    """`make_run({step: {name: array or tensor}}, task=…, model=…, name=…, loss=…)`: a run of these weights, opened.
 
-    `task` and `model` are as in run.yaml: a name, or {name: options}.
+    `task`, `model` and `loss` are as in run.yaml: a name, or {name: options}.
     """
 
     def make(
@@ -53,10 +53,12 @@ def make_run(tmp_path: Path) -> Callable[..., Run]:
         task: Any = "modular_arithmetic",
         model: Any = "transformer",
         name: str = "run",
+        loss: Any = "cross_entropy",
     ) -> Run:
         folder = tmp_path / "checkpoints" / name
         folder.mkdir(parents=True)
-        (folder / "run.yaml").write_text(dump_yaml({"task": task, "model": model}))
+        training = {} if loss == "cross_entropy" else {"training": {"steps": 1, "loss": loss}}
+        (folder / "run.yaml").write_text(dump_yaml({"task": task, "model": model} | training))
         store = CheckpointBlocks(folder / "weights")
         for step, weights in weights_by_step.items():
             store.save(step, {key: _array(value) for key, value in weights.items()})

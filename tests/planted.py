@@ -219,6 +219,20 @@ def of_neurons(tables: Tensor, W_U: Tensor) -> Planted:
     return Planted(weights, _sum(p), {"mlp": model})
 
 
+def linear_perceptron(W: Tensor, b: Tensor, bound: float = 100.0) -> dict[str, Tensor]:
+    """Weights of a perceptron with all biases that answers x @ W + b wherever all |x| are below the bound.
+
+    Its ReLUs, one for each input, are moved up by the bound, so that none is ever off, and back in the readout.
+    """
+    size = len(W)
+    return {
+        "mlp.0.W_in": torch.eye(size).double(),
+        "mlp.0.b_in": torch.full((size,), bound).double(),
+        "unembed.W_U": W.double(),
+        "unembed.b_U": b.double() - bound * W.double().sum(dim=0),
+    }
+
+
 def untrained(p: int = 13, seed: int = 0) -> Planted:
     """A small transformer at its initialisation."""
     options: dict[str, Any] = {"d_model": 32, "d_mlp": 64}

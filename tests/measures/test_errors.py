@@ -121,6 +121,30 @@ def test_traces(make_run):
     assert abs(float(measured.gauss_newton_trace - (R**2).sum())) < 4 * float(measured.gauss_newton_trace_se)
 
 
+def random_perceptron(on_vectors, examples):
+    """Two hidden layers with random weights on random examples of two classes, half of which are trained on."""
+    generator = torch.Generator().manual_seed(0)
+    shapes = {"mlp.0.W_in": (8, 20), "mlp.0.b_in": (20,), "mlp.1.W_in": (20, 10), "mlp.1.b_in": (10,)}
+    weights = {name: torch.randn(shape, generator=generator) for name, shape in shapes.items()}
+    weights["unembed.W_U"] = torch.randn(10, 2, generator=generator)
+    inputs, order = torch.rand(examples, 8, generator=generator), torch.randperm(examples, generator=generator)
+    arrays = {"inputs": inputs.numpy(), "targets": (order % 2).numpy(), "train": (order < examples // 2).numpy()}
+    return on_vectors(arrays, {0: weights}, widths=[20, 10])[0]
+
+
+@pytest.mark.slow
+def test_points_of_local_complexity(on_vectors):
+    """50 of 5,000 examples of each set, and 50 random points, against the mean of all that were drawn."""
+    checkpoint = random_perceptron(on_vectors, 10_000)
+    asked = {"points": 50, "radius": 0.1, "directions": 4}
+    found = [checkpoint.measure("local_complexity", seed=seed, **asked) for seed in range(100)]
+    for name in ("train", "test", "random"):
+        values, errors = ([getattr(one, f"{name}{end}") for one in found] for end in ("", "_se"))
+        check(f"local_complexity.{name}_se", values, errors, np.mean(values))
+        values, errors = ([getattr(one, f"{name}_by_layer{end}")[0] for one in found] for end in ("", "_se"))
+        check(f"local_complexity.{name}_by_layer_se", values, errors, np.mean(values))
+
+
 SIDES = Mixture(np.array([0.2, 0.6, 0.2]), np.array([-1.5, 0.0, 1.5]), np.array([0.16, 0.25, 0.16]))
 """Symmetric, so that both kinds of mixtures can be right."""
 
