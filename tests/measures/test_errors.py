@@ -145,6 +145,18 @@ def test_points_of_local_complexity(on_vectors):
         check(f"local_complexity.{name}_by_layer_se", values, errors, np.mean(values))
 
 
+@pytest.mark.slow
+def test_examples_under_attack(on_vectors):
+    """60 of 100 examples of each set, against all of them."""
+    checkpoint = random_perceptron(on_vectors, 200)
+    asked = {"epsilon": 0.02, "steps": 3}
+    everything = checkpoint.measure("adversarial_accuracy", **asked)
+    found = [checkpoint.measure("adversarial_accuracy", seed=seed, examples=60, **asked) for seed in range(100)]
+    for name in ("train", "test"):
+        values, errors = ([getattr(one, f"{name}{end}") for one in found] for end in ("", "_se"))
+        check(f"adversarial_accuracy.{name}_se", values, errors, getattr(everything, name))
+
+
 SIDES = Mixture(np.array([0.2, 0.6, 0.2]), np.array([-1.5, 0.0, 1.5]), np.array([0.16, 0.25, 0.16]))
 """Symmetric, so that both kinds of mixtures can be right."""
 

@@ -59,6 +59,7 @@ OF_WEIGHTS = [
 ]
 """Of the weights themselves, or of the loss where the weights are moved about."""
 OF_INPUTS = [
+    "adversarial_accuracy",
     "local_complexity",
 ]
 """Of inputs that are numbers and are moved about, which those of these networks are not."""
