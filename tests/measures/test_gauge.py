@@ -49,6 +49,7 @@ OF_WEIGHTS = [
     "lazy_rich",
     "logit_scale",
     "margin",
+    "nlm_alignment",
     "progress_phases",
     "sam_sharpness",
     "sharpness",
