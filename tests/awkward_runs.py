@@ -164,6 +164,27 @@ BANK: dict[str, Made] = {
             "training": _training(200, seed=0),
         }
     ),
+    "sums as vectors": _trained(
+        {
+            "task": {"toy_addition": {"p": 5, "n_train": 9, "d_target": 4}},
+            "model": {"embedding_decoder": {"widths": [9]}},
+            "training": _training(200, loss="mse", seed=0),
+        }
+    ),
+    "a teacher, within a tolerance": _trained(
+        {
+            "task": {"teacher_student": {"d": 4, "n_train": 60, "n_test": 40, "epsilon": 0.1, "tolerance": 0.1}},
+            "model": {"committee_machine": {"d_mlp": 20}},
+            "training": _training(200, loss="mse", seed=0),
+        }
+    ),
+    "a teacher without": _trained(
+        {
+            "task": {"teacher_student": {"teacher": "network", "d": 4, "n_train": 60, "n_test": 40, "n_outputs": 2}},
+            "model": {"perceptron": {"widths": [9]}},
+            "training": _training(200, loss="mse", seed=0),
+        }
+    ),
     "pizza": _planted(planted.pizza_transformer(), noise(0.1), same, frac_train=0.5),
     "an embedding of zeros": _planted(planted.clock_mlp(p=11), same, scaled(0.0, "W_E"), frac_train=0.5),
     "a readout of zeros": _planted(planted.clock_mlp(p=11), same, scaled(0.0, "W_U"), frac_train=0.5),

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from interp.checkpoints import Checkpoint
 from interp.contracts.task import TwoOperands
+from interp.errors import NothingToSay
 from interp.figures import Curves, Heatmap
 from interp.findings import Claims, Finding
 from interp.maths.cross_entropy import cross_entropy
@@ -56,6 +57,8 @@ def pair_trace(checkpoint: Checkpoint) -> PairTrace | ExampleTrace:
     """
     task, outputs = checkpoint.task, checkpoint.logits
     right = task.correct(outputs).cpu()
+    if task.targets.is_floating_point():
+        raise NothingToSay("the task asks for values, not for classes, so no answer has a probability")
     confidence = _confidence(outputs, task.targets.to(outputs.device)).float().cpu()
     trained = torch.zeros_like(right) if task.train is None else task.train
     if not isinstance(task, TwoOperands):

@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, Literal
 
 import torch
 from jaxtyping import Float, Shaped
-from pydantic import PositiveInt
+from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor
 
-from interp.contracts.architecture import Architecture, Buffers, Weights
+from interp.contracts.architecture import Architecture, Buffers, Passes, Weights
 from interp.contracts.task import Task
 from interp.models.shared.activations import ACTIVATIONS, ActFn
 from interp.models.shared.dense_passes import DensePasses
 from interp.models.shared.operations import affine
+from interp.models.shared.scaled_passes import scaled
+from interp.models.shared.vector_tasks import task_of_vectors
 
 if TYPE_CHECKING:
     from interp.models.shared.hooked_perceptron import HookedPerceptron
@@ -30,10 +32,12 @@ def perceptron(
     act_fn: ActFn = "relu",
     biases: Literal["none", "hidden", "all"] | tuple[bool, ...] = "hidden",
     initialisation: Initialisation = "truncated_normal",
+    output_scale: PositiveFloat = 1.0,
 ) -> Perceptron:
     """Hidden layers of these widths on the input as a vector, and a linear readout to the task's outputs.
 
-    outputs = act(… act(x @ W_in + b_in) …) @ W_U + b_U. Inputs of several axes, such as images, are read as one vector.
+    outputs = s·(act(… act(x @ W_in + b_in) …) @ W_U + b_U), s the `output_scale`. Inputs of several axes, such as
+    images, are read as one vector.
 
     - biases: "hidden", one in each hidden layer; "all", in the readout too; or "none"; or a list of true and false, one
       for each hidden layer from the input on and one for the readout.
@@ -46,11 +50,7 @@ def perceptron(
     The defaults are those of PAIR's sparse parity. Raises ValueError where there is no hidden layer, `biases` lists
     another number of layers, or the inputs are not vectors of numbers but pairs or tokens to be looked up.
     """
-    if not task.inputs.is_floating_point():
-        raise ValueError(
-            f"perceptron reads vectors of numbers, and the inputs of {task.description} are to be looked up in tables; "
-            "try the model mlp"
-        )
+    task_of_vectors(task, "perceptron")
     if not widths:
         raise ValueError("widths is empty; give each hidden layer's width, such as [64]")
     if isinstance(biases, str):
@@ -59,7 +59,7 @@ def perceptron(
         raise ValueError(
             f"biases lists {len(biases)} layers; expected {len(widths) + 1}: each hidden layer, and the readout"
         )
-    return Perceptron(task=task, widths=widths, act_fn=act_fn, biases=biases, initialisation=initialisation)
+    return Perceptron(task, widths, act_fn, biases, initialisation, output_scale)
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,7 @@ class Perceptron(Architecture):
     biases: tuple[bool, ...]
     """Whether each hidden layer, and the readout, has one."""
     initialisation: Initialisation
+    output_scale: float
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -96,7 +97,8 @@ class Perceptron(Architecture):
     def description(self) -> str:
         layers = "1 hidden layer" if len(self.widths) == 1 else f"{len(self.widths)} hidden layers"
         outputs = "1 output" if self.task.n_outputs == 1 else f"{self.task.n_outputs} outputs"
-        return f"{layers} of {', '.join(map(str, self.widths))}, {self.act_fn}, {self._which_biases}, {outputs}"
+        by = "" if self.output_scale == 1 else f" × {self.output_scale:g}"
+        return f"{layers} of {', '.join(map(str, self.widths))}, {self.act_fn}, {self._which_biases}, {outputs}{by}"
 
     @property
     def _which_biases(self) -> str:
@@ -141,9 +143,10 @@ class Perceptron(Architecture):
             activations |= {f"mlp.{layer}.hook_pre": pre, f"mlp.{layer}.hook_post": x}
         return activations | {"logits": self.outputs_from_neurons(weights, x, activations)}
 
-    def passes(self, weights: Weights, gradients: Weights, buffers: Buffers) -> DensePasses:
+    def passes(self, weights: Weights, gradients: Weights, buffers: Buffers) -> Passes:
         """Write the gradient by hand: `WritesGradients` of the contract."""
-        return DensePasses(self._names, self.act_fn, weights, gradients, buffers)
+        made = DensePasses(self._names, self.act_fn, weights, gradients, buffers)
+        return scaled(made, self.output_scale, buffers)
 
     def outputs_from_neurons(
         self,
@@ -151,14 +154,14 @@ class Perceptron(Architecture):
         post: Float[Tensor, "#example neuron"],
         activations: Mapping[str, Float[Tensor, "example ..."]],  # noqa: ARG002 (nothing runs beside the neurons)
     ) -> Float[Tensor, "#example output"]:
-        return affine(post, weights["unembed.W_U"], weights.get("unembed.b_U"))
+        return affine(post, weights["unembed.W_U"], weights.get("unembed.b_U")) * self.output_scale
 
     def readout(
         self,
         weights: Weights,
         activations: Mapping[str, Float[Tensor, "example ..."]],  # noqa: ARG002 (no norm follows the neurons)
     ) -> Float[Tensor, "neuron output"]:
-        return weights["unembed.W_U"]
+        return weights["unembed.W_U"] * self.output_scale
 
     def readout_factor(self, activations: Mapping[str, Float[Tensor, "example ..."]]) -> None:
         """No norm follows the neurons."""
@@ -166,4 +169,4 @@ class Perceptron(Architecture):
     def hooked(self, weights: Weights) -> HookedPerceptron:
         from interp.models.shared.hooked_perceptron import HookedPerceptron
 
-        return HookedPerceptron(len(self.widths), self.act_fn, weights)
+        return HookedPerceptron(len(self.widths), self.act_fn, weights, self.output_scale)

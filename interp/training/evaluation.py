@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from interp.contracts.task import Task
-from interp.errors import InterpError
+from interp.errors import InterpError, NothingToSay
 from interp.recipes.run_recipe import Stop
 
 
@@ -46,10 +47,19 @@ def check_stop(folder: str, task: Task, stop: Stop) -> None:
             raise InterpError(
                 f"{folder}: its training waits for {name}, and the task has no test examples; leave it out"
             )
-        if name.endswith("accuracy") and task.targets.is_floating_point():
+        if name.endswith("accuracy") and not _has_right_answers(task):
             raise InterpError(
                 f"{folder}: its training waits for {name}, and the task asks for values, of which none is right or "
                 f"wrong; wait for {name.replace('accuracy', 'loss')}"
             )
     if not stop["when"]:
         raise InterpError(f"{folder}: its training waits for nothing; give stop a loss or an accuracy, or leave it out")
+
+
+def _has_right_answers(task: Task) -> bool:
+    """Whether the task tells right answers from wrong ones."""
+    try:
+        task.correct(torch.zeros(len(task), task.n_outputs))
+    except NothingToSay:
+        return False
+    return True

@@ -167,6 +167,7 @@ def test_options_are_checked_as_yaml_has_them():
         "act_fn": "relu",
         "biases": (True, False, True),
         "initialisation": "truncated_normal",
+        "output_scale": 1.0,
     }
     for wrong in ({"widths": [0]}, {"act_fn": "sine"}, {"biases": "some"}, {"initialisation": "xavier"}):
         with pytest.raises(InterpError, match=next(iter(wrong))):

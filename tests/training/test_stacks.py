@@ -21,6 +21,8 @@ from interp.executors.processes import processes
 from interp.files.arrays import arrays_digest
 from interp.files.checkpoint_blocks import CheckpointBlocks
 from interp.files.writing import write_text
+from interp.models.committee_machine import committee_machine
+from interp.models.embedding_decoder import embedding_decoder
 from interp.models.factored_mlp import factored_mlp
 from interp.models.mlp import mlp
 from interp.models.perceptron import perceptron
@@ -30,6 +32,8 @@ from interp.recipes.call import Call
 from interp.recipes.run_recipe import Training
 from interp.tasks.modular_arithmetic import modular_arithmetic
 from interp.tasks.sparse_parity import sparse_parity
+from interp.tasks.teacher_student import teacher_student
+from interp.tasks.toy_addition import toy_addition
 from interp.training.loop import train, train_stack
 from interp.training.outcome import early_end
 from interp.training.plan import Plan, PlannedRun
@@ -68,12 +72,16 @@ TASKS: dict[str, Callable[[int], Task]] = {
     "other rows each": lambda seed: parity(seed, n_train=200 + 13 * seed),
     "two layers, two logits": lambda seed: parity(seed, outputs=2, n_train=101),
     "one neuron": lambda seed: parity(seed, n_train=101),
+    "committee machine": lambda seed: teacher_student(d=9, n_train=83, n_test=20, seed=seed),
+    "embedding decoder": lambda seed: toy_addition(p=7, n_train=20, d_target=5, seed=seed),
 }
 NETWORKS: dict[str, Callable[[Task], Any]] = {
     "17 neurons, one logit, 1,251 rows": lambda task: perceptron(task, (17,)),
     "other rows each": lambda task: perceptron(task, (33,)),
     "two layers, two logits": lambda task: perceptron(task, (17, 5), act_fn="gelu", biases="all"),
     "one neuron": lambda task: perceptron(task, (3, 1), biases="none"),
+    "committee machine": lambda task: committee_machine(task, 17, output_scale=0.7),
+    "embedding decoder": lambda task: embedding_decoder(task, 1, (17, 6)),
     "mlp": lambda task: mlp(task, d_model=9, d_mlp=17, biases="all"),
     "factored_mlp": lambda task: factored_mlp(task, 9, 17),
     "circle": lambda task: factored_mlp(task, d_mlp=5, embedding="circle", act_fn="x^2"),
@@ -94,6 +102,11 @@ UPDATES: dict[str, Callable[[int], Any]] = {
     "hmc": lambda seed: {"step_size": 0.01 * (1 + seed), "leapfrog": 2, "prior": {"*W_U": 1 + seed}, "seed": seed},
     "ema": lambda seed: {"of": {"sgd": {"lr": 0.01 * (1 + seed)}}, "alpha": 0.9 + seed / 100},
     "ma": lambda seed: {"of": {"adamw": {"lr": 0.01 * (1 + seed)}}, "average": "ma", "window": 4},
+    "parameter_groups": lambda seed: {
+        "part": "embed.*",
+        "of": {"sgd": {"lr": 0.1 * (1 + seed)}},
+        "others": {"adamw": {"lr": 1e-3, "weight_decay": seed / 3}},
+    },
     "orthogonal_gradient": lambda seed: {"of": {"adamw": {"lr": 0.01, "weight_decay": seed / 3}}},
 }
 NAMES = dict.fromkeys(("nesterov", "decoupled"), "sgd") | dict.fromkeys(("to_init", "jiggle"), "adamw")
@@ -142,6 +155,7 @@ def member(
     task = TASKS.get(network, addition)(seed)
     name = NAMES.get(optimiser, optimiser)
     losses = LOSSES if task.n_outputs > 1 else (*LOSSES, "logistic")
+    losses = ("mse",) if task.targets.is_floating_point() else losses
     kind = OfTorch if optimiser == "torch" else Training
     chosen: dict[str, Any] = {"steps": STEPS, "save": {"every": EVERY}, "seed": seed, **options}
     training = kind(
@@ -197,6 +211,8 @@ CASES: list[Any] = [
     SLOW({"network": "circle", "dtype": "float64"}),
     SLOW({"network": "quadratic", "batch_size": 33}),
     SLOW({"network": "wide quadratic"}),
+    {"network": "committee machine"},
+    {"network": "embedding decoder", "optimiser": "parameter_groups"},
     {"network": "transformer"},
     SLOW({"network": "transformer", "dtype": "float64", "batch_size": 7}),
     SLOW({"network": "norms", "acting": lambda seed: planted(*([halved] if seed % 2 else []))}),

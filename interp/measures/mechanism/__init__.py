@@ -23,6 +23,7 @@ from torch import Tensor
 
 from interp.checkpoints import Checkpoint, Run
 from interp.contracts.task import TwoOperands
+from interp.contracts.vector_answers import classes
 from interp.errors import InterpError, NothingToSay
 from interp.measures.circuit import STAGES
 from interp.measures.mechanism.forms import (
@@ -204,7 +205,7 @@ def _memory(checkpoint: Checkpoint) -> tuple[OfMemory, int]:
         OfMemory(
             train_accuracy=float(right[trained].mean()),
             novel_accuracy=float(right[novel].mean()),
-            chance=int(task.targets.unique(return_counts=True)[1].max()) / len(task),
+            chance=int(classes(task).unique(return_counts=True)[1].max()) / len(task),
             random_labels=random_labels,
         ),
         int(novel.sum()),

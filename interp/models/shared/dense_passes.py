@@ -45,6 +45,7 @@ class DensePasses:
         self._layers = [_Layer.of(matrix, bias, weights, gradients) for matrix, bias in layers]
         hidden, readout = self._layers[0], self._layers[-1]
         self._by_ones = self._relu and len(layers) == 2 and hidden.width >= WIDE and readout.column is not None
+        self._along = torch.empty(0)
         self._room: _Room | None = None
 
     def outputs(self, inputs: Float[Tensor, "example ..."]) -> Float[Tensor, "example output"]:
@@ -69,6 +70,11 @@ class DensePasses:
             layer.write_gradients(room.transposed[place], along)
             if place:
                 along = self._of_pre(layer.back(along, room.slopes[place - 1]), room, place - 1)
+        self._along = along
+
+    def of_inputs(self, to: Float[Tensor, "example d_in"]) -> Float[Tensor, "example d_in"]:
+        """Write what the inputs of a network of several outputs get, after `write_gradients`."""
+        return self._layers[0].back(self._along, to)
 
     def _write_by_ones(self, room: _Room, slope: Float[Tensor, "example output"]) -> None:
         hidden, readout = self._layers

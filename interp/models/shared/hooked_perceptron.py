@@ -13,8 +13,9 @@ from interp.models.shared.hooked_mlp import Hidden, Unembed
 class HookedPerceptron(HookedModel):
     """Called on inputs [batch, …], it returns outputs [batch, output]; its parameters have the names of the weights."""
 
-    def __init__(self, n_layers: int, act_fn: str, weights: Weights) -> None:
+    def __init__(self, n_layers: int, act_fn: str, weights: Weights, output_scale: float = 1.0) -> None:
         super().__init__()
+        self.output_scale = output_scale
         self.mlp = nn.ModuleList(Hidden(act_fn) for _ in range(n_layers))
         self.unembed = Unembed()
         register_weights(self, weights)
@@ -24,4 +25,4 @@ class HookedPerceptron(HookedModel):
         x = inputs.flatten(1).to(self.unembed.W_U)  # [batch, d_in]
         for layer in self.mlp:
             x = layer(x)
-        return self.unembed(x)
+        return self.unembed(x) * self.output_scale
