@@ -99,6 +99,13 @@ class HasNeurons(Protocol):
         """The hook name of the last hidden layer's activations, "….hook_post"; "….hook_pre" is what goes into it."""
         ...
 
+    def activated(self, weights: Weights, pre: Float[Tensor, "#example neuron"]) -> Float[Tensor, "#example neuron"]:
+        """Return the last hidden layer's activations when what goes into its neurons is `pre`.
+
+        Raises NothingToSay where the neurons are gated, so that each has two inputs.
+        """
+        ...
+
     def outputs_from_neurons(
         self,
         weights: Weights,

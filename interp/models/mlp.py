@@ -221,6 +221,13 @@ class MLP(Architecture):
     def readout_factor(self, activations: Mapping[str, Float[Tensor, "pair ..."]]) -> None:
         """No norm follows the neurons."""
 
+    def activated(
+        self,
+        weights: Weights,  # noqa: ARG002 (an activation has none)
+        pre: Float[Tensor, "#pair neuron"],
+    ) -> Float[Tensor, "#pair neuron"]:
+        return ACTIVATIONS[self.act_fn](pre)
+
     def outputs_from_neurons(
         self,
         weights: Weights,

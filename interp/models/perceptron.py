@@ -148,6 +148,13 @@ class Perceptron(Architecture):
         made = DensePasses(self._names, self.act_fn, weights, gradients, buffers)
         return scaled(made, self.output_scale, buffers)
 
+    def activated(
+        self,
+        weights: Weights,  # noqa: ARG002 (an activation has none)
+        pre: Float[Tensor, "#example neuron"],
+    ) -> Float[Tensor, "#example neuron"]:
+        return ACTIVATIONS[self.act_fn](pre)
+
     def outputs_from_neurons(
         self,
         weights: Weights,

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -22,8 +22,6 @@ from scipy.stats import binom
 from torch import Tensor
 
 from interp.checkpoints import Checkpoint, Run
-from interp.contracts.task import TwoOperands
-from interp.contracts.vector_answers import classes
 from interp.errors import InterpError, NothingToSay
 from interp.measures.circuit import STAGES
 from interp.measures.mechanism.forms import (
@@ -37,10 +35,10 @@ from interp.measures.mechanism.forms import (
 )
 from interp.measures.mechanism.lone_circles import lone_circles
 from interp.measures.mechanism.telling import figure, summary
-from interp.measures.mechanism.verdict import HALF, LEARNT, Number, OfForms, OfMemory, Verdict, verdict_of
+from interp.measures.mechanism.verdict import HALF, LEARNT, Number, OfForms, Verdict, verdict_of
 from interp.measures.shared.around_grokking import around_grokking
 from interp.measures.shared.cyclic import cyclic
-from interp.measures.shared.novel import novel_examples
+from interp.measures.shared.memory import memory, why_not
 
 __all__ = ["Mechanism", "figure", "mechanism", "over_run", "steps", "summary"]
 
@@ -158,64 +156,41 @@ def mechanism(checkpoint: Checkpoint, circles: int = 6) -> Mechanism:
     """
     if circles < 1:
         raise InterpError(f"mechanism: circles is {circles}; at least 1 circle is looked at")
-    memory, novel = _memory(checkpoint)
+    of_memory = memory(checkpoint)
+    novel = of_memory.novel_examples
     try:
         forms, of_forms = _closed_forms(checkpoint, circles)
     except NothingToSay as reason:
-        if not memory.can_be_told:
-            raise NothingToSay(f"{reason}; and {_why_not(checkpoint)}") from None
+        if not of_memory.can_be_told:
+            raise NothingToSay(f"{reason}; and {why_not(checkpoint)}") from None
         forms, of_forms = None, {"freq": torch.zeros(1, dtype=torch.int64)}
-    decided, loss = verdict_of(memory, forms), checkpoint.measure("loss")
+    decided, loss = verdict_of(of_memory, forms), checkpoint.measure("loss")
     return Mechanism(
         form=FORMS,
         stage=STAGES,
-        verdict=decided.verdict,
+        verdict=cast("Verdict", decided.verdict),
         margin=_number(decided.margin),
-        decided_by=decided.by.number,
+        decided_by=cast("Number", decided.by.number),
         decided_value=_number(decided.by.value),
         decided_bar=_number(decided.by.bar),
-        next_verdict=decided.next,
+        next_verdict=cast("Verdict", decided.next),
         all_accuracy=loss.all_accuracy,
         train_accuracy=loss.train_accuracy,
         test_accuracy=loss.test_accuracy,
-        novel_accuracy=_number(memory.novel_accuracy),
+        novel_accuracy=_number(of_memory.novel_accuracy),
         novel_examples=novel,
-        novel_luck=_number(float(binom.cdf(round(novel * memory.novel_accuracy), novel, 0.5)) if novel else math.nan),
-        novel_bar=_number(memory.bar),
-        chance=_number(memory.chance),
-        random_labels=memory.random_labels,
+        novel_luck=_number(
+            float(binom.cdf(round(novel * of_memory.novel_accuracy), novel, 0.5)) if novel else math.nan
+        ),
+        novel_bar=_number(of_memory.bar),
+        chance=_number(of_memory.chance),
+        random_labels=of_memory.random_labels,
         share=_beside(checkpoint, "circuit", "share"),
         key_share=_share_of_keys(checkpoint),
         gradient_symmetricity=_beside(checkpoint, "gradient_symmetricity", "gradient_symmetricity"),
         distance_irrelevance=_beside(checkpoint, "distance_irrelevance", "correct_logit"),
         **of_forms,
     )
-
-
-def _memory(checkpoint: Checkpoint) -> tuple[OfMemory, int]:
-    """Return what speaks for memory, and how many novel examples there are.
-
-    Raises NothingToSay where the task does not ask for classes.
-    """
-    task = checkpoint.task
-    right, novel = task.correct(checkpoint.logits).double().cpu(), novel_examples(task)
-    random_labels = isinstance(task, TwoOperands) and task.random_labels
-    trained = torch.full_like(novel, random_labels) if task.train is None else task.train
-    return (
-        OfMemory(
-            train_accuracy=float(right[trained].mean()),
-            novel_accuracy=float(right[novel].mean()),
-            chance=int(classes(task).unique(return_counts=True)[1].max()) / len(task),
-            random_labels=random_labels,
-        ),
-        int(novel.sum()),
-    )
-
-
-def _why_not(checkpoint: Checkpoint) -> str:
-    if checkpoint.task.train is None:
-        return "nobody knows which examples were trained on, so memory cannot be told"
-    return "no example is novel, so memory cannot be told from a rule"
 
 
 def _closed_forms(checkpoint: Checkpoint, circles: int) -> tuple[OfForms, dict[str, Any]]:

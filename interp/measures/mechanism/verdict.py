@@ -1,20 +1,19 @@
 """The verdict, and how far it is from the next, from what was found of the network and of the closed forms.
 
-Every verdict is a list of conditions, each a number held against a bar. How far a number is from its bar is a share of
-the room on its side: 0 at the bar, 1 at the end of its range, negative where the condition is missed. Of conditions
-that have to hold together the least decides, of ways to come to the same verdict the greatest: so the margin goes to 0
-at every bar, from both sides.
+Every verdict is a list of conditions, each a number held against a bar: `interp.measures.shared.conditions` tells which
+of them decides.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from interp.measures.mechanism.forms import Explained, StandIn
+from interp.measures.shared.conditions import Condition, Decided, above, all_of, below, bounded, decided, negated, where
 from interp.measures.shared.generalised import GENERALISED
+from interp.measures.shared.memory import OfMemory
 
 Verdict = Literal["memorisation", "clock", "pizza", "mixture", "unclear"]
 Form = Literal["clock", "pizza", "halves"]
@@ -48,36 +47,6 @@ AGREES = 0.95
 """The share of the network's divergence from answers all alike that its closed form accounts for."""
 HALF = 0.5
 """Less than this share of the pairs right without the closed form; more than this share of a stage, or of logits."""
-ABOVE_CHANCE = 0.25
-"""The share of what chance leaves below which what is known of novel examples is no more than memory."""
-
-
-@dataclass(frozen=True)
-class Condition:
-    """A number held against a bar."""
-
-    number: Number
-    value: float
-    bar: float
-    away: float
-    """How far it holds, from 0 to 1; negative where it is missed."""
-    towards: Verdict = "unclear"
-    """The verdict that may stand on the other side of the bar."""
-
-
-@dataclass(frozen=True)
-class Decided:
-    """A verdict and what it hung on."""
-
-    verdict: Verdict
-    by: Condition
-    """The condition nearest to its bar: of a verdict that is missed, the one that misses it most."""
-    next: Verdict
-    """The verdict on the other side of that bar; "unclear" where no other is."""
-
-    @property
-    def margin(self) -> float:
-        return abs(self.by.away)
 
 
 @dataclass(frozen=True)
@@ -96,43 +65,14 @@ class OfForms:
     """1 less the share of the frequencies that carry the logits."""
 
 
-@dataclass(frozen=True)
-class OfMemory:
-    """What speaks for memory."""
-
-    train_accuracy: float
-    """NaN where nobody knows the training examples; of random labels that of all examples then."""
-    novel_accuracy: float
-    """NaN where there are no novel examples."""
-    chance: float
-    """The share of the examples that have the commonest answer."""
-    random_labels: bool
-    """Whether there is no rule to find."""
-
-    @property
-    def can_be_told(self) -> bool:
-        """Whether memory can be told from a rule."""
-        return self.random_labels or not math.isnan(self.train_accuracy + self.novel_accuracy)
-
-    @property
-    def bar(self) -> float:
-        """The novel accuracy from which a network knows more than it was shown."""
-        return self.chance + ABOVE_CHANCE * (1 - self.chance)
-
-
 def verdict_of(of_memory: OfMemory, of_forms: OfForms | None) -> Decided:
     """Return the verdict; without `of_forms`, where the task has no cyclic order, it is memorisation or unclear."""
     forms = {} if of_forms is None else _forms(of_forms)
-    reached: dict[Verdict, Condition] = {
+    reached: dict[str, Condition] = {
         **forms,
-        "memorisation": _all_of(*_memory(of_memory), *(_not(one, verdict) for verdict, one in forms.items())),
+        "memorisation": all_of(*of_memory.conditions, *(negated(one, verdict) for verdict, one in forms.items())),
     }
-    nearest = max(reached, key=lambda verdict: reached[verdict].away)
-    by = reached[nearest]
-    if by.away < 0:
-        return Decided("unclear", by, nearest)
-    beyond = reached.get(by.towards)
-    return Decided(nearest, by, by.towards if beyond is not None and beyond.away == -by.away else "unclear")
+    return decided(reached)
 
 
 def _forms(found: OfForms) -> dict[Verdict, Condition]:
@@ -142,45 +82,21 @@ def _forms(found: OfForms) -> dict[Verdict, Condition]:
         "pizza": ("pizza", found.stand_ins["pizza"]),
         "mixture": ("halves", found.stand_ins["both"]),
     }
-    circles = _above("circle explained", found.circles.both, HALF)
+    circles = above("circle explained", found.circles.both, HALF)
     return {
-        verdict: _all_of(
-            _above("accuracy", found.accuracy, LEARNT),
-            _above("form accuracy", one.accuracy, LEARNT),
-            _above("agreement", one.agreement, AGREES),
-            _below("left accuracy", one.left_accuracy, HALF),
-            _where(
+        verdict: all_of(
+            above("accuracy", found.accuracy, LEARNT),
+            above("form accuracy", one.accuracy, LEARNT),
+            above("agreement", one.agreement, AGREES),
+            below("left accuracy", one.left_accuracy, HALF),
+            where(
                 circles,
                 _explains_most(found.circles, form),
-                _all_of(_explains_most(found.whole, form), _above("sparsity", found.sparsity, HALF)),
+                all_of(_explains_most(found.whole, form), above("sparsity", found.sparsity, HALF)),
             ),
         )
         for verdict, (form, one) in named.items()
     }
-
-
-def _memory(found: OfMemory) -> list[Condition]:
-    """The conditions of memory, but for the one that no closed form is the verdict."""
-    known = _above("train accuracy", found.train_accuracy, LEARNT)
-    if found.random_labels:
-        return [known]
-    return [_below("novel accuracy", found.novel_accuracy, found.bar, found.chance), known]
-
-
-def _above(number: Number, value: float, bar: float) -> Condition:
-    """`value`, from 0 to 1, is to reach `bar`; one that is not known misses it."""
-    room = 1 - bar if value >= bar else bar
-    return Condition(number, value, bar, _bounded((value - bar) / room))
-
-
-def _below(number: Number, value: float, bar: float, least: float = 0.0) -> Condition:
-    """`value`, from `least` to 1, is to stay below `bar`; one that is not known misses it."""
-    room = bar - least if value <= bar else 1 - bar
-    return Condition(number, value, bar, _bounded((bar - value) / room))
-
-
-def _bounded(away: float) -> float:
-    return -1.0 if math.isnan(away) else max(-1.0, min(away, 1.0))
 
 
 def _explains_most(explained: Explained, form: Form) -> Condition:
@@ -194,23 +110,4 @@ def _explains_most(explained: Explained, form: Form) -> Condition:
     best = max(shares, key=lambda name: shares[name])
     room = 1 - min(own, shares[best])
     away = (own - shares[best]) / room if room > 0 else 0.0
-    return Condition("explained", own, shares[best], _bounded(away), "mixture" if best == "halves" else best)
-
-
-def _all_of(*conditions: Condition) -> Condition:
-    """The condition that decides where all have to hold: the least."""
-    return min(conditions, key=lambda one: one.away)
-
-
-def _any_of(*conditions: Condition) -> Condition:
-    """The condition that decides where one has to hold: the greatest."""
-    return max(conditions, key=lambda one: one.away)
-
-
-def _not(condition: Condition, towards: Verdict = "unclear") -> Condition:
-    return replace(condition, away=-condition.away, towards=towards)
-
-
-def _where(chosen: Condition, then: Condition, otherwise: Condition) -> Condition:
-    """`then` where `chosen` holds, else `otherwise`; where both agree, it does not matter how far `chosen` holds."""
-    return _any_of(_all_of(chosen, then), _all_of(_not(chosen), otherwise), _all_of(then, otherwise))
+    return Condition("explained", own, shares[best], bounded(away), "mixture" if best == "halves" else best)

@@ -209,6 +209,14 @@ class OwnModule(Architecture):
     def neurons(self) -> str:
         return f"{self.told.neurons}.hook_post"
 
+    def activated(self, weights: Weights, pre: Float[Tensor, "#example neuron"]) -> Float[Tensor, "#example neuron"]:
+        """Return what the neurons' module gives when it is given `pre`."""
+        path = self._part("neurons")
+        whole = {**{name: _like(value, pre) for name, value in self._constants.items()}, **weights}
+        own = {name.removeprefix(f"{path}."): value for name, value in whole.items() if name.startswith(f"{path}.")}
+        with self.making.told(InterpError):
+            return torch.func.functional_call(self._network.get_submodule(path), own, (pre,))
+
     def outputs_from_neurons(
         self,
         weights: Weights,

@@ -15,8 +15,9 @@ from torch import Tensor
 
 from interp.contracts.architecture import Architecture, Buffers, Weights
 from interp.contracts.task import Task, TwoOperands
+from interp.errors import NothingToSay
 from interp.models.shared import attention
-from interp.models.shared.activations import IN_WORDS, ActFn
+from interp.models.shared.activations import ACTIVATIONS, IN_WORDS, ActFn
 from interp.models.shared.blocks import Blocks, Norm, Positions
 from interp.models.shared.operations import affine, rows
 from interp.models.shared.two_operand_tasks import task_of_two_operands
@@ -428,6 +429,15 @@ class Transformer(Architecture):
         self, weights: Weights, resid_mid: Float[Tensor, "pair d_model"]
     ) -> Float[Tensor, "pair d_vocab_out"]:
         return self._answers_first(self._last_mlp.outputs_from_resid_mid(weights, resid_mid))
+
+    def activated(
+        self,
+        weights: Weights,  # noqa: ARG002 (an activation has none)
+        pre: Float[Tensor, "#pair neuron"],
+    ) -> Float[Tensor, "#pair neuron"]:
+        if self.blocks.gated:
+            raise NothingToSay("the neurons are gated, so that each has two inputs")
+        return ACTIVATIONS[self.blocks.act_fn](pre)
 
     def outputs_from_neurons(
         self,
