@@ -408,13 +408,13 @@ MEMORY = st.builds(OfMemory, RIGHT, SHARE, st.just(0.1), st.booleans())
 
 
 def between(one, other, share):
-    """All numbers of two records of evidence, at this share of the way from one to the other."""
+    """All measured numbers of two records of evidence, at this share of the way from one to the other."""
     if dataclasses.is_dataclass(one):
         fields = [field.name for field in dataclasses.fields(one)]
         return type(one)(*(between(getattr(one, name), getattr(other, name), share) for name in fields))
     if isinstance(one, dict):
         return {name: between(value, other[name], share) for name, value in one.items()}
-    return one if isinstance(one, bool) else one + share * (other - one)
+    return one if isinstance(one, int) else one + share * (other - one)
 
 
 @pytest.mark.slow
