@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Float, Shaped
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from interp import provenance
@@ -31,6 +31,12 @@ if TYPE_CHECKING:
     from transformer_lens import ActivationCache
 
     from interp.contracts.hooked_model import HookedModel
+
+LOGITS_AT_ONCE = 2_000_000
+"""16 MB in float64: what is made of so many still fits the processor's caches, or nearly."""
+MOST_LOGITS = 100_000_000
+"""800 MB in float64."""
+OVERFLOW = "the outputs of the network overflow"
 
 
 @runtime_checkable
@@ -89,6 +95,23 @@ class TensorsOneAtATime(Mapping[str, Tensor]):
 
     def __len__(self) -> int:
         return len(self._arrays)
+
+
+class RowsWhenAsked(Mapping[str, Tensor]):
+    """Some rows of every activation, each taken when it is asked for."""
+
+    def __init__(self, activations: Mapping[str, Tensor], rows: Int[Tensor, " row"]) -> None:
+        self._activations, self._rows = activations, rows
+
+    def __getitem__(self, name: str) -> Tensor:
+        values = self._activations[name]
+        return values[self._rows.to(values.device)]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._activations)
+
+    def __len__(self) -> int:
+        return len(self._activations)
 
 
 class Answer:
@@ -187,15 +210,63 @@ class Checkpoint(Moment):
 
     @functools.cached_property
     def _activations(self) -> Mapping[str, Float[Tensor, "example ..."]]:
+        if self._logits > MOST_LOGITS:
+            raise NothingToSay(
+                f"the network has {self._logits:,} logits on all {len(self.task):,} {self.task.noun}s, more than the "
+                f"{MOST_LOGITS:,} that are kept in memory at once; checkpoint.blocks() gives them some rows at a time"
+            )
+        return self._computed(self.task.inputs)
+
+    def _computed(self, inputs: Shaped[Tensor, "example ..."]) -> Mapping[str, Float[Tensor, "example ..."]]:
         with torch.no_grad(), process.measuring():
-            weights = {name: devices.float64(value) for name, value in self._weights.items()}
-            inputs = self.task.inputs.to(next(iter(weights.values())).device)
+            weights = self._float64_weights
+            inputs = inputs.to(next(iter(weights.values())).device)
             return self.run.architecture.activations(weights, inputs)
+
+    @functools.cached_property
+    def _float64_weights(self) -> dict[str, Tensor]:
+        return {name: devices.float64(value) for name, value in self._weights.items()}
+
+    @property
+    def _logits(self) -> int:
+        """How many there are of all examples."""
+        return len(self.task) * self.task.n_outputs
+
+    @property
+    def rows_at_once(self) -> int:
+        """How many examples there are whose activations are computed together where there are many logits."""
+        return max(LOGITS_AT_ONCE // self.task.n_outputs, 1)
+
+    def activations_of(self, examples: Int[Tensor, " example"]) -> Mapping[str, Float[Tensor, "example ..."]]:
+        """Activations on these examples, given by number: computed for them alone where there are many logits in all.
+
+        Many are more than 2 million, unless `activations` have been asked.
+        """
+        self._note()
+        if self._logits > LOGITS_AT_ONCE and "_activations" not in self.__dict__:
+            return self._computed(self.task.inputs[examples])
+        everything = self._activations
+        whole = torch.equal(examples, torch.arange(len(self.task)))
+        return everything if whole else RowsWhenAsked(everything, examples)
+
+    def blocks(self) -> Iterator[tuple[Int[Tensor, " example"], Mapping[str, Float[Tensor, "example ..."]]]]:
+        """All examples in their order, by number, and their activations, in blocks of at most 2 million logits.
+
+        Raises NothingToSay where the outputs overflow.
+        """
+        together = len(self.task) if self._logits <= LOGITS_AT_ONCE else self.rows_at_once
+        for examples in torch.arange(len(self.task)).split(together):
+            activations = self.activations_of(examples)
+            finite(activations["logits"], OVERFLOW)
+            yield examples, activations
 
     @property
     def logits(self) -> Float[Tensor, "example output"]:
-        """The network's outputs on every input, float64. Raises NothingToSay where they overflow."""
-        return _finite(self.activations["logits"], "the outputs of the network overflow")
+        """The network's outputs on every input, float64.
+
+        Raises NothingToSay where they overflow, and where there are more than 100 million, for which `blocks` is.
+        """
+        return finite(self.activations["logits"], OVERFLOW)
 
     @property
     def neurons(self) -> Float[Tensor, "example neuron"]:
@@ -204,7 +275,7 @@ class Checkpoint(Moment):
         Raises NothingToSay where the network has no such layer, and where they overflow.
         """
         neurons = self.activations[has_neurons(self.run.architecture).neurons]
-        return _finite(neurons, "the activations of the neurons overflow")
+        return finite(neurons, "the activations of the neurons overflow")
 
     @property
     def embedding(self) -> Float[Tensor, "p d_model"]:
@@ -243,7 +314,8 @@ class Checkpoint(Moment):
         self.run.note(f"step {self.step}", self.digest)
 
 
-def _finite(values: Float[Tensor, "..."], otherwise: str) -> Float[Tensor, "..."]:
+def finite(values: Float[Tensor, "..."], otherwise: str) -> Float[Tensor, "..."]:
+    """`values`, all of which are finite numbers. Raises NothingToSay, in these words, where one is not."""
     if not values.isfinite().all():
         raise NothingToSay(otherwise)
     return values

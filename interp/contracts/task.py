@@ -64,7 +64,7 @@ class TwoOperands(Task):
     p: int
     """The number of residues, which are operands and answers alike."""
     structure: Group | None
-    """The group in which the answer is a·b or a·b⁻¹; None where there is none."""
+    """The group in which the answer is a·b, a·b⁻¹, a·b·a⁻¹ or a·b·a; None where there is none."""
     elements: Int[Tensor, " element"] | None
     """The residue that stands for each element of the group, by the element's number; None without a group.
 

@@ -28,7 +28,8 @@ from interp.maths import fourier
 from interp.maths.cross_entropy import cross_entropy
 from interp.measures.shared import ablation
 from interp.measures.shared.around_grokking import around_grokking
-from interp.measures.shared.cyclic import Cyclic, centred, cyclic
+from interp.measures.shared.cyclic import Cyclic, cyclic
+from interp.measures.shared.in_order import centred
 from interp.measures.shared.key_frequencies import key_mask
 
 STAGES = ("embedding", "attention", "neurons", "logits")

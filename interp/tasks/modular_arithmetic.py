@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import random
 from typing import Literal, get_args
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Int
 from pydantic import NonNegativeInt
 from torch import Tensor
 
 from interp.contracts.task import TwoOperands
-from interp.maths.cyclic_group import CyclicGroup
+from interp.maths.groups.cyclic_group import CyclicGroup
+from interp.tasks.shared.split import Split, refuse_no_share, shuffled, trained_on
 
 Operation = Literal[
     "x+y",
@@ -29,7 +29,6 @@ Operation = Literal[
 ]
 SYMMETRIC = ("x+y", "x*y", "x^2+y^2", "x^2+x*y+y^2")
 """The operations whose answer to (a, b) is that to (b, a)."""
-Split = Literal["progress_measures", "rep_theory", "power", "unknown"]
 MAX_P = 2_000
 
 
@@ -66,8 +65,7 @@ def modular_arithmetic(
         raise ValueError(
             f"p is {p}; a modulus of 3 to {MAX_P:,} is needed: the table of its p² pairs is kept in memory"
         )
-    if not 0 < frac_train <= 1:
-        raise ValueError(f"frac_train is {frac_train}; it is a share of all pairs, above 0 and at most 1")
+    refuse_no_share(frac_train)
     if operation in ("x/y", "x/y if y odd else x-y") and not _is_prime(p):
         raise ValueError(
             f"p is {p}, which is not prime: {operation} divides, and not every residue modulo {p} has an inverse; "
@@ -81,13 +79,14 @@ def modular_arithmetic(
     listed = _pairs(operation, p, ordered=pairs == "ordered")
     answers = _answers(operation, listed, p, seed)
     elements = _elements(operation, p)
-    order = _order(split, listed, answers, operation, seed)
+    by_answer = np.lexsort((listed[:, 1].numpy(), answers.numpy())) if operation == "x/y" else None
+    order = shuffled(split, len(listed), seed, by_answer)
     return TwoOperands(
         description=_description(operation, p, pairs),
         inputs=listed,
         targets=answers,
         n_outputs=p,
-        train=None if order is None else _train_mask(split, order, frac_train),
+        train=trained_on(split, order, frac_train),
         order=order,
         p=p,
         structure=None if elements is None else CyclicGroup(len(elements)),
@@ -139,41 +138,6 @@ def _answers(operation: Operation, pairs: Int[Tensor, "pair 2"], p: int, seed: i
         case _:
             raise ValueError(f"operation is {operation!r}; it is one of {', '.join(get_args(Operation))}")
     return c % p
-
-
-def _order(
-    split: Split, pairs: Int[Tensor, "pair 2"], answers: Int[Tensor, " pair"], operation: Operation, seed: int
-) -> Int[Tensor, " pair"] | None:
-    """The pairs as the rule `split` shuffles them; None where the rule is unknown."""
-    n = len(pairs)
-    match split:
-        case "progress_measures":
-            order = list(range(n))
-            random.Random(seed).shuffle(order)
-            return torch.tensor(order)
-        case "rep_theory":
-            return torch.randperm(n, generator=torch.Generator().manual_seed(seed))
-        case "power":
-            listed = np.arange(n)
-            if operation == "x/y":
-                listed = np.lexsort((pairs[:, 1].numpy(), answers.numpy()))
-            np.random.RandomState(seed).shuffle(listed)
-            return torch.from_numpy(listed)
-        case "unknown":
-            return None
-        case _:
-            raise ValueError(f"split is {split!r}; it is one of {', '.join(get_args(Split))}")
-
-
-def _train_mask(split: Split, order: Int[Tensor, " pair"], frac_train: float) -> Bool[Tensor, " pair"]:
-    """True for the first pairs of the order, as many as the rule trains on."""
-    n = len(order)
-    count = round(frac_train * n) if split == "power" else int(frac_train * n)
-    if not count:
-        raise ValueError(f"frac_train is {frac_train}, which of {n} pairs is none; raise it")
-    mask = torch.zeros(n, dtype=torch.bool)
-    mask[order[:count]] = True
-    return mask
 
 
 def _elements(operation: Operation, p: int) -> Int[Tensor, " element"] | None:

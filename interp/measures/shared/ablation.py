@@ -5,13 +5,14 @@ The same numbers as replacing the activation through the hooks of `checkpoint.mo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from interp.checkpoints import Checkpoint
+from interp.checkpoints.checkpoint import RowsWhenAsked
 from interp.contracts.architecture import HasAttention, has_neurons, reads_two_operands
 from interp.machine import devices
 from interp.measures.shared.when_asked import WhenAsked
@@ -46,7 +47,7 @@ def after_neurons(
     `post` has one row for each of the pairs, or one for all of them.
     """
     weights = _weights(checkpoint)
-    beside = _Rows(checkpoint.activations, pairs)
+    beside = RowsWhenAsked(checkpoint.activations, pairs)
     post = post.to(next(iter(weights.values())))
     return has_neurons(checkpoint.run.architecture).outputs_from_neurons(weights, post, beside).cpu()
 
@@ -74,23 +75,6 @@ def right(
     rounding = ROUNDING * network.abs().max()
     largest = logits >= logits.amax(1, keepdim=True) - rounding  # [pair, logit]
     return largest.gather(1, answers[:, None])[:, 0].double() / largest.sum(1)
-
-
-class _Rows(Mapping[str, Tensor]):
-    """Some rows of every activation, each taken when it is asked for."""
-
-    def __init__(self, activations: Mapping[str, Tensor], rows: Int[Tensor, " row"]) -> None:
-        self._activations, self._rows = activations, rows
-
-    def __getitem__(self, name: str) -> Tensor:
-        values = self._activations[name]
-        return values[self._rows.to(values.device)]
-
-    def __iter__(self):
-        return iter(self._activations)
-
-    def __len__(self) -> int:
-        return len(self._activations)
 
 
 def _weights(checkpoint: Checkpoint) -> dict[str, Tensor]:

@@ -6,14 +6,15 @@ import pytest
 import torch
 
 from interp.contracts.group import Group
-from interp.maths.cyclic_group import CyclicGroup
+from interp.maths.groups.cyclic_group import CyclicGroup
+from interp.maths.groups.finite_group import TableGroup
 
 orders = pytest.mark.parametrize("n", [1, 2, 3, 4, 7, 12])
 
 
 def characters(group):
-    """The trace of every matrix, [irrep, element]."""
-    return torch.stack([irrep.matrices.diagonal(dim1=-2, dim2=-1).sum(-1) for irrep in group.irreps])
+    """The trace of each element in every representation, [irrep, element]."""
+    return torch.stack([irrep.character for irrep in group.irreps])
 
 
 @orders
@@ -46,17 +47,6 @@ def test_every_element_is_a_power_of_element_1(n):
 
 
 @orders
-def test_every_representation_is_a_homomorphism_into_orthogonal_matrices(n):
-    group = CyclicGroup(n)
-    for irrep in group.irreps:
-        of_products = irrep.matrices[group.product]  # [left, right, row, column]
-        products = torch.einsum("irk,jkc->ijrc", irrep.matrices, irrep.matrices)
-        torch.testing.assert_close(products, of_products, rtol=0, atol=1e-12)
-        gram = irrep.matrices @ irrep.matrices.transpose(1, 2)
-        torch.testing.assert_close(gram, torch.eye(irrep.dimension).double().expand_as(gram), rtol=0, atol=1e-12)
-
-
-@orders
 def test_characters_of_two_representations_are_orthogonal(n):
     """Over the reals ⟨χ, χ⟩ is n times the number of complex representations that χ is the sum of: 1, or 2."""
     group = CyclicGroup(n)
@@ -68,22 +58,33 @@ def test_characters_of_two_representations_are_orthogonal(n):
 
 @orders
 def test_there_is_no_other_representation_and_the_trivial_one_comes_first(n):
-    """The matrix elements that differ, one of a sign and two of a rotation, span all n functions on the group."""
+    """The functions that belong to them, one for a sign and two for a rotation, are all n functions on the group."""
     group = CyclicGroup(n)
-    functions = torch.cat([irrep.matrices.flatten(1) for irrep in group.irreps], dim=1)  # [element, matrix element]
-    assert int(torch.linalg.matrix_rank(functions)) == n == sum(irrep.dimension for irrep in group.irreps)
-    assert (group.irreps[0].matrices == 1).all()
+    assert n == sum(irrep.dimension for irrep in group.irreps)
+    assert (group.irreps[0].character == 1).all()
     assert len({irrep.name for irrep in group.irreps}) == len(group.irreps)
 
 
-def test_the_element_1_turns_the_plane_of_a_frequency_by_its_angle():
-    rotation = CyclicGroup(12).irreps[2].matrices[1]
-    half = 3**0.5 / 2  # 2 · 30°
-    torch.testing.assert_close(rotation, torch.tensor([[0.5, -half], [half, 0.5]]).double())
+@orders
+def test_the_closed_form_is_what_the_table_of_products_gives(n):
+    group = CyclicGroup(n)
+    computed = TableGroup("given", group.product, group.elements)
+    basis, row = group.basis
+    assert len(computed.irreps) == len(group.irreps)
+    for place, irrep in enumerate(group.irreps):
+        (same,) = (one for one in computed.irreps if (one.character - irrep.character).abs().max() < 1e-9)
+        assert (same.kind, same.scale) == (irrep.kind, pytest.approx(irrep.scale))
+        projector = basis[row == place].T @ basis[row == place]
+        torch.testing.assert_close(projector, irrep.scale * irrep.character[group.quotient], rtol=0, atol=1e-12)
+
+
+def test_the_element_1_has_the_trace_of_a_rotation_by_the_frequency_s_angle():
+    assert CyclicGroup(12).irreps[3].name == "freq_2"
+    assert float(CyclicGroup(12).irreps[3].character[1]) == pytest.approx(1)  # 2 cos(2 · 30°)
 
 
 def test_an_even_group_has_the_sign():
     names = [irrep.name for irrep in CyclicGroup(6).irreps]
-    assert names == ["0", "1", "2", "sign"]
-    assert CyclicGroup(6).irreps[-1].matrices.flatten().tolist() == [1, -1, 1, -1, 1, -1]
+    assert names == ["trivial", "sign", "freq_1", "freq_2"]
+    assert CyclicGroup(6).irreps[1].character.tolist() == [1, -1, 1, -1, 1, -1]
     assert "sign" not in [irrep.name for irrep in CyclicGroup(7).irreps]
