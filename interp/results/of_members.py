@@ -5,6 +5,7 @@ Such a measure looks at no run, but at what the other measures of an analysis fo
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,7 +26,10 @@ OF_RESULTS = "results"
 
 @dataclass(frozen=True)
 class OfMembers:
-    """The axes of a sweep, and what measures found of its runs: `of("weight_decay")`, `of("outcome.loss_class")`."""
+    """The axes of a sweep, and what measures found of its runs: `of("weight_decay")`, `of("outcome.loss_class")`.
+
+    A field with one axis more has a number of each run at a place of it: `of("irrep_logits.trace_similarity[sign]")`.
+    """
 
     axes: Mapping[str, Sequence[Label]]
     found: Mapping[str, xr.Dataset]
@@ -57,10 +61,11 @@ class OfMembers:
             values = np.broadcast_to(labels.reshape(shape), [len(one) for one in self.axes.values()])
             attributes = {"long_name": name.replace("_", " ")}
         else:
-            label = name.rpartition(".")[0]
+            label = name.partition("[")[0].rpartition(".")[0]
             if label in self.silent:
                 raise NothingToSay(f"{label} has nothing to say: {self.silent[label]}")
             array = next((one for own, one in self._fields() if f"{own}.{one.name}" == name), None)
+            array = self._at_a_place(name) if array is None else array
             if array is None:
                 near = near_misses(name, self.names)
                 raise InterpError(
@@ -73,6 +78,25 @@ class OfMembers:
         if values.dtype.kind not in "UO":
             values = values.astype(float)
         return xr.DataArray(values.copy(), coords, tuple(self.axes), name=name, attrs=attributes)
+
+    def _at_a_place(self, name: str) -> xr.DataArray | None:
+        """What "measure.field[label]" asks for; None where there is no such field with one axis more.
+
+        Raises InterpError where the axis has no such label.
+        """
+        match = re.fullmatch(r"(.+)\.(\w+)\[(.+)\]", name)
+        array = self.found[match[1]].get(match[2]) if match and match[1] in self.found else None
+        if match is None or array is None:
+            return None
+        more = [str(dim) for dim in array.dims if dim not in (*self.axes, "step")]
+        if len(more) != 1 or not set(self.axes) <= set(array.dims):
+            return None
+        if not array.sizes[more[0]]:  # nothing has been measured yet
+            return xr.DataArray(np.full([len(one) for one in self.axes.values()], np.nan), dims=tuple(self.axes))
+        texts = [text_of(label_of(one)) for one in array[more[0]].values.tolist()]
+        if match[3] not in texts:
+            raise InterpError(f"{match[1]}.{match[2]} has no {match[3]}{near_misses(match[3], texts)}")
+        return array.isel({more[0]: texts.index(match[3])})
 
     def numbers(self, name: str) -> xr.DataArray:
         """Return what `of` returns, where that is numbers. Raises InterpError where they are words."""
@@ -156,8 +180,13 @@ def _blank(ask: Ask, axes: Mapping[str, Sequence[Label]]) -> xr.Dataset:
     """A result over a sweep of which nothing is known but what it will hold of every run."""
     schemas = [*schema.schemas_of(ask.measure).values(), *schema.schemas_joined(ask.measure)]
     shape = [len(labels) for labels in axes.values()]
-    fields = [field for own in schemas for field in own.variables if not field.axes]
-    return xr.Dataset({field.name: (tuple(axes), np.full(shape, field.blank)) for field in fields})
+    fields = [field for own in schemas for field in own.variables if len(field.axes) < 2]
+    return xr.Dataset(
+        {
+            field.name: ((*axes, *field.axes), np.full([*shape, *(0 for _ in field.axes)], field.blank))
+            for field in fields
+        }
+    )
 
 
 def answers(

@@ -32,8 +32,9 @@ def of_members() -> OfMembers:
             "count": (dims, counts),
             "yes": (dims, yes),
             "power": ((*dims, "freq"), np.ones((3, 2, 4))),
+            "share": ((*dims, "step", "stage"), np.stack([values, values + 100], axis=-1)),
         },
-        {**AXES, "step": step},
+        {**AXES, "step": step, "stage": ["neurons", "all logits"]},
     )
     return OfMembers(AXES, {"mine": result}, {"other": "there is no order"})
 
@@ -44,6 +45,22 @@ def test_a_number_of_each_step_is_that_of_the_last_step_that_has_one():
     np.testing.assert_array_equal(found.values, expected)
     assert found.dims == ("seed", "weight_decay")
     assert found.attrs["units"] == "nats"
+
+
+def test_a_field_with_one_axis_more_is_asked_at_a_place_of_it():
+    np.testing.assert_array_equal(of_members().of("mine.share[all logits]").values, of_members().of("mine.loss") + 100)
+    with pytest.raises(InterpError, match=r"mine\.share has no neuron; did you mean 'neurons'\?"):
+        of_members().of("mine.share[neuron]")
+    with pytest.raises(InterpError, match="is neither an axis of the sweep"):
+        of_members().of("mine.loss[neurons]")
+
+
+def test_before_anything_is_measured_any_place_of_an_axis_may_be_asked_for():
+    table = {"paper_table": {"rows": {"one": {"paper": 1, "take": "median", "of": "mechanism.explained[clock]"}}}}
+    check(asks(["mechanism", table]), AXES)
+    table["paper_table"]["rows"]["one"]["of"] = "mechanism.explaned[clock]"
+    with pytest.raises(InterpError, match="is neither an axis of the sweep"):
+        check(asks(["mechanism", table]), AXES)
 
 
 def test_an_axis_is_the_label_of_each_run():
