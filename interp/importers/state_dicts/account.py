@@ -26,7 +26,6 @@ from interp.importers.shared.guessing.guess import EXPLAINED, Guess, spelt
 from interp.importers.shared.recorded import Recorded
 from interp.importers.state_dicts import training_pairs
 from interp.maths.cross_entropy import cross_entropy
-from interp.tasks.modular_arithmetic import modular_arithmetic
 
 SWAPPED = "The training pairs look swapped"
 WORSE = 2
@@ -313,8 +312,8 @@ def _split(opened: Opened, beside: Beside, loss: Loss) -> Pairs:
     if split is None:
         return Pairs(None, notes)
     mask, options = split.mask(len(losses), p), split.options
-    operation = opened.found.task[1].get("operation", "x+y")
-    drawn = None if options is None else modular_arithmetic(p, operation, **options)
+    name, own = opened.found.task
+    drawn = None if options is None else find("tasks", name)(**{**own, **options})
     same = drawn is not None and drawn.train is not None and np.array_equal(drawn.train.numpy(), mask)
     return Pairs(mask, [split.sentence, *notes], options if same else None)
 

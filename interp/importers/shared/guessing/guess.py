@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from interp.catalogue.names import find
 from interp.contracts.imported import Given
+from interp.contracts.task import Task
+from interp.errors import InterpError
 from interp.importers.shared import candidates
 
 CHANCE = 5
@@ -57,7 +61,8 @@ class Known:
 
     @property
     def modulus(self) -> int | None:
-        return self.p if self.task is None else self.task[1].get("p", 113)
+        """How many residues there are. Raises InterpError where the task that is told cannot be."""
+        return self.p if self.task is None else getattr(made_task(*frozen(self.task)), "p", None)
 
 
 @dataclass(frozen=True)
@@ -127,7 +132,7 @@ class Guess:
 
     @property
     def operation(self) -> str:
-        return f"{self.task[1].get('operation', self.task[0])} mod {self.p}"
+        return made_task(*frozen(self.task)).description
 
     @property
     def said_instead(self) -> str:
@@ -149,6 +154,20 @@ class Guess:
         if act_fn and not told.model:
             said.append(f"The activation was taken to be {spelt(act_fn)}: {self.act_fn_by or told.source_of_act_fn}.")
         return [sentence for sentence in said if sentence]
+
+
+@functools.lru_cache(maxsize=64)
+def made_task(name: str, options: tuple[tuple[str, Any], ...]) -> Task:
+    """Return the task of this name with these options. Raises InterpError where it cannot be."""
+    try:
+        return find("tasks", name)(**dict(options))
+    except ValueError as error:
+        raise InterpError(f"{name}: {error}") from None
+
+
+def frozen(task: Given) -> tuple[str, tuple[tuple[str, Any], ...]]:
+    """Return a task's name and options in a form that can be remembered by."""
+    return task[0], tuple(sorted(task[1].items()))
 
 
 def undecided(alike: list[Guess]) -> str:

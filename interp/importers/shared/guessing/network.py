@@ -18,7 +18,8 @@ from interp.catalogue.names import find
 from interp.contracts.architecture import Architecture
 from interp.contracts.imported import Arrays, Given
 from interp.contracts.task import TwoOperands, two_operands
-from interp.importers.shared.guessing.guess import Guess
+from interp.errors import InterpError
+from interp.importers.shared.guessing.guess import Guess, frozen, made_task
 from interp.importers.shared.layouts import Layout, in_our_layout
 from interp.maths.cross_entropy import cross_entropy
 from interp.tasks.modular_arithmetic import modular_arithmetic
@@ -79,7 +80,7 @@ def judged_on(
     logits: Float[Tensor, "pair output"], pairs: Int[Tensor, "pair 2"], task: Given, model: Given, p: int
 ) -> Guess | None:
     """How much of the task the logits answer right; None where there is no such task modulo p."""
-    answers = _answers(task[0], tuple(sorted(task[1].items())))
+    answers = _answers(*frozen(task))
     if answers is None:
         return None
     right = answers[pairs[:, 0], pairs[:, 1]]
@@ -91,13 +92,14 @@ def judged_on(
     return Guess(task, without_p(model), p, accuracy, float(losses.median()) if len(losses) else math.inf)
 
 
-@functools.cache
+@functools.lru_cache(maxsize=64)
 def _answers(name: str, options: tuple[tuple[str, Any], ...]) -> Int[Tensor, "a b"] | None:
     """The answer to each pair, -1 where it has none; None where there is no such task."""
     try:
-        made = two_operands(find("tasks", name)(**dict(options)))
-    except ValueError:  # p is not prime, and the task divides
+        task = made_task(name, options)
+    except InterpError:  # p is not prime, and the task divides
         return None
+    made = two_operands(task)
     table = torch.full((made.p, made.p), -1)
     table[made.pairs[:, 0], made.pairs[:, 1]] = made.targets
     return table
