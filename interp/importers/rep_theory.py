@@ -1,4 +1,4 @@
-"""The networks of Chughtai et al. 2023, "A toy model of universality", on cyclic groups."""
+"""The networks of Chughtai et al. 2023, "A toy model of universality", on cyclic, dihedral and permutation groups."""
 
 from __future__ import annotations
 
@@ -11,48 +11,75 @@ import numpy as np
 
 from interp.contracts.imported import Arrays, Given, Imported
 from interp.errors import InterpError, shown
-from interp.importers.shared import configuration, files_by_step
+from interp.importers.shared import configuration, files_by_step, splits
+from interp.maths.groups.named import named_group
 
 PERCEPTRON = {"W_x": "embed_a.W_E", "W_y": "embed_b.W_E", "W": "mlp.W_in", "W_U": "unembed.W_U"}
 """Their name of each tensor of a perceptron -> ours."""
 NO_PARAMETERS = {"x_embed", "y_embed", "blocks.0.attn.mask", "blocks.0.attn.IGNORE"}
 """What a transformer's state dict holds besides parameters: second names of W_E, and buffers."""
 LETTERS = {"CyclicGroup": "C", "DihedralGroup": "D", "SymmetricGroup": "S", "AlternatingGroup": "A"}
+OF_TABLE = (
+    "give its table of products in a run.yaml: importer: rep_theory, and task: {group_composition: {table: FILE}}"
+)
 CONFIG, MODEL = "cfg.json", "model.pt"
 
 
-def rep_theory(path: Path) -> Imported:
-    """A folder of the rep-theory release, model.pt with cfg.json, or the model.pt in it; cyclic groups C_n only.
+def rep_theory(path: Path, task: Given | None = None) -> Imported:
+    """A folder of the rep-theory release, model.pt with cfg.json, or the model.pt in it.
 
     Its perceptrons have no biases and a table for each operand, side by side; its one-layer transformers on [a, b, =]
-    have n logits and biases that were never trained, which are left out. The split is the release's own rule with the
-    configuration's seed and share. model.pt is at step num_epochs; beside it may lie checkpoints/epoch_….pt, each
-    saved after that epoch's update: epoch 99 is step 100. For a file in that folder cfg.json is looked for one up too.
+    have n logits and biases that were never trained, which are left out, as are second names of the embedding, a mask
+    and a constant. C_n is addition modulo n, D_n of order 2n and the permutation groups S5, S6 and A5 are numbered as
+    the release numbers them; of another, such as S4, the order is not known: a task with its table of products, in a
+    run.yaml, tells it. The split is the release's own rule with the configuration's seed and share. model.pt is at step
+    num_epochs; beside it may lie checkpoints/epoch_….pt, each saved after that epoch's update: epoch 99 is step 100.
+    For a file in that folder cfg.json is looked for one up too.
 
-    Raises InterpError where there is no configuration, the group is not cyclic, or the weights are no such network.
+    Raises InterpError where there is no configuration, the group's order is not known, or the weights are no such
+    network.
     """
     settings, place = _settings(path)
     try:
         group, n = str(settings["group"]), int(settings["group_parameter"])
-        task = {"seed": int(settings["seed"]), "frac_train": float(settings["frac_train"])}
+        split = {"seed": int(settings["seed"]), "frac_train": float(settings["frac_train"])}
         num_epochs = int(settings["num_epochs"])
     except (KeyError, TypeError, ValueError) as error:
         raise InterpError(f"{place}: it lacks, or has no number at, {shown(error)}") from None
-    if group != "CyclicGroup":
-        name = f"{LETTERS.get(group, f'{shown(group, 40)} ')}{n}"
-        raise InterpError(f"{path}: its group is {name}; the cyclic ones (C113, C118) are read, groups come later")
+    name = f"{LETTERS.get(group, f'{shown(group, 40)} ')}{n}"
     files = _files(path, num_epochs)
+    last = _last(files)
 
     def load(step: int) -> Arrays:
         return _ours(_tensors(files[step]), files[step])
 
     return Imported(
-        task=("modular_arithmetic", task | {"p": n, "operation": "x+y", "split": "rep_theory"}),
-        model=_model(_last(files), n),
+        task=_task(name, place, split) if task is None else task,
+        model=_model(last),
         steps=sorted(files),
         load=load,
         files=files,
+        train=None if task is None else _training_pairs(last["unembed.W_U"].shape[1], **split),
     )
+
+
+def _task(name: str, place: Path, split: dict[str, Any]) -> Given:
+    """Composition in the group of this name, as the release numbers it; sums in a cyclic one.
+
+    Raises InterpError where there is no such group, or nobody knows how the release numbers it.
+    """
+    if re.fullmatch(r"C\d+", name):
+        return "modular_arithmetic", split | {"p": int(name[1:]), "operation": "x+y", "split": "rep_theory"}
+    try:
+        named_group(name, "rep_theory")
+    except ValueError as error:
+        raise InterpError(f"{place}: its group is {name}: {error}; {OF_TABLE}") from None
+    return "group_composition", split | {"group": name, "element_order": "rep_theory", "split": "rep_theory"}
+
+
+def _training_pairs(n: int, seed: int, frac_train: float) -> np.ndarray:
+    """The pairs trained on, [pair], by the release's rule."""
+    return splits.Split("torch.randperm", seed, frac_train, True, False, int(frac_train * n * n)).mask(n * n, n)
 
 
 def recognises(path: Path) -> bool:
@@ -127,7 +154,7 @@ def _ours(tensors: Arrays, file: Path) -> Arrays:
     return {name: array for name, array in parameters.items() if ".b_" not in name}
 
 
-def _model(weights: Arrays, n: int) -> Given:
+def _model(weights: Arrays) -> Given:
     """The model that has these weights."""
     if "mlp.W_in" in weights:
         return "mlp", {"d_model": weights["embed_a.W_E"].shape[-1], "d_mlp": weights["mlp.W_in"].shape[-1]}
@@ -138,6 +165,6 @@ def _model(weights: Arrays, n: int) -> Given:
             "n_heads": len(weights["blocks.0.attn.W_Q"]),
             "d_mlp": weights["blocks.0.mlp.W_in"].shape[-1],
             "biases": "none",
-            "d_vocab_out": n,
+            "d_vocab_out": weights["unembed.W_U"].shape[1],
         },
     )

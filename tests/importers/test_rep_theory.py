@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import shutil
 from pathlib import Path
@@ -124,18 +125,49 @@ def test_git_lfs_pointers_are_told_as_such_and_the_others_are_read(tmp_path: Pat
         open_run(tmp_path, "rep_theory")
 
 
-@pytest.mark.parametrize(
-    ("group", "parameter", "name"),
-    [
-        ("DihedralGroup", 59, "D59"),
-        ("SymmetricGroup", 5, "S5"),
-        ("AlternatingGroup", 5, "A5"),
-        ("Monster", 1, "Monster 1"),
-    ],
-)
-def test_other_groups_come_later(group: str, parameter: int, name: str, tmp_path: Path):
-    save(tmp_path, perceptron(), CONFIG | {"group": group, "group_parameter": parameter})
-    with pytest.raises(InterpError, match=rf"its group is {name}; .*groups come later") as error:
+def sized(n: int, seed: int = 0) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    shapes = {"W_x": (n, D), "W_y": (n, D), "W": (2 * D, H), "W_U": (H, n)}
+    return {name: rng.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
+
+
+def test_a_dihedral_network_composes_turns_and_flips_as_the_release_numbers_them(tmp_path: Path):
+    run = open_run(save(tmp_path, sized(6), CONFIG | {"group": "DihedralGroup", "group_parameter": 3}), "rep_theory")
+    answers = run.task.table(run.task.targets.double())
+    for a, b, c, d in itertools.product(range(3), range(2), range(3), range(2)):  # r^a s^b · r^c s^d
+        turn = (a + (-1) ** b * c) % 3
+        assert answers[a + 3 * b, c + 3 * d] == turn + 3 * ((b + d) % 2)
+    assert run.final.logits.shape == (36, 6)
+
+
+def test_a_permutation_network_is_numbered_as_the_release_lists_its_elements(reference: Path, tmp_path: Path):
+    listed = json.loads((reference / "groups" / "A5.json").read_text())["elements_one_line"]
+    run = open_run(
+        save(tmp_path, sized(60), CONFIG | {"group": "AlternatingGroup", "group_parameter": 5}), "rep_theory"
+    )
+    answers = run.task.table(run.task.targets.double())
+    for x, y in ((0, 7), (13, 59), (41, 22)):
+        assert listed[int(answers[x, y])] == [listed[y][point] for point in listed[x]]  # x first, then y
+
+
+def test_a_group_whose_order_nobody_knows_asks_for_its_table(tmp_path: Path):
+    save(tmp_path, sized(6), CONFIG | {"group": "SymmetricGroup", "group_parameter": 3})
+    with pytest.raises(InterpError, match=r"its group is S3: the order .* is not known.*give its table of products"):
+        open_run(tmp_path, "rep_theory")
+    table = np.array([[(a + b) % 6 for b in range(6)] for a in range(6)])
+    (tmp_path / "table.json").write_text(json.dumps(table.tolist()))
+    (tmp_path / "run.yaml").write_text("importer: rep_theory\ntask: {group_composition: {table: table.json}}\n")
+    run = open_run(tmp_path)
+    np.testing.assert_array_equal(run.task.table(run.task.targets.double()), table)
+    torch.manual_seed(3)
+    rows = torch.randperm(36)[: int(0.4 * 36)]
+    assert run.task.train is not None
+    assert run.task.train.nonzero().flatten().tolist() == sorted(rows.tolist())
+
+
+def test_a_group_that_is_none_of_theirs_asks_for_its_table_too(tmp_path: Path):
+    save(tmp_path, perceptron(), CONFIG | {"group": "Monster", "group_parameter": 1})
+    with pytest.raises(InterpError, match=r"its group is Monster 1: .*; give its table of products") as error:
         open_run(tmp_path, "rep_theory")
     assert "\n" not in str(error.value)
 
@@ -171,29 +203,51 @@ def test_describe_names_the_importer(tmp_path: Path):
     assert "The importer rep_theory opens it." in "\n".join(describe.describe(tmp_path))
 
 
-@pytest.mark.slow
-def test_the_published_networks_have_their_losses_and_splits(reference: Path):
-    folders = sorted((reference / "rep_theory").glob("C1*"))
-    assert folders
-    for folder in folders:
-        gold = json.loads((folder / "gold.json").read_text())
-        run = open_run(folder, "rep_theory")
-        assert run.steps == [gold["config"]["num_epochs"]]
-        loss = run.final.measure("loss")
-        found = {
-            "all_loss": loss.all_loss,
-            "train_loss": loss.train_loss,
-            "test_loss": loss.test_loss,
-            "train_acc": loss.train_accuracy,
-            "test_acc": loss.test_accuracy,
-        }
-        for name, value in found.items():
-            recorded, rederived, status = gold["metrics"][name]
-            assert float(value) == pytest.approx(rederived, rel=1e-6), (folder.name, name)
-            assert status == "reproduced"
+LARGE = ("S6_", "S5_T", "C1", "D")
+"""Those that take more than a second."""
+
+
+def published(reference: Path, large: bool) -> list[Path]:
+    folders = sorted(path for path in (reference / "rep_theory").iterdir() if path.is_dir())
+    return [folder for folder in folders if folder.name.startswith(LARGE) == large]
+
+
+def has_its_losses_and_split(folder: Path) -> None:
+    gold = json.loads((folder / "gold.json").read_text())
+    run = open_run(folder, "rep_theory")
+    assert run.steps == [gold["config"]["num_epochs"]]
+    loss = run.final.measure("loss")
+    found = {
+        "all_loss": loss.all_loss,
+        "train_loss": loss.train_loss,
+        "test_loss": loss.test_loss,
+        "train_acc": loss.train_accuracy,
+        "test_acc": loss.test_accuracy,
+    }
+    for name, value in found.items():
+        recorded, rederived, status = gold["metrics"][name]
+        assert float(value) == pytest.approx(rederived, rel=1e-6), (folder.name, name)
+        if status == "reproduced":
             assert float(value) == pytest.approx(recorded, rel=1e-4), (folder.name, name)
-        assert run.task.train is not None
-        rows = run.task.train.nonzero().flatten().numpy().astype("<i8")
-        assert hashlib.sha256(rows.tobytes()).hexdigest() == gold["split"]["sorted_train_rows_int64le_sha256"]
-        norm = float(run.final.measure("weight_norm").total)
-        assert norm**2 == pytest.approx(gold["sum_of_squared_weights_true"], rel=1e-6)
+    assert run.task.train is not None
+    rows = run.task.train.nonzero().flatten().numpy().astype("<i8")
+    assert hashlib.sha256(rows.tobytes()).hexdigest() == gold["split"]["sorted_train_rows_int64le_sha256"]
+    products = run.task.table(run.task.targets.double()).numpy().astype("<i4")
+    assert hashlib.sha256(products.tobytes()).hexdigest() == gold["product_table_int32le_sha256"]
+    norm = float(run.final.measure("weight_norm").total)
+    assert norm**2 == pytest.approx(gold["sum_of_squared_weights_true"], rel=1e-6)
+
+
+def test_the_published_networks_have_their_losses_products_and_splits(reference: Path):
+    folders = published(reference, large=False)
+    assert len(folders) == 27
+    for folder in folders:
+        has_its_losses_and_split(folder)
+
+
+@pytest.mark.slow
+def test_the_larger_published_networks_have_their_losses_products_and_splits(reference: Path):
+    folders = published(reference, large=True)
+    assert len(folders) == 16
+    for folder in folders:
+        has_its_losses_and_split(folder)
