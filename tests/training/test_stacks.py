@@ -22,6 +22,7 @@ from interp.files.arrays import arrays_digest
 from interp.files.checkpoint_blocks import CheckpointBlocks
 from interp.files.writing import write_text
 from interp.models.committee_machine import committee_machine
+from interp.models.conv import conv
 from interp.models.embedding_decoder import embedding_decoder
 from interp.models.factored_mlp import factored_mlp
 from interp.models.mlp import mlp
@@ -30,6 +31,7 @@ from interp.models.quadratic import quadratic
 from interp.models.transformer import transformer
 from interp.recipes.call import Call
 from interp.recipes.run_recipe import Training
+from interp.tasks.images import images
 from interp.tasks.modular_arithmetic import modular_arithmetic
 from interp.tasks.sparse_parity import sparse_parity
 from interp.tasks.teacher_student import teacher_student
@@ -73,6 +75,7 @@ TASKS: dict[str, Callable[[int], Task]] = {
     "two layers, two logits": lambda seed: parity(seed, outputs=2, n_train=101),
     "one neuron": lambda seed: parity(seed, n_train=101),
     "committee machine": lambda seed: teacher_student(d=9, n_train=83, n_test=20, seed=seed),
+    "conv": lambda seed: images(n_train=13, n_test=7, seed=seed),
     "embedding decoder": lambda seed: toy_addition(p=7, n_train=20, d_target=5, seed=seed),
 }
 NETWORKS: dict[str, Callable[[Task], Any]] = {
@@ -81,6 +84,7 @@ NETWORKS: dict[str, Callable[[Task], Any]] = {
     "two layers, two logits": lambda task: perceptron(task, (17, 5), act_fn="gelu", biases="all"),
     "one neuron": lambda task: perceptron(task, (3, 1), biases="none"),
     "committee machine": lambda task: committee_machine(task, 17, output_scale=0.7),
+    "conv": lambda task: conv(task, (3, 5), d_mlp=7),
     "embedding decoder": lambda task: embedding_decoder(task, 1, (17, 6)),
     "mlp": lambda task: mlp(task, d_model=9, d_mlp=17, biases="all"),
     "factored_mlp": lambda task: factored_mlp(task, 9, 17),
@@ -212,6 +216,7 @@ CASES: list[Any] = [
     SLOW({"network": "quadratic", "batch_size": 33}),
     SLOW({"network": "wide quadratic"}),
     {"network": "committee machine"},
+    {"network": "conv"},
     {"network": "embedding decoder", "optimiser": "parameter_groups"},
     {"network": "transformer"},
     SLOW({"network": "transformer", "dtype": "float64", "batch_size": 7}),
