@@ -16,6 +16,7 @@ from torch import Tensor
 
 from interp.checkpoints import Checkpoint
 from interp.checkpoints.checkpoint import OVERFLOW, finite
+from interp.contracts.architecture import Architecture, has_neurons
 from interp.contracts.group import Group
 from interp.contracts.task import two_operands
 from interp.errors import NothingToSay
@@ -29,7 +30,12 @@ class Composed(InOrder):
     """A task of two operands as composition in a group; elements are numbered as there."""
 
     group: Group
-    answer: Int[Tensor, "a b"]  # pyright: ignore[reportIncompatibleMethodOverride]
+    answers: Int[Tensor, "a b"]
+    architecture: Architecture
+
+    @property
+    def answer(self) -> Int[Tensor, "a b"]:
+        return self.answers
 
     @functools.cached_property
     def both_ways(self) -> bool:
@@ -72,10 +78,27 @@ class Block:
         return rows.unflatten(0, (len(self.answers), self.order.n))
 
     @property
-    def train(self) -> Bool[Tensor, "answer a"] | None:
-        """Which of its pairs were trained on; None where nobody knows."""
+    def neurons(self) -> Float[Tensor, "answer a neuron"]:
+        """The last hidden layer's activations. Raises NothingToSay where the network has no such layer."""
+        name = has_neurons(self.order.architecture).neurons
+        return self.by_answer(finite(self.activations[name], "the activations of the neurons overflow").cpu())
+
+    @property
+    def partner(self) -> Int[Tensor, "answer a"]:
+        """The b of each pair."""
+        return self.order.partner[self.answers]
+
+    @property
+    def once(self) -> Bool[Tensor, "answer a"]:
+        """Whether a pair is counted: each, or of unordered pairs one of (a, b) and (b, a)."""
+        return self.order.once[torch.arange(self.order.n), self.partner]
+
+    @property
+    def weight(self) -> Float[Tensor, "answer a"]:
+        """1 of training pairs, of all where nobody knows them; 0 of the others and of what is counted already."""
         train = self.order.task.train
-        return None if train is None else train[self.order.examples[self.answers]]
+        counted = self.once if train is None else self.once & train[self.order.examples[self.answers]]
+        return counted.double()
 
 
 def composed(checkpoint: Checkpoint) -> Composed:
@@ -87,7 +110,7 @@ def composed(checkpoint: Checkpoint) -> Composed:
     task = two_operands(checkpoint.task)
     if task.structure is None or task.elements is None:
         raise NothingToSay(NO_GROUP)
-    order = Composed(task, task.elements, task.structure, answers_of(task, task.elements))
+    order = Composed(task, task.elements, task.structure, answers_of(task, task.elements), checkpoint.run.architecture)
     if not torch.equal(order.answer.sort(1).values, torch.arange(order.n).expand(order.n, order.n)):
         raise NothingToSay(NO_GROUP)
     refuse_one_way(checkpoint, task)
