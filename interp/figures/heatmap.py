@@ -33,6 +33,8 @@ class Heatmap:
     width: str = "full"
     paper: float = 0.0
     """The value that has the colour of the page; below the smallest, all can be told from what is not there."""
+    path: tuple[xr.DataArray, xr.DataArray] | None = None
+    """[step, place]: the places along x and y that a line over the matrix leads through, where both are numbers."""
 
     def draw(self) -> DrawnPanel:
         moves = "step" in self.array.dims and "step" not in (self.x, self.y)
@@ -54,14 +56,22 @@ class Heatmap:
         x_axis, y_axis = _axis(columns, NAMED_COLUMNS), _axis(rows, NAMED_ROWS)
         if self.x == "step":
             x_axis["range"] = end_to_end(columns.values)
-        figure = {"data": [trace], "layout": {"xaxis": x_axis, "yaxis": y_axis}}
+        traces, moving = [trace], [Moving(0, "z", values)]
+        if self.path is not None:
+            places = ordered(list(self.path))  # each [step, place] or [place]
+            x, y = (one[-1] if moves else one for one in places)
+            line = {"type": "scatter", "mode": "lines+markers", "x": x, "y": y, "hoverinfo": "skip"}
+            traces.append(line | {"line": {"color": "role:accent", "width": 1}, "marker": {"size": 4}})
+            moving += [Moving(1, "x", places[0]), Moving(1, "y", places[1])]
+            x_axis["range"], y_axis["range"] = end_to_end(columns.values), end_to_end(rows.values)
+        figure = {"data": traces, "layout": {"xaxis": x_axis, "yaxis": y_axis}}
         named = NAMED_ROW * len(y_axis.get("tickvals", ()))
         if not moves:
             height = max(named, 240)
             return DrawnPanel(self.title, figure, time_axis=self.x == "step", width=self.width, height=height)
         height = int(np.clip(max(named, 6 * len(rows)), 220, 520))
-        steps, moving = self.array.step.values, (Moving(0, "z", values),)
-        return DrawnPanel(self.title, figure, steps, moving, width=self.width, height=height)
+        steps = self.array.step.values
+        return DrawnPanel(self.title, figure, steps, tuple(moving), width=self.width, height=height)
 
 
 def _axis(axis: xr.DataArray, named: int) -> dict[str, Any]:

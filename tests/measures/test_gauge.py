@@ -48,6 +48,7 @@ OF_WEIGHTS = [
     "keskar_sharpness",
     "lazy_rich",
     "logit_scale",
+    "loss_landscape",
     "margin",
     "nlm_alignment",
     "progress_phases",
