@@ -12,7 +12,7 @@ from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor
 
 from interp.checkpoints import Checkpoint, Run
-from interp.errors import NothingToSay
+from interp.contracts.vector_answers import NearestCode, classes
 from interp.figures import Curves
 from interp.findings import Bar, Claim, Claims, Finding, course
 from interp.maths.standard_error import standard_error
@@ -80,9 +80,8 @@ def adversarial_accuracy(
     """
     task = checkpoint.task
     inputs = continuous_inputs(task)
-    if task.targets.is_floating_point():
-        raise NothingToSay("the task asks for values, not for classes, so no answer is right or wrong")
-    network = _Network(checkpoint, weights_of(checkpoint))
+    targets = classes(task)
+    network = _Network(checkpoint, weights_of(checkpoint), targets)
     low, high = (inputs.min(), inputs.max()) if in_range else (inputs.min() - epsilon, inputs.max() + epsilon)
     by = FURTHER * epsilon / steps if step_size is None else step_size
     attack = _Attack(epsilon, steps, by, float(low), float(high))
@@ -135,13 +134,22 @@ def _slope(
 
 @dataclass(frozen=True)
 class _Network:
-    """A network's answers, as the odds between classes: one output is that of class 1 against 0, the output of 0."""
+    """A network's answers, the class of the largest number.
+
+    One output is that of class 1, against 0 for class 0; outputs that are to meet a class's code have a number for each
+    class that is the larger the nearer they are to its code.
+    """
 
     checkpoint: Checkpoint
     weights: dict[str, Tensor]
+    targets: Int[Tensor, " example"]
 
     def outputs(self, x: Float[Tensor, "example ..."]) -> Float[Tensor, "example class"]:
         z = self.checkpoint.run.architecture.activations(self.weights, x)["logits"]
+        task = self.checkpoint.task
+        if isinstance(task, NearestCode):
+            codes = task.codes.to(z)
+            return z @ codes.T - codes.square().sum(dim=1) / 2
         return torch.cat([torch.zeros_like(z), z], dim=1) if z.shape[1] == 1 else z
 
     def lead(self, x: Float[Tensor, "example ..."], y: Int[Tensor, " example"]) -> Float[Tensor, "example class"]:
@@ -191,10 +199,9 @@ class _Held:
 def _held(network: _Network, attack: _Attack, inputs: Float[Tensor, "example ..."], drawn: Drawn) -> _Held:
     """Which of the examples drawn stay answered right."""
     device = next(iter(network.weights.values())).device
-    targets = network.checkpoint.task.targets
     unmoved, moved = [], []
     for places in drawn.places.split(AT_ONCE):
-        x, y = inputs[places].to(device), targets[places].to(device)
+        x, y = inputs[places].to(device), network.targets[places].to(device)
         right = network.right(x, y)
         unmoved.append(right)
         to = network.first_to_win(x, y, attack.epsilon)

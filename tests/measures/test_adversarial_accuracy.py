@@ -99,6 +99,18 @@ def test_values_have_no_right_answers(on_vectors):
         run[0].measure("adversarial_accuracy")
 
 
+def test_the_nearest_code_answers_as_the_largest_output_does(make_run):
+    """Of the images of digits, by their classes and by one-hot vectors."""
+    found = []
+    for targets, loss in (("class", "cross_entropy"), ("one_hot", "mse")):
+        task, model = {"images": {"n_train": 60, "n_test": 40, "targets": targets}}, {"perceptron": {"widths": [12]}}
+        weights = make_run({}, task, model, f"empty {targets}", loss).architecture.initial(3)
+        asked = make_run({0: weights}, task, model, targets, loss)[0].measure("adversarial_accuracy", epsilon=0.01)
+        found.append((asked.train, asked.test, asked.unmoved_train))
+    assert found[0] == found[1]
+    assert found[0][0] > 0
+
+
 def test_when_half_are_right_and_when_they_stay_so_is_told(on_vectors):
     """The readout begins turned round, and is right from step 10 on."""
     targets = (INPUTS[:, 0] > 0).long()
