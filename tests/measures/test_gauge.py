@@ -75,6 +75,7 @@ OF_RUNS = [
     "scatter",
     "sharpness_accuracy",
     "verdicts",
+    "weight_path",
 ]
 
 
