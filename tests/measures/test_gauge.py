@@ -45,6 +45,7 @@ AS_PUBLISHED = ["distance_irrelevance", "gradient_symmetricity", "inverse_partic
 OF_WEIGHTS = [
     "complexity",
     "embedding_geometry",
+    "hjorth",
     "keskar_sharpness",
     "lazy_rich",
     "logit_scale",

@@ -38,7 +38,7 @@ OF_WAVES = [
     "trace_excluded_loss",
     "trace_restricted_loss",
 ]
-SILENT = ("adversarial_accuracy", "attention_spectrum", "local_complexity", "recorded")
+SILENT = ("adversarial_accuracy", "attention_spectrum", "hjorth", "local_complexity", "recorded")
 MEASURES = [
     name
     for name in known_names("measures")
