@@ -55,6 +55,7 @@ OF_WEIGHTS = [
     "progress_phases",
     "sam_sharpness",
     "sharpness",
+    "slingshots",
     "softmax_collapse",
     "spectral",
     "weight_mixture",
