@@ -31,6 +31,7 @@ BLIND = [
     "neuron_commitment",
     "neuron_logit_spectrum",
     "neuron_spectrum",
+    "o_information",
     "outcome",
     "pair_trace",
     "phase_alignment",
