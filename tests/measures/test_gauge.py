@@ -49,6 +49,7 @@ OF_WEIGHTS = [
     "hjorth",
     "keskar_sharpness",
     "lazy_rich",
+    "local_learning_coefficient",
     "logit_scale",
     "loss_landscape",
     "margin",
