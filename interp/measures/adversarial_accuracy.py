@@ -52,7 +52,7 @@ class AdversarialAccuracy:
 def adversarial_accuracy(
     checkpoint: Checkpoint,
     epsilon: PositiveFloat = 0.06,
-    steps: PositiveInt = 10,
+    iterations: PositiveInt = 10,
     step_size: PositiveFloat | None = None,
     examples: PositiveInt = 500,
     in_range: bool = False,
@@ -60,13 +60,14 @@ def adversarial_accuracy(
 ) -> AdversarialAccuracy:
     r"""Long after the test examples a network may learn to withstand attacks: delayed robustness.
 
-    Each of so many `examples`, drawn by `seed` once for a run, is moved by projected gradient ascent, in `steps` steps
-    by `step_size` in every coordinate (2.5·epsilon/steps where it is not given; Humayun et al.: 0.0156), never further
-    than `epsilon` from where it was, and with `in_range` not beyond the smallest and the largest of all inputs. It
-    counts as right where it is so unmoved and after each of two attacks. One raises the cross-entropy. The other brings
-    up, against the right class, the wrong one that would win first were the network linear, so that of a linear network
-    the share is exact: z_y - z_k > ε‖w_y - w_k‖₁ for all k. Whatever the run was trained with, ascent is on ln of the
-    odds against the right answer, whose slopes have the signs of those of the cross-entropy and do not vanish.
+    Each of so many `examples`, drawn by `seed` once for a run, is moved by projected gradient ascent, in so many
+    `iterations` by `step_size` in every coordinate (2.5·epsilon/iterations where it is not given; Humayun et al.:
+    0.0156), never further than `epsilon` from where it was, and with `in_range` not beyond the smallest and the largest
+    of all inputs. It counts as right where it is so unmoved and after each of two attacks. One raises the cross-
+    entropy. The other brings up, against the right class, the wrong one that would win first were the network linear,
+    so that of a linear network the share is exact: z_y - z_k > ε‖w_y - w_k‖₁ for all k. Whatever the run was trained
+    with, ascent is on ln of the odds against the right answer, whose slopes have the signs of those of the cross-
+    entropy and do not vanish.
 
     Humayun et al. move images in [0, 1] by 0.03 to 0.2. Expect the share to be small when the test examples are known,
     and to rise later. The standard errors are those of the share of the whole set. Tokens cannot be moved, and tasks
@@ -83,8 +84,8 @@ def adversarial_accuracy(
     targets = classes(task)
     network = _Network(checkpoint, weights_of(checkpoint), targets)
     low, high = (inputs.min(), inputs.max()) if in_range else (inputs.min() - epsilon, inputs.max() + epsilon)
-    by = FURTHER * epsilon / steps if step_size is None else step_size
-    attack = _Attack(epsilon, steps, by, float(low), float(high))
+    by = FURTHER * epsilon / iterations if step_size is None else step_size
+    attack = _Attack(epsilon, iterations, by, float(low), float(high))
     sets = drawn_sets(task, examples, seed)
     found = {name: _held(network, attack, inputs, one) for name, one in sets.items()}
     nobody = _Held(torch.zeros(0, dtype=torch.bool), torch.zeros(0, dtype=torch.bool), 0.0)
@@ -106,7 +107,7 @@ class _Attack:
     """Projected gradient ascent in a box about each example."""
 
     epsilon: float
-    steps: int
+    iterations: int
     by: float
     low: float
     high: float
@@ -117,7 +118,7 @@ class _Attack:
         """Where the examples are after ascending `gain`, the number of each."""
         x = x0
         least, most = (x0 - self.epsilon).clamp(min=self.low), (x0 + self.epsilon).clamp(max=self.high)
-        for _ in range(self.steps):
+        for _ in range(self.iterations):
             x = torch.maximum(torch.minimum(x + self.by * _slope(x, gain).sign(), most), least)
         return x
 

@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Mapping
 
 import torch
-from jaxtyping import Float
 from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor
 
@@ -66,7 +65,7 @@ class HMC:
         held = self._of_each(lambda variance: 1.0 if variance else 0.0)
         before = flattened(self._weights).detach()
 
-        def potential(q: Float[Tensor, " place"]) -> tuple[float, Float[Tensor, " place"]]:
+        def potential(q: Tensor) -> tuple[float, Tensor]:
             self._place(q * scale)
             loss = evaluate()
             return loss / self._temperature, self._gradient() * scale / self._temperature
@@ -78,19 +77,19 @@ class HMC:
         self._trajectories += 1
         self._accepted += moved
 
-    def _of_each(self, number: Callable[[float | None], float]) -> Float[Tensor, " place"]:
+    def _of_each(self, number: Callable[[float | None], float]) -> Tensor:
         """A number of each weight, by the variance of its prior."""
         return flattened(
             {name: torch.full_like(weight, number(self._variance[name])) for name, weight in self._weights.items()}
         )
 
-    def _place(self, flat: Float[Tensor, " place"]) -> None:
+    def _place(self, flat: Tensor) -> None:
         """Put the weights where a flat vector of them all says."""
         parts = unflattened(flat, {name: weight.shape for name, weight in self._weights.items()})
         for name, weight in self._weights.items():
             weight.data.copy_(parts[name])
 
-    def _gradient(self) -> Float[Tensor, " place"]:
+    def _gradient(self) -> Tensor:
         gradients = {name: weight.grad for name, weight in self._weights.items()}
         return flattened({name: one for name, one in gradients.items() if one is not None})
 

@@ -69,7 +69,7 @@ def test_steps_too_short_for_the_box_reach_as_far_as_they_go(on_vectors):
     W, b = torch.randn(SIZE, 2, generator=GENERATOR).double(), torch.zeros(2).double()
     targets = (INPUTS.double() @ W).argmax(dim=1)
     checkpoint = linear(on_vectors, W, b, targets)
-    short = checkpoint.measure("adversarial_accuracy", epsilon=5.0, steps=3, step_size=0.1).train
+    short = checkpoint.measure("adversarial_accuracy", epsilon=5.0, iterations=3, step_size=0.1).train
     assert short == withstands(W, b, targets, 0.3)[TRAIN].mean()
 
 

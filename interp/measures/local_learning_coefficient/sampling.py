@@ -20,8 +20,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from interp.errors import NothingToSay
-from interp.maths import chains as of_chains
-from interp.maths.chains import Mean
+from interp.maths.chains import Mean, doubtful_r_hat, mean_of, r_hat, split
 from interp.maths.hamiltonian import Dynamics, Place, Settled, normal, settled, trajectory
 
 Weights = Float[Tensor, " weight"]
@@ -111,7 +110,7 @@ def by_hmc(posterior: Posterior, effort: Effort, seed: int) -> Drawn:
         raise NothingToSay("the loss overflows about these weights") from error
     drawn = np.array(values).reshape(effort.chains, effort.draws)
     _come_together(drawn, "more warm_up, draws or leapfrog")
-    return Drawn(of_chains.mean_of(drawn), float(np.mean([chain.step for chain in begun])), accepted / drawn.size)
+    return Drawn(mean_of(drawn), float(np.mean([chain.step for chain in begun])), accepted / drawn.size)
 
 
 def _settled(posterior: Posterior, gradients: int, generators: list[torch.Generator]) -> tuple[Weights, list[Settled]]:
@@ -124,7 +123,7 @@ def _settled(posterior: Posterior, gradients: int, generators: list[torch.Genera
     found = [settled(dynamics, start, FIRST_STEP, first, generator) for generator in generators]
     if not twice:
         return scale, found
-    spread, pull = (sum(getattr(one, name) for one in found) for name in ("spread", "pull"))
+    spread, pull = (torch.stack([getattr(one, name) for one in found]).sum(dim=0) for name in ("spread", "pull"))
     wide = (spread / pull).pow(0.25)
     wide = torch.where(wide.isfinite() & (wide > 0), wide, 1.0)
     scale = scale * wide
@@ -144,8 +143,8 @@ def _agrees(posterior: Posterior, moved: Weights) -> bool:
 
 def _come_together(drawn: Float[np.ndarray, "chain draw"], more: str) -> None:
     """Raises NothingToSay where the chains, each in halves, are further apart than their draws explain."""
-    halves = of_chains.split(drawn)
-    found, most = of_chains.r_hat(halves), of_chains.doubtful_r_hat(*halves.shape)
+    halves = split(drawn)
+    found, most = r_hat(halves), doubtful_r_hat(*halves.shape)
     if not found <= most:
         raise NothingToSay(
             f"the chains have not come to equilibrium: split R-hat is {found:.2f}, above {most:.2f}; give {more}"
@@ -157,7 +156,7 @@ class Batches:
     """L on examples drawn at random."""
 
     loss: Callable[[Weights, Tensor], tuple[float, Weights]]
-    """Of weights, on the examples of these places: the value and its slope."""
+    """The value and its slope at any weights, on the examples of these places."""
     examples: int
     batch: int
 
@@ -175,7 +174,7 @@ def by_sgld(posterior: Posterior, batches: Batches, step: float, effort: Effort,
         chain = [_sgld_chain(posterior, batches, size, effort, seed + part * chains + one) for one in range(chains)]
         drawn = np.array(chain)
         _come_together(drawn, "more warm_up or draws")
-        halves.append(of_chains.mean_of(drawn))
+        halves.append(mean_of(drawn))
     whole, half = halves
     value, se = 2 * half.value - whole.value, math.hypot(2 * half.se, whole.se)
     if abs(whole.value - half.value) > DISAGREES * abs(value) + 2 * math.hypot(whole.se, half.se):

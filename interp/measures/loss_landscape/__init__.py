@@ -95,7 +95,7 @@ def loss_landscape(
     reach: PositiveFloat = 1.0,
     seed: Seed = 0,
 ) -> LossLandscape:
-    r"""Over the norm of the weights the train loss is an L and the test loss a U: what lies between makes networks grok.
+    r"""Over the norm of the weights the train loss is an L, the test loss a U: what lies between makes networks grok.
 
     In Omnigrok's account a large norm fits the training examples and only a smaller one, where the U is lowest,
     generalises; so a network that starts large knows its training examples long before weight decay has brought it
