@@ -23,12 +23,14 @@ BLIND = [
     "embedding_circle",
     "embedding_dft",
     "excluded_loss",
+    "group_verdict",
     "key_freqs",
     "logit_spectrum",
     "loss",
     "mechanism",
     "neuron_activation",
     "neuron_commitment",
+    "neuron_interventions",
     "neuron_logit_spectrum",
     "neuron_spectrum",
     "o_information",
@@ -45,6 +47,7 @@ AS_PUBLISHED = ["distance_irrelevance", "gradient_symmetricity", "inverse_partic
 """Of single logits, or of weights with their mean; their docstrings say so."""
 OF_WEIGHTS = [
     "complexity",
+    "coset_concentration",
     "embedding_geometry",
     "hjorth",
     "keskar_sharpness",
@@ -63,7 +66,7 @@ OF_WEIGHTS = [
     "weight_mixture",
     "weight_norm",
 ]
-"""Of the weights themselves, or of the loss where the weights are moved about."""
+"""Of the weights themselves, of what enters the neurons, or of the loss where the weights are moved about."""
 OF_INPUTS = [
     "adversarial_accuracy",
     "local_complexity",

@@ -26,6 +26,7 @@ OF_WAVES = [
     "cosine_fit",
     "distance_irrelevance",
     "excluded_loss",
+    "group_verdict",
     "inverse_participation",
     "key_freqs",
     "logit_spectrum",
@@ -39,7 +40,7 @@ OF_WAVES = [
     "trace_excluded_loss",
     "trace_restricted_loss",
 ]
-SILENT = ("adversarial_accuracy", "attention_spectrum", "hjorth", "local_complexity", "recorded")
+SILENT = ("adversarial_accuracy", "attention_spectrum", "coset_concentration", "hjorth", "local_complexity", "recorded")
 MEASURES = [
     name
     for name in known_names("measures")

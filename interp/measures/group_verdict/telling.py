@@ -1,0 +1,130 @@
+"""What `group_verdict` shows and says of a run: the accounts over training, a table at the last step, findings."""
+
+from __future__ import annotations
+
+import xarray as xr
+
+from interp.figures import Curves, Table
+from interp.findings import Claims, Finding
+from interp.summaries import listed
+
+NAMES = {"cosets": "cosets", "representations": "representations", "memorisation": "memory"}
+BEFORE = {"cosets": "cosets", "representations": "representations", "memorisation": "memorising"}
+NUMBERS = {
+    "accuracy": "the share of all pairs that it answers right",
+    "account accuracy": "the share of all pairs answered right with the account in its place",
+    "agreement": "the share of its divergence from answers all alike that the account accounts for",
+    "left accuracy": "the share of all pairs that it answers right without the representations",
+    "beyond chance": "the share of neurons nearer to constant on cosets than their representations make them",
+    "train accuracy": "the share of the training pairs that it answers right",
+    "novel accuracy": "the share that it answers right of the pairs that a lookup table cannot know",
+}
+BELOW = ("left accuracy", "novel accuracy")
+"""The numbers that have to stay below their bar; a verdict that another excludes misses its number's bar too."""
+AGREEMENT, EXPLAINED = "Agreement with the network, in its place", "Explained of the logits"
+
+
+def figure(result: xr.Dataset) -> list[Curves | Table]:
+    accounts = [str(account) for account in result.account.values]
+    there = [account for account in accounts if result.accuracy.sel(account=account).notnull().any()]
+
+    def curves(array: str) -> dict[str, xr.DataArray]:
+        return {account: result[array].sel(account=account) for account in there}
+
+    last = result.isel(step=-1)
+    return [
+        Curves(
+            AGREEMENT, {name: one.clip(min=0) for name, one in curves("agreement").items()}, percent=True, width="half"
+        ),
+        Curves(
+            EXPLAINED, {name: one.clip(min=0) for name, one in curves("explained").items()}, percent=True, width="half"
+        ),
+        Curves("Loss in the network's place", {"all": result.all_loss, **curves("loss")}, log=True, width="half"),
+        Curves(
+            "Accuracy in the network's place",
+            {"all": result.all_accuracy, **curves("accuracy")},
+            percent=True,
+            width="half",
+        ),
+        Table(
+            "In the network's place, at the last step",
+            {
+                "accuracy": last.accuracy,
+                "loss [nats]": last.loss,
+                "loss recovered": last.loss_recovered,
+                "agreement": last.agreement,
+                "explained of the logits": last.explained,
+            },
+            digits=4,
+        ),
+    ]
+
+
+def summary(result: xr.Dataset) -> list[Finding]:
+    claims = Claims(result, AGREEMENT)
+    return [_ends_as(claims), *_before(claims), *_recovered(claims)]
+
+
+def _ends_as(claims: Claims) -> Finding:
+    """Tell the verdict at the last step, and what decided it."""
+    names = ("verdict", "margin", "decided_by", "decided_value", "decided_bar", "all_accuracy")
+    records = {name: claims.end(name) for name in names}
+    verdict, number = str(records["verdict"].value), str(records["decided_by"].value)
+    decided = f"{NUMBERS[number]} is {{decided_value:.2%}}, and the bar is {{decided_bar:.2%}} (margin {{margin:2}})"
+    if verdict == "unclear":
+        records["next_verdict"] = claims.end("next_verdict")
+        nearest = NAMES[str(records["next_verdict"].value)]
+        said = (
+            "At the end neither account of it on the group holds, of representations or of cosets, and it is not "
+            f"memorising: it answers {{all_accuracy:.1%}} of all pairs right. Nearest comes {nearest}, but {decided}."
+        )
+        return Finding(said, records, chapter="answer", rank=21)
+    if verdict == "memorisation":
+        for name in ("train_accuracy", "novel_accuracy", "novel_examples", "chance"):
+            if record := claims.maybe(name):
+                records[name] = record
+        known = "At the end it is memorising, and no account of the group holds"
+        if "novel_accuracy" in records:
+            known += (
+                ": it answers {train_accuracy:.1%} of the training pairs right, and {novel_accuracy:.1%} of the "
+                "{novel_examples:pair} that a lookup table cannot know, where chance is {chance:.1%}"
+            )
+        return Finding(f"{known}. What decides: {decided}.", records, chapter="answer", rank=21)
+    records |= {name: claims.end(name, account=verdict) for name in ("accuracy", "agreement", "explained")}
+    said = (
+        f"At the end the account of {verdict} holds: in the network's place it answers {{accuracy:.1%}} of all pairs "
+        "right, accounts for {agreement:.2%} of its divergence from answers all alike, and explains {explained:.1%} of "
+        f"the logits. What decides: {decided}."
+    )
+    return Finding(said, records, chapter="answer", rank=21)
+
+
+def _before(claims: Claims) -> list[Finding]:
+    """Tell what other accounts held on the way, each with its first step."""
+    verdicts = [str(verdict) for verdict in claims.result.verdict.values]
+    told, records = [], {}
+    for verdict in dict.fromkeys(verdicts):
+        if verdict not in BEFORE or verdict == verdicts[-1]:
+            continue
+        step = int(claims.result.step[verdicts.index(verdict)])
+        records[verdict] = claims.at(step, "verdict")
+        records[f"{verdict}_step"] = claims.step_of(records[verdict])
+        told.append(f"{BEFORE[verdict]} at {{{verdict}_step:step}}")
+    return [Finding(f"Before, it was {listed(told)}.", records, chapter="when", rank=11)] if told else []
+
+
+def _recovered(claims: Claims) -> list[Finding]:
+    """Put the accounts beside one another at the last step."""
+    records, told = {}, []
+    for account in claims.result.account.values.tolist():
+        shares = {name: claims.maybe(name, account=account) for name in ("explained", "loss")}
+        if None in shares.values():
+            continue
+        key = account.replace(" ", "_")
+        records |= {f"{key}_{name}": record for name, record in shares.items() if record}
+        told.append(f"{account} explain {{{key}_explained:.1%}} and have the loss {{{key}_loss:3}}")
+    if len(told) < 2:
+        return []
+    records["all_loss"] = claims.end("all_loss")
+    sentence = f"Of its logits, in the network's place, {listed(told)}; its own is {{all_loss:3}}."
+    return [Finding(sentence, records, chapter="how", rank=31)]
