@@ -48,6 +48,7 @@ AS_PUBLISHED = ["distance_irrelevance", "gradient_symmetricity", "inverse_partic
 OF_WEIGHTS = [
     "complexity",
     "coset_concentration",
+    "coset_table",
     "embedding_geometry",
     "hjorth",
     "keskar_sharpness",

@@ -40,7 +40,15 @@ OF_WAVES = [
     "trace_excluded_loss",
     "trace_restricted_loss",
 ]
-SILENT = ("adversarial_accuracy", "attention_spectrum", "coset_concentration", "hjorth", "local_complexity", "recorded")
+SILENT = (
+    "adversarial_accuracy",
+    "attention_spectrum",
+    "coset_concentration",
+    "coset_table",
+    "hjorth",
+    "local_complexity",
+    "recorded",
+)
 MEASURES = [
     name
     for name in known_names("measures")
