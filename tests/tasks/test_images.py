@@ -83,6 +83,12 @@ def test_cifar_is_read_from_its_archive_and_from_arrays_with_channels_last(tmp_p
     np.savez(tmp_path / "cifar.npz", **last)
     for file in ("cifar-10-binary.tar.gz", "cifar.npz"):
         assert_is(read(tmp_path / file, "cifar10"), arrays, arrays["x_train"], arrays["x_test"])
+    whole = (tmp_path / "cifar-10-binary.tar.gz").read_bytes()
+    for content in (whole[: len(whole) // 2], b"nothing"):
+        (tmp_path / "part.tar.gz").write_bytes(content)
+        found = refused(data="cifar10", file=recipe_file("part.tar.gz", tmp_path / "part.tar.gz"))
+        assert "part.tar.gz" in found
+        assert "cifar10 is read from cifar-10-binary.tar.gz" in found
 
 
 def test_digits_are_scikit_learn_s_each_once():

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 
+from interp.contracts.graphs import Graphs
 from interp.contracts.intervention import Intervention
 from interp.contracts.optimiser import Optimiser
 from interp.contracts.task import Task
@@ -25,6 +26,8 @@ from interp.models.committee_machine import committee_machine
 from interp.models.conv import conv
 from interp.models.embedding_decoder import embedding_decoder
 from interp.models.factored_mlp import factored_mlp
+from interp.models.lstm import lstm
+from interp.models.message_passing import message_passing
 from interp.models.mlp import mlp
 from interp.models.perceptron import perceptron
 from interp.models.quadratic import quadratic
@@ -64,6 +67,13 @@ def parity(seed: int, **options: Any) -> Task:
     return sparse_parity(**{"n_train": 1251, "n_test": 40, "seed": seed, **options})
 
 
+def graphs(seed: int) -> Task:
+    """Random numbers in the place of three graphs of four nodes, all of which may be linked."""
+    inputs = torch.rand(3, 4, 1 + 2 + 4 * (1 + 3), generator=torch.Generator().manual_seed(seed))
+    train = torch.tensor([True, True, seed % 2 == 0])
+    return Graphs("graphs", inputs, inputs[:, :1, 1], 1, train, n_features=2, n_edge_features=3)
+
+
 def addition(seed: int) -> Task:
     return modular_arithmetic(p=11, seed=seed)
 
@@ -75,6 +85,8 @@ TASKS: dict[str, Callable[[int], Task]] = {
     "two layers, two logits": lambda seed: parity(seed, outputs=2, n_train=101),
     "one neuron": lambda seed: parity(seed, n_train=101),
     "committee machine": lambda seed: teacher_student(d=9, n_train=83, n_test=20, seed=seed),
+    "lstm": lambda seed: modular_arithmetic(p=7, seed=seed),
+    "message passing": graphs,
     "conv": lambda seed: images(n_train=13, n_test=7, seed=seed),
     "embedding decoder": lambda seed: toy_addition(p=7, n_train=20, d_target=5, seed=seed),
 }
@@ -84,6 +96,8 @@ NETWORKS: dict[str, Callable[[Task], Any]] = {
     "two layers, two logits": lambda task: perceptron(task, (17, 5), act_fn="gelu", biases="all"),
     "one neuron": lambda task: perceptron(task, (3, 1), biases="none"),
     "committee machine": lambda task: committee_machine(task, 17, output_scale=0.7),
+    "lstm": lambda task: lstm(task, 5, 7),
+    "message passing": lambda task: message_passing(task, (5, 3), d_edge=4, d_mlp=7),
     "conv": lambda task: conv(task, (3, 5), d_mlp=7),
     "embedding decoder": lambda task: embedding_decoder(task, 1, (17, 6)),
     "mlp": lambda task: mlp(task, d_model=9, d_mlp=17, biases="all"),
@@ -217,6 +231,8 @@ CASES: list[Any] = [
     SLOW({"network": "wide quadratic"}),
     {"network": "committee machine"},
     {"network": "conv"},
+    SLOW({"network": "lstm", "batch_size": 33}),
+    {"network": "message passing", "batch_size": 2},
     {"network": "embedding decoder", "optimiser": "parameter_groups"},
     {"network": "transformer"},
     SLOW({"network": "transformer", "dtype": "float64", "batch_size": 7}),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import math
 import tarfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import numpy as np
 from interp.contracts.recipe_file import RecipeFile
 from interp.errors import InterpError, shown
 from interp.files import foreign
+from interp.tasks.shared.first_line import first_line
 
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 IDX = {
@@ -57,8 +59,8 @@ def from_file(data: str, file: RecipeFile | Path) -> ImageSet:
             arrays = {key: _of_idx(path.with_name(other + end)) for key, other in IDX.items()}
     except InterpError as error:
         raise ValueError(str(error)) from None
-    except OSError as error:  # missing, unreadable, and what tarfile and gzip raise of other content
-        raise ValueError(f"{shown(str(error))}; {data} is read from {EXPECTED[data]}") from None
+    except (OSError, EOFError, zlib.error, tarfile.TarError) as error:
+        raise ValueError(f"{file}: {first_line(error)}; {data} is read from {EXPECTED[data]}") from None
     return _checked(arrays, data, str(file))
 
 
@@ -131,21 +133,17 @@ def from_torchvision(data: str, root: str, download: bool) -> ImageSet:
         lacks = f"{data} is read by torchvision, which is not installed; install interp[vision], or {instead}"
         raise ValueError(lacks) from None
     except Exception as error:  # one that was built for another torch raises what it likes
-        broken = f"torchvision cannot be imported ({shown(_line(error))}): install one that goes with this torch"
+        broken = f"torchvision cannot be imported ({first_line(error)}): install one that goes with this torch"
         raise ValueError(f"{data}: {broken}, or {instead}") from None
     make = {"mnist": datasets.MNIST, "cifar10": datasets.CIFAR10}[data]
     try:
         of = {side: make(root, train=side == "train", download=download) for side in ("train", "test")}
     except (RuntimeError, OSError) as error:
         if download:
-            raise ValueError(f"{data} could not be fetched to {root} ({shown(_line(error))}); {instead}") from None
+            raise ValueError(f"{data} could not be fetched to {root} ({first_line(error)}); {instead}") from None
         raise ValueError(
             f"{data} is not in the folder {root}, where torchvision keeps it; set root or download: true, or {instead}"
         ) from None
     arrays = {f"x_{side}": np.asarray(one.data) for side, one in of.items()}
     arrays |= {f"y_{side}": np.asarray(one.targets) for side, one in of.items()}
     return _checked(arrays, data, root)
-
-
-def _line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
