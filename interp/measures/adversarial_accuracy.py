@@ -225,10 +225,13 @@ class Robust:
     """First step at which half of the test examples stay right when moved; NaN where there is none"""
     known_step: float
     """First step at which half of the same examples are right unmoved; NaN where there is none"""
+    robustness_delay: float
+    """Steps from the one to the other; NaN where one is not reached"""
 
 
 def over_run(result: xr.Dataset) -> Robust:
-    return Robust(reached(result.test, HALF).step, reached(result.unmoved_test, HALF).step)
+    robust, known = (reached(result[name], HALF).step for name in ("test", "unmoved_test"))
+    return Robust(robust, known, robust - known)
 
 
 def figure(result: xr.Dataset) -> list[Curves]:

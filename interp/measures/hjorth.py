@@ -48,7 +48,7 @@ def hjorth(checkpoint: Checkpoint, until: PositiveInt = 400, periods: PositiveFl
     the two, is 1 for a sine. Slopes are differences of neighbours, which see no swings shorter than two checkpoints.
 
     There is nothing to say where fewer than 16 checkpoints lie evenly in the window: save every few updates, or give
-    a later `until`; with `until: 9000` the run that ships, saved every 100 updates, has 50. A checkpoint takes what its
+    a later `until`; with `until: 9000` the run that ships, saved every 100 updates, has 51. A checkpoint takes what its
     loss does, 0.02 s.
 
     Formula: m_n = \int \omega^n |F_{\mathcal L}(\omega)|^2 d\omega, \quad \text{activity } m_0, \;

@@ -184,6 +184,24 @@ def steps(run: Run) -> list[int]:
     return around_grokking(run)
 
 
+@dataclass(frozen=True)
+class Course:
+    train_first: float
+    """That of the training examples at the first checkpoint; NaN where nobody knows which they are"""
+    train_highest: float
+    """The highest over the run"""
+    train_highest_step: float
+    """The step at which it is"""
+
+
+def over_run(result: xr.Dataset) -> Course:
+    known = result.train.dropna("step")
+    if not known.size:
+        return Course(np.nan, np.nan, np.nan)
+    place = int(known.values.argmax())
+    return Course(float(known[0]), float(known[place]), float(known.step[place]))
+
+
 def figure(result: xr.Dataset) -> list[Curves]:
     there = [name for name in WORDS if result[name].notnull().any()]
     curves = {name: result[name] for name in there}

@@ -55,7 +55,7 @@ def o_information(checkpoint: Checkpoint, clusters: Clusters = 10) -> OInformati
     Entropies are those of a Gaussian copula, corrected for the number of examples as for independent draws. All
     examples are looked at and nothing is drawn; a set in which one cluster is fixed by the others is left out. The
     paper's curves are those of the last panel: each is scaled from 0 to 1 over the run, synergy with its sign
-    inverted. A checkpoint of the run that ships takes 0.3 s.
+    inverted. A checkpoint of the run that ships takes 0.1 s.
 
     Formula: \Omega(Z) = (n - 2) H(Z) + \sum_j \left[ H(Z_j) - H(Z_{\setminus j}) \right], \quad
         H = \tfrac12 \ln \left( (2 \pi e)^n \lvert \Sigma \rvert \right)

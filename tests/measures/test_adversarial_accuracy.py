@@ -121,7 +121,7 @@ def test_when_half_are_right_and_when_they_stay_so_is_told(on_vectors):
     weights = {step: linear_perceptron(one, torch.zeros(2)) for step, one in stages.items()}
     run = on_vectors(arrays, weights, widths=[SIZE], biases="all")
     result = run.measure("adversarial_accuracy", epsilon=0.01)
-    assert (float(result.known_step), float(result.robust_step)) == (10, 10)
+    assert (float(result.known_step), float(result.robust_step), float(result.robustness_delay)) == (10, 10, 0)
     far = run.measure("adversarial_accuracy", epsilon=3.0)
     assert np.isnan(float(far.robust_step))
     told = summary("adversarial_accuracy", far).sentence

@@ -91,7 +91,9 @@ def test_it_is_told_about_each_set(on_vectors):
     arrays = {"inputs": np.array([[0.0], [1.0], [2.0]], np.float32), "targets": [0, 1, 0], "train": TRAIN}
     stages = {0: on_a_line([0.05, 1.0], [5.0]), 10: on_a_line([0.05, 0.08], [0.0])}
     run = on_vectors(arrays, stages, widths=[3, 1])
-    told = summary("local_complexity", run.measure("local_complexity", radius=0.1)).sentence
+    result = run.measure("local_complexity", radius=0.1)
+    assert [float(result[f"train_{name}"]) for name in ("first", "highest", "highest_step")] == [1, 1.5, 10]
+    told = summary("local_complexity", result).sentence
     assert told.startswith(
         "The number of units whose zero set passes by the training examples goes from 1 to 1.5 (± 2). The number"
     )

@@ -105,7 +105,9 @@ def test_the_lowest_loss_of_a_norm_is_that_of_polar_coordinates(run):
 
 def test_where_the_test_loss_is_lowest_is_told(run):
     told = summary("loss_landscape", run.measure("loss_landscape", factors=[0.5, 1.0])).sentence
-    assert told.startswith("Of the weights times a factor the test loss is lowest at a factor that goes from 1 to 0.5.")
+    assert told.startswith(
+        "The factor on the norm of all weights at which the test loss is lowest goes from 1 to 0.5. The barrier of the"
+    )
 
 
 @pytest.mark.slow

@@ -95,7 +95,7 @@ def loss_landscape(
     reach: PositiveFloat = 1.0,
     seed: Seed = 0,
 ) -> LossLandscape:
-    r"""Over the norm of the weights the train loss is an L, the test loss a U: what lies between makes networks grok.
+    r"""Over the norm of the weights the train loss is an L and the test loss a U, and between them networks grok.
 
     In Omnigrok's account a large norm fits the training examples and only a smaller one, where the U is lowest,
     generalises; so a network that starts large knows its training examples long before weight decay has brought it
@@ -106,11 +106,11 @@ def loss_landscape(
     or more, that is Omnigrok's. Beside it stands the loss of the weights merely multiplied by the factors.
 
     The *line* leads straight from an `earlier` checkpoint, the run's first where no step is given, to this one, at so
-    many `places`. The *slice* is the train loss in a plane through the weights, along two directions drawn by `seed`,
-    each filter of which, what leads into one unit, is as long as that of the weights; biases and norms stay. It has
-    `side` places a side, up to `reach` times the directions. At most 50 checkpoints, spread evenly over the run, are
-    shown as the path, at the points of the plane nearest to them; `in_plane` tells how little of the path a random
-    plane sees.
+    many `places`; its barrier is by how much the train loss there exceeds the straight line between its ends. The
+    *slice* is the train loss in a plane through the weights, along two directions drawn by `seed`, each filter of
+    which, what leads into one unit, is as long as that of the weights; biases and norms stay. It has `side` places a
+    side, up to `reach` times the directions. At most 50 checkpoints, spread evenly over the run, are shown as the path,
+    at the points of the plane nearest to them; `in_plane` tells how little of the path a random plane sees.
 
     The losses are those that the run was trained with, in float64. On the run that ships a checkpoint takes 1.3 s, and
     each step of the reduced loss 0.025 s a factor.

@@ -11,7 +11,7 @@ from interp.measures.shared.trained_with import in_units, titled, units
 
 SCALED, REDUCED = "Loss of the weights times a factor", "Lowest train loss of each norm, and the test loss there"
 BETWEEN = "Loss on the straight line from an earlier checkpoint"
-BARRIER = "Rise of the train loss on that line"
+BARRIER = "Barrier of the train loss on that line"
 BEST = "Factor at which the test loss is lowest"
 SLICE = "Decades of the train loss above the lowest of the slice"
 
@@ -42,19 +42,19 @@ def summary(result: xr.Dataset) -> list[Finding]:
     found = []
     for rank, (name, of) in enumerate(
         (
-            ("scaled", "the weights times a factor"),
-            ("reduced", "the weights that fit the training examples best at each norm"),
+            ("scaled", ""),
+            ("reduced", ", of the weights of each norm that fit the training examples best,"),
         ),
         72,
     ):
         claims = Claims(result, BEST)
         if claims.known(f"test_{name}_best"):
             told, records = course(claims, f"test_{name}_best", "2")
-            sentence = f"Of {of} the test loss is lowest at a factor that {told}"
-            found.append(Finding(f"{sentence}.", records, chapter="how", rank=rank))
+            sentence = f"The factor on the norm of all weights at which the test loss is lowest{of} {told}."
+            found.append(Finding(sentence, records, chapter="how", rank=rank))
     claims = Claims(result, titled(BARRIER, result), units(result))
     told, records = course(claims, "barrier", "2", units(result))
     records["earlier"] = Claims(result, titled(BARRIER, result), "").end("earlier")
-    sentence = f"On the straight line from the checkpoint at step {{earlier}} the train loss rises by what {told}"
-    found.append(Finding(f"{sentence}.", records, chapter="how", rank=74))
+    sentence = f"The barrier of the train loss on the straight line from the weights at step {{earlier}} {told}."
+    found.append(Finding(sentence, records, chapter="how", rank=74))
     return found
