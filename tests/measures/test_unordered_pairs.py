@@ -45,9 +45,12 @@ SILENT = (
     "attention_spectrum",
     "coset_concentration",
     "coset_table",
+    "grokking_rate",
     "hjorth",
+    "ideal_accuracy",
     "local_complexity",
     "recorded",
+    "representation_quality",
 )
 MEASURES = [
     name

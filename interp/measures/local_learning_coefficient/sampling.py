@@ -27,6 +27,8 @@ Weights = Float[Tensor, " weight"]
 FIRST_STEP = 0.02
 METRIC_FROM = 200
 """From so many gradients before the draws on, half of them find the units in which the others are."""
+QUARTER = math.pi / 2
+"""A trajectory goes no further: after a quarter of a period a Gaussian's draw does not depend on the last."""
 PRECISE = 0.05
 """By so many nats the energies of float32 and float64 may differ at the end of a chain."""
 
@@ -101,9 +103,9 @@ def by_hmc(posterior: Posterior, effort: Effort, seed: int) -> Drawn:
             return by_hmc(replace(posterior, dtype=torch.float64), effort, seed)
         dynamics = posterior.dynamics(scale)
         for chain, generator in zip(begun, generators, strict=True):
-            place = chain.place
+            place, step = chain.place, min(chain.step, QUARTER / effort.leapfrog)
             for _ in range(effort.draws):
-                place, moved = trajectory(dynamics, place, chain.step, effort.leapfrog, generator)
+                place, moved = trajectory(dynamics, place, step, effort.leapfrog, generator)
                 accepted += moved
                 values.append(posterior.risen(place, scale) - lowest)
     except FloatingPointError as error:
