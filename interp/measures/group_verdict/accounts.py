@@ -96,7 +96,7 @@ class Accounts:
     order: Composed
     representations: Representations
     inputs: dict[str, Factors]
-    """Of each account of cosets, what enters the neurons under it."""
+    """Those of each account of cosets, what enters the neurons under it."""
 
     def compared(self) -> Whole:
         """Put each account in the place of the network on all pairs."""
