@@ -96,7 +96,7 @@ class Accounts:
     order: Composed
     representations: Representations
     inputs: dict[str, Factors]
-    """Those of each account of cosets, what enters the neurons under it."""
+    """What enters the neurons under each account of cosets."""
 
     def compared(self) -> Whole:
         """Put each account in the place of the network on all pairs."""
