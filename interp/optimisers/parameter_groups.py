@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Hashable, Iterable, Mapping
+import itertools
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from torch import Tensor
@@ -58,14 +59,15 @@ class ParameterGroups(UpdateRule):
 
     def move(self, rows: Rows, *numbers: Column) -> None:
         first = len(self.of.numbers(0, 1.0))
-        for name, part in rows.parts.items():
-            own = fnmatch.fnmatchcase(name, self.part)
+        for own, names in itertools.groupby(rows.parts, lambda name: fnmatch.fnmatchcase(name, self.part)):
             rule, key = (self.of, "of/") if own else (self.others, "others/")
-            rule.move(_only(rows, name, part, key), *(numbers[:first] if own else numbers[first:]))
+            rule.move(_only(rows, list(names), key), *(numbers[:first] if own else numbers[first:]))
 
 
-def _only(rows: Rows, name: str, part: slice, key: str) -> Rows:
-    """The rows of one parameter, and of what the rule that moves it keeps, whose names begin with `key`."""
+def _only(rows: Rows, names: Sequence[str], key: str) -> Rows:
+    """The rows of parameters side by side, and of what the rule that moves them keeps, whose names begin with `key`."""
+    start = rows.parts[names[0]].start
+    part = slice(start, rows.parts[names[-1]].stop)
 
     def cut(arrays: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return {kept.removeprefix(key): array[:, part] for kept, array in arrays.items() if kept.startswith(key)}
@@ -76,5 +78,5 @@ def _only(rows: Rows, name: str, part: slice, key: str) -> Rows:
         gradients=rows.gradients[:, part],
         kept=cut(rows.kept),
         scratch=[array[:, part] for array in rows.scratch],
-        parts={name: slice(0, part.stop - part.start)},
+        parts={name: slice(rows.parts[name].start - start, rows.parts[name].stop - start) for name in names},
     )

@@ -68,7 +68,12 @@ class Plan:
     @property
     def threads(self) -> int:
         """With how many threads it is trained: its size and the machine decide."""
-        return process.useful_threads(self.n_parameters * (self.training.batch_size or len(self.task)))
+        return process.useful_threads(self.n_parameters * (self.training.batch_size or self._trained_on))
+
+    @property
+    def _trained_on(self) -> int:
+        """How many examples the task trains on."""
+        return len(self.task) if self.task.train is None else int(self.task.train.sum())
 
     @property
     def rule(self) -> UpdateRule | None:

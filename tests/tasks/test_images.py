@@ -19,6 +19,8 @@ from interp.contracts.vector_answers import NearestCode
 from interp.recipes import run_recipe
 from interp.recipes.document import dump_yaml
 from interp.tasks.images import images
+from interp.train import train
+from tests.tasks.curves import curves
 
 SIDES = {"train": 30, "test": 20}
 
@@ -218,3 +220,18 @@ def test_a_recipe_names_the_file_beside_it(tmp_path: Path):
     (tmp_path / "run.yaml").write_text(dump_yaml({"task": task, "model": {"conv": {"channels": [2]}}}))
     made = run_recipe.read(tmp_path / "run.yaml").task()
     assert (len(made), int(made.train.sum())) == (30, 10)
+
+
+SMALL = {"conv": {"channels": [2, 2], "d_mlp": 5}}
+
+
+@pytest.mark.parametrize(
+    ("targets", "model", "loss"),
+    [("class", SMALL, "mse"), ("class", SMALL, "cross_entropy"), ("one_hot", "perceptron", "mse")],
+)
+def test_a_recipe_trains_and_has_learning_curves(targets: str, model, loss: str, tmp_path: Path):
+    training = {"steps": 4, "loss": loss, "interventions": [{"initial_scale": {"alpha": 2}}], "save": {"every": 2}}
+    task = {"images": {"n_train": 20, "n_test": 10, "targets": targets}}
+    (tmp_path / "run.yaml").write_text(dump_yaml({"task": task, "model": model, "training": training}))
+    train(tmp_path)
+    assert curves(tmp_path) == ["test_accuracy", "test_loss", "train_accuracy", "train_loss"]
