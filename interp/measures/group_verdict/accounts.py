@@ -17,12 +17,11 @@ import math
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from interp.checkpoints import Checkpoint
 from interp.contracts.architecture import reads_two_operands
-from interp.contracts.group import Group
 from interp.machine import devices
 from interp.maths.coset_concentration import coset_means
 from interp.maths.cross_entropy import cross_entropy
@@ -30,9 +29,7 @@ from interp.measures.coset_concentration import CosetConcentration
 from interp.measures.shared import ablation
 from interp.measures.shared.composed import Block, Composed
 from interp.measures.shared.factors import Factors
-
-KEY = 0.005
-"""The least similarity of the logits to an irrep's character that makes it a key irrep, as Chughtai et al. have it."""
+from interp.measures.shared.irreps import key_irreps
 
 
 @dataclass
@@ -51,7 +48,7 @@ class Whole:
     """The network, and the accounts in its place."""
 
     accounts: dict[str, StandIn]
-    n_pairs: int = 0
+    n_pairs: float = 0.0
     n_outputs: int = 0
     loss: float = 0.0
     right: float = 0.0
@@ -84,8 +81,8 @@ class Representations:
     """The part in the key irreps of the neurons' mean over all pairs of each product."""
     logits: Float[Tensor, "element output"] | None
     """What the readout makes of it; None where a norm lies between, which is run as it is."""
-    keys: list[int]
-    """The key irreps, by number."""
+    keys: Bool[Tensor, " irrep"]
+    """Which irreps are key ones."""
 
 
 @dataclass(frozen=True)
@@ -107,30 +104,29 @@ class Accounts:
 
     def _add(self, block: Block, whole: Whole) -> None:
         """The logarithm of a softmax is z - z_y - ℓ, where ℓ is the loss on the answer y."""
-        own = block.activations["logits"].cpu()  # [pair, output]
+        own, weight = block.activations["logits"].cpu(), block.once.flatten().double()  # [pair, output], [pair]
         answers = block.answers.repeat_interleave(self.order.n)
         targets = self.order.axis[answers]
         loss = cross_entropy(own, targets)
         log_p = own - (own.gather(1, targets[:, None]) + loss[:, None])
         p = log_p.exp()
-        entropy = float((p * log_p).sum())
-        whole.n_pairs, whole.n_outputs = whole.n_pairs + len(own), own.shape[1]
-        whole.loss += float(loss.sum())
-        whole.right += float(ablation.right(own, targets, own).sum())
-        whole.from_alike += entropy + len(own) * math.log(own.shape[1])
-        whole.squares += _centred_squares(own)
+        entropy = (p * log_p).sum(dim=1)
+        whole.n_pairs, whole.n_outputs = whole.n_pairs + float(weight.sum()), own.shape[1]
+        whole.loss += float(loss @ weight)
+        whole.right += float(ablation.right(own, targets, own) @ weight)
+        whole.from_alike += float((entropy + math.log(own.shape[1])) @ weight)
+        whole.squares += float(_centred_squares(own) @ weight)
         for name, one in whole.accounts.items():
             logits = self._logits(name, block, answers)
             loss = cross_entropy(logits, targets)
-            one.loss += float(loss.sum())
-            one.right += float(ablation.right(logits, targets, own).sum())
-            one.divergence += entropy - float(
-                (p * logits).sum() - logits.gather(1, targets[:, None]).sum() - loss.sum()
-            )
+            one.loss += float(loss @ weight)
+            one.right += float(ablation.right(logits, targets, own) @ weight)
+            cross = (p * logits).sum(dim=1) - logits.gather(1, targets[:, None])[:, 0] - loss
+            one.divergence += float((entropy - cross) @ weight)
             left = own - logits
-            one.left += _centred_squares(left)
+            one.left += float(_centred_squares(left) @ weight)
             if name == "representations":
-                whole.left_right += float(ablation.right(left, targets, own).sum())
+                whole.left_right += float(ablation.right(left, targets, own) @ weight)
 
     def _logits(self, name: str, block: Block, answers: Int[Tensor, " pair"]) -> Float[Tensor, "pair output"]:
         """The logits of a block's pairs under an account."""
@@ -149,45 +145,26 @@ class Accounts:
         return architecture.outputs_from_neurons(weights, post, block.activations).cpu()
 
 
-def _centred_squares(rows: Float[Tensor, "pair output"]) -> float:
-    """The squares of the rows, each less its mean."""
-    return float(rows.square().sum() - rows.sum(dim=1).square().sum() / rows.shape[1])
+def _centred_squares(rows: Float[Tensor, "pair output"]) -> Float[Tensor, " pair"]:
+    """The squares of each row less its mean."""
+    return rows.square().sum(dim=1) - rows.sum(dim=1).square() / rows.shape[1]
 
 
 def representations(checkpoint: Checkpoint, order: Composed) -> Representations:
     """The part of the neurons that is a function of the product in the key irreps, and what is read out of it."""
     architecture = reads_two_operands(checkpoint.run.architecture)
-    by_product, profile, squares = [], torch.zeros(order.n, dtype=torch.float64), 0.0
-    for block in order.blocks(checkpoint):
-        by_product.append(block.by_answer(block.activations[architecture.neurons].cpu()).mean(dim=1))
-        summed = block.logits.sum(dim=1)  # [answer, c]
-        profile.index_add_(0, order.group.quotient[block.answers].flatten(), summed.flatten())
-        squares += float(block.logits.square().sum())
-    keys = _key_irreps(order.group, profile, squares)
-    neurons = _projected(order.group, keys, torch.cat(by_product))
+    keys = key_irreps(checkpoint, order.group, "checkpoint")
+    by_product = torch.cat(
+        [
+            block.by_answer(block.activations[architecture.neurons].cpu()).mean(dim=1)
+            for block in order.blocks(checkpoint)
+        ]
+    )
+    rows, of_irrep = order.group.basis
+    chosen = rows[keys[of_irrep]]
+    neurons = chosen.T @ (chosen @ by_product)
     readout = ablation.linear_readout(checkpoint)
     return Representations(neurons, None if readout is None else neurons @ readout, keys)
-
-
-def _key_irreps(group: Group, profile: Float[Tensor, " element"], squares: float) -> list[int]:
-    """The irreps, but the trivial one, to whose character χ(a·b·c⁻¹) the centred logits are similar, by number.
-
-    `profile` has the sum of the logits at each a·b·c⁻¹. The similarity is their cosine over all pairs and answers.
-    """
-    if squares <= 0:
-        return []
-    norm = group.order * math.sqrt(squares)
-    similar = [float(profile @ irrep.character / irrep.character.norm()) / norm for irrep in group.irreps]
-    return [k for k, one in enumerate(similar) if k > 0 and one > KEY]
-
-
-def _projected(
-    group: Group, keys: list[int], functions: Float[Tensor, "element column"]
-) -> Float[Tensor, "element column"]:
-    """The part of the functions in the isotypic spaces of these irreps."""
-    rows, of_irrep = group.basis
-    chosen = rows[torch.isin(of_irrep, torch.tensor(keys, dtype=torch.long))]
-    return chosen.T @ (chosen @ functions)
 
 
 def on_cosets(factors: Factors, cosets: CosetConcentration, generator: torch.Generator | None = None) -> Factors:
