@@ -21,7 +21,7 @@ from interp.measures.shared.around_grokking import around_grokking
 
 RAW, SCALED = "O-information of clusters of neurons", "Synergy and redundancy, each from 0 to 1 over the run"
 Clusters = Annotated[int, Field(ge=3, le=14)]
-"""There are too many sets of more than 14."""
+"""More than 14 have too many sets."""
 
 
 @dataclass(frozen=True)
