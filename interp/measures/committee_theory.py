@@ -132,7 +132,7 @@ def summary(result: xr.Dataset) -> Finding:
     claims = Claims(result, PANEL)
     records = {name: claims.end(name) for name in ("noise", "u", "linear", "cubic", "far")}
     sentence = (
-        "In equilibrium with noise of variance {noise:3}, an effective interaction u of {u:3}, theory has {linear:3} of "
-        "H1 and {cubic:3} of H3 left of the target, and {far:.1%} of the neurons with an overlap beyond 0.5."
+        "In equilibrium with noise of variance {noise:3}, an effective interaction u of {u:3}, theory has {linear:3} "
+        "of H1 and {cubic:3} of H3 left of the target, and {far:.1%} of the neurons with an overlap beyond 0.5."
     )
     return Finding(sentence, records, chapter="how", rank=57)

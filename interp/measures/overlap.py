@@ -66,8 +66,8 @@ def overlap(checkpoint: Checkpoint) -> Overlap:
     not (GMFL-I, a Gaussian mixture), and in the end none that have not (GMFL-II).
 
     The phase is that of a mixture of a centre and two equal sides at ±μ, fitted by maximum likelihood to all neurons:
-    it is GFL unless the mixture has a lower BIC than one Gaussian about 0 and its density has a well at ±μ apart from the
-    centre, and GMFL-II where the centre holds less than 1%. The paper fits no mixture; it draws histograms.
+    it is GFL unless the mixture has a lower BIC than one Gaussian about 0 and its density has a well at ±μ apart from
+    the centre, and GMFL-II where the centre holds less than 1%. The paper fits no mixture; it draws histograms.
 
     b and c are what is left of the target H1 + ε H3, over all inputs of independent N(0, 1), in closed form.
 

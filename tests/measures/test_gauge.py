@@ -46,6 +46,7 @@ BLIND = [
 AS_PUBLISHED = ["distance_irrelevance", "gradient_symmetricity", "inverse_participation"]
 """Of single logits, or of weights with their mean; their docstrings say so."""
 OF_WEIGHTS = [
+    "committee_theory",
     "complexity",
     "coset_concentration",
     "coset_table",
@@ -61,6 +62,7 @@ OF_WEIGHTS = [
     "loss_landscape",
     "margin",
     "nlm_alignment",
+    "overlap",
     "progress_phases",
     "representation_quality",
     "sam_sharpness",

@@ -43,12 +43,15 @@ OF_WAVES = [
 SILENT = (
     "adversarial_accuracy",
     "attention_spectrum",
+    "committee_theory",
     "coset_concentration",
     "coset_table",
     "grokking_rate",
     "hjorth",
     "ideal_accuracy",
     "local_complexity",
+    "overlap",
+)
     "recorded",
     "representation_quality",
 )
