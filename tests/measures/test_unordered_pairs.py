@@ -51,7 +51,6 @@ SILENT = (
     "ideal_accuracy",
     "local_complexity",
     "overlap",
-)
     "recorded",
     "representation_quality",
 )

@@ -35,7 +35,9 @@ class Around:
         task = checkpoint.task
         assert task.train is not None  # `train_loss` has seen to it
         test = ~task.train
-        return cls(checkpoint, train, weights, task.inputs[test].to(weights.device), task.targets[test].to(weights.device))
+        return cls(
+            checkpoint, train, weights, task.inputs[test].to(weights.device), task.targets[test].to(weights.device)
+        )
 
     @property
     def shapes(self) -> dict[str, torch.Size]:
@@ -79,9 +81,7 @@ class Plane:
         gram = self.directions @ self.directions.T
         return (apart @ self.directions.T @ torch.linalg.pinv(gram)).cpu()
 
-    def share(
-        self, apart: Float[Tensor, "checkpoint weight"], nearest: Float[Tensor, "checkpoint direction"]
-    ) -> float:
+    def share(self, apart: Float[Tensor, "checkpoint weight"], nearest: Float[Tensor, "checkpoint direction"]) -> float:
         """The share of the squared distances that lies in the plane; NaN where all are 0."""
         whole = float(apart.square().sum())
         return float((nearest.to(apart) @ self.directions).square().sum()) / whole if whole else math.nan
