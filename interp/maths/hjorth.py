@@ -16,7 +16,7 @@ from jaxtyping import Float
 from scipy import signal
 
 ORDER = 4
-"""The order of the Butterworth filter, which passes a sine of three times the cut-off but for 2 in 10,000 of its height."""
+"""The order of the Butterworth filter, which passes a sine of three times the cut-off but for 0.02% of its height."""
 
 
 @dataclass(frozen=True)
