@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 import interp.models.transformer
+from interp.tasks.group_composition import group_composition
 from interp.tasks.modular_arithmetic import modular_arithmetic
 from tests.tables import grid
 
@@ -206,6 +207,13 @@ def of_logits(logits: Tensor, **task: Any) -> Planted:
     options = {"p": len(logits), **task}
     pairs = modular_arithmetic(**options).pairs
     return _of_pairs(logits[pairs[:, 0], pairs[:, 1]], pairs, options)
+
+
+def composing(logits: Tensor, **task: Any) -> Planted:
+    """Has the logits [a, b, c] it is given, on a group: a neuron for each pair."""
+    pairs = group_composition(**task).pairs
+    network = _of_pairs(logits[pairs[:, 0], pairs[:, 1]], pairs, {"p": len(logits)})
+    return Planted(network.weights, {"group_composition": task}, network.model)
 
 
 def of_neurons(tables: Tensor, W_U: Tensor) -> Planted:

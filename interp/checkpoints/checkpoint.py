@@ -233,6 +233,11 @@ class Checkpoint(Moment):
         return len(self.task) * self.task.n_outputs
 
     @property
+    def few(self) -> bool:
+        """Whether the activations on all examples come together: of at most 2 million logits, or asked before."""
+        return self._logits <= LOGITS_AT_ONCE or "_activations" in self.__dict__
+
+    @property
     def rows_at_once(self) -> int:
         """How many examples there are whose activations are computed together where there are many logits."""
         return max(LOGITS_AT_ONCE // self.task.n_outputs, 1)
@@ -243,20 +248,16 @@ class Checkpoint(Moment):
         Many are more than 2 million, unless `activations` have been asked.
         """
         self._note()
-        if self._logits > LOGITS_AT_ONCE and "_activations" not in self.__dict__:
-            return self._computed(self.task.inputs[examples])
-        everything = self._activations
-        whole = torch.equal(examples, torch.arange(len(self.task)))
-        return everything if whole else RowsWhenAsked(everything, examples)
+        return RowsWhenAsked(self._activations, examples) if self.few else self._computed(self.task.inputs[examples])
 
     def blocks(self) -> Iterator[tuple[Int[Tensor, " example"], Mapping[str, Float[Tensor, "example ..."]]]]:
         """All examples in their order, by number, and their activations, in blocks of at most 2 million logits.
 
         Raises NothingToSay where the outputs overflow.
         """
-        together = len(self.task) if self._logits <= LOGITS_AT_ONCE else self.rows_at_once
-        for examples in torch.arange(len(self.task)).split(together):
-            activations = self.activations_of(examples)
+        everything = torch.arange(len(self.task))
+        for examples in (everything,) if self.few else everything.split(self.rows_at_once):
+            activations = self.activations if self.few else self.activations_of(examples)
             finite(activations["logits"], OVERFLOW)
             yield examples, activations
 
@@ -316,6 +317,6 @@ class Checkpoint(Moment):
 
 def finite(values: Float[Tensor, "..."], otherwise: str) -> Float[Tensor, "..."]:
     """`values`, all of which are finite numbers. Raises NothingToSay, in these words, where one is not."""
-    if not values.isfinite().all():
+    if values.numel() and not torch.stack(values.aminmax()).isfinite().all():  # which pass on what is no number
         raise NothingToSay(otherwise)
     return values

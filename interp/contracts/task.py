@@ -36,17 +36,25 @@ class Task:
     def __len__(self) -> int:
         return len(self.targets)
 
-    def correct(self, outputs: Float[Tensor, "example output"]) -> Bool[Tensor, " example"]:
+    def correct(
+        self, outputs: Float[Tensor, "example output"], targets: Shaped[Tensor, "example ..."] | None = None
+    ) -> Bool[Tensor, " example"]:
         """Whether each example is answered right: by its largest output, or by the sign of the only one.
 
+        `targets` are given where the outputs are those of some examples.
         Raises NothingToSay where the targets are not classes.
         """
         if self.targets.is_floating_point():
             raise NothingToSay("the task asks for values, not for classes, so no answer is right or wrong")
-        targets = self.targets.to(outputs.device)
+        targets = (self.targets if targets is None else targets).to(outputs.device)
         if self.n_outputs == 1:
             return (outputs[:, 0] > 0) == (targets > 0)
-        return outputs.argmax(dim=-1) == targets
+        right, largest = outputs.gather(-1, targets[:, None])[:, 0], outputs.amax(dim=-1)
+        told = right == largest
+        alone = (outputs == largest[:, None]).sum(-1) == 1
+        if not alone.all():  # where several are largest the first of them answers
+            told[~alone] = outputs[~alone].argmax(dim=-1) == targets[~alone]
+        return told
 
     def silence(self, lack: str) -> NothingToSay:
         """Return what is said where the task lacks something: "the task is not one of two operands"."""

@@ -16,7 +16,7 @@ from interp.figures import Bars, Curves, Heatmap
 from interp.findings import Bar, Claims, Finding
 from interp.maths.excluded_cross_entropy import excluded_log_odds
 from interp.measures.shared.composed import composed
-from interp.measures.shared.hidden_parts import hidden_parts
+from interp.measures.shared.hidden_parts import hidden_parts, read_out
 from interp.measures.shared.irreps import (
     IrrepKeys,
     MeanLoss,
@@ -97,15 +97,16 @@ def irrep_hidden(checkpoint: Checkpoint, keys: IrrepKeys = "final") -> IrrepHidd
 
     basis, irrep = order.group.basis
     coefficient, _ = isotypic(order.group, parts.by_answer @ readout)  # [row, c]
-    rows = [(irrep == number).nonzero().flatten() for number in range(len(order.group.irreps))]
+    rows_of = [(irrep == number).nonzero().flatten() for number in range(len(order.group.irreps))]
     size = float(parts.largest * readout.abs().sum(0).max())
     rounding = order.n * torch.finfo(torch.float64).eps * size
     excluded, restricted = MeanLoss(rounding), MeanLoss(rounding)
     for block in order.blocks(checkpoint):
-        by_irrep = [basis[one][:, block.answers].T @ coefficient[one] for one in rows]
+        by_irrep = [basis[one][:, block.answers].T @ coefficient[one] for one in rows_of]
         kept = with_keys_together(torch.stack(by_irrep, dim=-1), key)  # [answer, c, irrep and keys]
-        logits = block.neurons @ readout
-        excluded.add(excluded_log_odds(logits, kept, block.answers).flatten(0, 1), block.weight.flatten())
+        rows, weight = block.trained_on
+        logits = read_out(block.neurons, rows, readout)
+        excluded.add(excluded_log_odds(logits, kept, block.answers).flatten(0, 1), weight.flatten())
         restricted.add(restricted_log_odds(kept, block.answers), block.once.sum(1).double())
     test = checkpoint.measure("loss").test_loss if checkpoint.loss.name == "cross-entropy" else torch.nan
     return IrrepHidden(

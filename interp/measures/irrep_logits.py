@@ -82,8 +82,9 @@ def irrep_logits(checkpoint: Checkpoint, keys: IrrepKeys = "final") -> IrrepLogi
     excluded = MeanLoss(rounding)
     for block in order.blocks(checkpoint):
         removed = parts[order.group.quotient[block.answers]]  # [answer, c, irrep and keys]
-        log_odds = excluded_log_odds(block.logits, removed, block.answers)
-        excluded.add(log_odds.flatten(0, 1), block.weight.flatten())
+        rows, weight = block.trained_on
+        log_odds = excluded_log_odds(block.logits[rows], removed, block.answers)
+        excluded.add(log_odds.flatten(0, 1), weight.flatten())
     restricted = MeanLoss(rounding)
     one_answer = torch.tensor([order.group.identity])  # all answers are alike
     restricted.add(restricted_log_odds(parts[None], one_answer), torch.ones(1, dtype=torch.float64))

@@ -56,8 +56,9 @@ def irrep_order(checkpoint: Checkpoint, learnt_from: float = 0.05) -> IrrepOrder
     table = torch.zeros(order.n, order.n, dtype=torch.float64)  # [answer, c]: summed over the answer's pairs
     square = torch.zeros((), dtype=torch.float64)
     for block in order.blocks(checkpoint):
-        table[block.answers] = block.logits.sum(1)
-        square += torch.linalg.vector_norm(block.logits).square()
+        logits = block.of_pairs(block.centred_logits)
+        table.index_add_(0, block.pairs[:, 1], logits)
+        square += torch.linalg.vector_norm(logits).square()
     if not square > 0:
         raise NothingToSay("the logits of each pair are all alike")
     chi = characters(order.group)

@@ -50,7 +50,8 @@ def irrep_weights(checkpoint: Checkpoint, keys: IrrepKeys = "final") -> IrrepWei
 
     The embeddings of a perceptron are what each operand gives its neurons, the table times its part of W_in; of a
     network whose attention lies in between they are the table itself. The unembedding is what each neuron gives the
-    logits of the answers, for a transformer W_out·W_U. None is centred. `keys` is that of `irrep_logits`.
+    logits of the answers, for a transformer W_out·W_U. None is centred, as published, so that what a neuron gives all
+    logits alike counts to the trivial irrep. `keys` is that of `irrep_logits`.
 
     Formula: \frac{\lVert P_\rho E \rVert^2}{\lVert E \rVert^2}, \quad
         P_\rho(x, y) = \frac{\chi_\rho(e)}{\langle \chi_\rho, \chi_\rho \rangle\, |G|}\, \chi_\rho(x y^{-1})

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 import xarray as xr
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int, Shaped
 from scipy.stats import binom
 from torch import Tensor
 
@@ -68,13 +69,15 @@ def loss(checkpoint: Checkpoint) -> Loss:
 
     Paper: Power et al. 2022, arXiv 2201.02177; Nanda et al. 2023, arXiv 2301.05217
     """
-    task, outputs = checkpoint.task, checkpoint.logits
-    losses = checkpoint.loss.per_example(outputs, task.targets.to(outputs.device))
-    right = _right(task, outputs)
+    task, found = checkpoint.task, [_of_block(checkpoint, *block) for block in checkpoint.blocks()]
+    losses, least, most = map(
+        torch.cat, ([one[0] for one in found], [one[1] for one in found], [one[2] for one in found])
+    )
+    answered = [one[3] for one in found if one[3] is not None]
+    right = torch.cat(answered) if answered else None
     nothing = torch.zeros(len(task), dtype=torch.bool)
     train, test = (nothing, nothing) if task.train is None else (task.train, ~task.train)
     novel = novel_examples(task) if isinstance(task, TwoOperands) else None
-    least, most = _bounds(checkpoint, losses)
 
     def mean(examples: Bool[Tensor, " example"]) -> Float[Tensor, ""]:
         return settled(losses[examples].mean(), least[examples].mean(), most[examples].mean())
@@ -94,11 +97,24 @@ def loss(checkpoint: Checkpoint) -> Loss:
     )
 
 
+def _of_block(
+    checkpoint: Checkpoint, examples: Int[Tensor, " example"], activations: Mapping[str, Float[Tensor, "example ..."]]
+) -> tuple[
+    Float[Tensor, " example"], Float[Tensor, " example"], Float[Tensor, " example"], Float[Tensor, " example"] | None
+]:
+    """The losses of some examples, the least and the most that they may be, and which are right."""
+    outputs, targets = activations["logits"], checkpoint.task.targets[examples]
+    losses = checkpoint.loss.per_example(outputs, targets.to(outputs.device))
+    return losses, *_bounds(checkpoint, losses, outputs, targets), _right(checkpoint.task, outputs, targets)
+
+
 def _bounds(
-    checkpoint: Checkpoint, losses: Float[Tensor, " example"]
+    checkpoint: Checkpoint,
+    losses: Float[Tensor, " example"],
+    outputs: Float[Tensor, "example output"],
+    targets: Shaped[Tensor, "example ..."],
 ) -> tuple[Float[Tensor, " example"], Float[Tensor, " example"]]:
     """The least and the most that the losses may be if the right answer's output, of several, is off by rounding."""
-    outputs, targets = checkpoint.logits, checkpoint.task.targets
     rounding = torch.finfo(outputs.dtype).eps * outputs.abs().amax(1, keepdim=True)  # [example, 1]
     if targets.is_floating_point() or outputs.shape[1] == 1 or not rounding.max() > NEGLIGIBLE:
         return losses, losses
@@ -108,10 +124,12 @@ def _bounds(
     return least, most
 
 
-def _right(task: Task, outputs: Float[Tensor, "example output"]) -> Float[Tensor, " example"] | None:
+def _right(
+    task: Task, outputs: Float[Tensor, "example output"], targets: Shaped[Tensor, "example ..."]
+) -> Float[Tensor, " example"] | None:
     """1 where the example is answered right, else 0; None where the task does not ask for classes."""
     try:
-        return task.correct(outputs).double()
+        return task.correct(outputs, targets).double()
     except NothingToSay:
         return None
 

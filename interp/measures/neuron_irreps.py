@@ -33,7 +33,7 @@ class NeuronIrreps:
     one_variable: Float[Tensor, " neuron"] | None
     """Share of each neuron's variance in functions of a, of b or of the answer alone"""
     own_irrep: Int[Tensor, " neuron"]
-    """Number of the irrep that holds most of it; 0, the trivial one, where two hold as much, -1 where nothing varies"""
+    """Number of the irrep that holds most; 0, the trivial one's, where two hold as much, -1 where nothing varies"""
     own_share: Float[Tensor, " neuron"]
     """Largest share that one irrep holds"""
     cluster_size: Float[Tensor, " irrep"]

@@ -24,6 +24,9 @@ BLIND = [
     "embedding_dft",
     "excluded_loss",
     "group_verdict",
+    "irrep_hidden",
+    "irrep_logits",
+    "irrep_order",
     "key_freqs",
     "logit_spectrum",
     "loss",
@@ -31,6 +34,7 @@ BLIND = [
     "neuron_activation",
     "neuron_commitment",
     "neuron_interventions",
+    "neuron_irreps",
     "neuron_logit_spectrum",
     "neuron_spectrum",
     "o_information",
@@ -43,7 +47,7 @@ BLIND = [
     "trace_excluded_loss",
     "trace_restricted_loss",
 ]
-AS_PUBLISHED = ["distance_irrelevance", "gradient_symmetricity", "inverse_participation"]
+AS_PUBLISHED = ["distance_irrelevance", "gradient_symmetricity", "inverse_participation", "irrep_weights"]
 """Of single logits, or of weights with their mean; their docstrings say so."""
 OF_WEIGHTS = [
     "committee_theory",

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float, Int, Shaped
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from interp.checkpoints import Checkpoint
@@ -49,13 +49,17 @@ class Composed(InOrder):
         return self.by_answer(self.task.whole_table(numbers)[self.axis][:, self.axis]).long()
 
     def blocks(self, checkpoint: Checkpoint) -> Iterator[Block]:
-        """All pairs, in as few blocks of answers as keep each to 2 million logits.
+        """All pairs: together where their activations are at hand, else as many answers' as have 2 million logits.
 
         Raises NothingToSay where the outputs overflow.
         """
+        if checkpoint.few:
+            yield Block(self, torch.arange(self.n), self.examples, checkpoint.activations)
+            return
         for answers in torch.arange(self.n).split(max(checkpoint.rows_at_once // self.n, 1)):
-            activations = checkpoint.activations_of(self.examples[answers].flatten())
-            yield Block(self, answers, activations)
+            examples = self.examples[answers]
+            activations = checkpoint.activations_of(examples.flatten())
+            yield Block(self, answers, torch.arange(examples.numel()).view_as(examples), activations)
 
 
 @dataclass(frozen=True)
@@ -65,40 +69,67 @@ class Block:
     order: Composed
     answers: Int[Tensor, " answer"]
     """By number."""
-    activations: Mapping[str, Float[Tensor, "pair ..."]]
+    place: Int[Tensor, "answer a"]
+    """The row of each pair in the activations."""
+    activations: Mapping[str, Float[Tensor, "row ..."]]
 
     @functools.cached_property
-    def logits(self) -> Float[Tensor, "answer a c"]:
-        """The logits of the n answers, less each pair's mean over all that the network was trained with."""
-        rows = finite(self.activations["logits"], OVERFLOW).cpu()
-        return self.by_answer(centred(rows)[:, self.order.axis])
+    def logits(self) -> Float[Tensor, "row c"]:
+        """The logits of the n answers, as the network gives them. Raises NothingToSay where they overflow."""
+        return self._of_answers(self._outputs)
 
-    def by_answer(self, rows: Shaped[Tensor, "pair ..."]) -> Shaped[Tensor, "answer a ..."]:
-        """One row for each pair of the block, as it is asked of `activations`, by answer and by a."""
-        return rows.unflatten(0, (len(self.answers), self.order.n))
+    @functools.cached_property
+    def centred_logits(self) -> Float[Tensor, "row c"]:
+        """The same, less each pair's mean over all that the network was trained with."""
+        return self._of_answers(centred(self._outputs))
 
     @property
-    def neurons(self) -> Float[Tensor, "answer a neuron"]:
-        """The last hidden layer's activations. Raises NothingToSay where the network has no such layer."""
+    def _outputs(self) -> Float[Tensor, "row output"]:
+        return finite(self.activations["logits"], OVERFLOW).cpu()
+
+    def _of_answers(self, outputs: Float[Tensor, "row output"]) -> Float[Tensor, "row c"]:
+        as_they_are = torch.equal(self.order.axis, torch.arange(outputs.shape[1]))
+        return outputs if as_they_are else outputs[:, self.order.axis]
+
+    @functools.cached_property
+    def neurons(self) -> Float[Tensor, "row neuron"]:
+        """The last hidden layer's activations.
+
+        Raises NothingToSay where the network has no such layer, or they overflow.
+        """
         name = has_neurons(self.order.architecture).neurons
-        return self.by_answer(finite(self.activations[name], "the activations of the neurons overflow").cpu())
+        return finite(self.activations[name], "the activations of the neurons overflow").cpu()
 
-    @property
-    def partner(self) -> Int[Tensor, "answer a"]:
-        """The b of each pair."""
-        return self.order.partner[self.answers]
+    @functools.cached_property
+    def pairs(self) -> Int[Tensor, "pair 4"]:
+        """The row, the answer, a and b of each pair, in the order of the rows."""
+        n = self.order.n
+        a = torch.arange(n).expand_as(self.place)
+        columns = self.place, self.answers[:, None].expand_as(self.place), a, self.order.partner[self.answers]
+        pairs = torch.stack([column.flatten() for column in columns], dim=1)
+        return pairs[pairs[:, 0].argsort()]
+
+    def of_pairs(self, values: Float[Tensor, "row ..."]) -> Float[Tensor, "pair ..."]:
+        """The row of each of `pairs`."""
+        rows = self.pairs[:, 0]
+        return values if torch.equal(rows, torch.arange(len(values))) else values[rows]
 
     @property
     def once(self) -> Bool[Tensor, "answer a"]:
         """Whether a pair is counted: each, or of unordered pairs one of (a, b) and (b, a)."""
-        return self.order.once[torch.arange(self.order.n), self.partner]
+        return self.order.once[torch.arange(self.order.n), self.order.partner[self.answers]]
 
-    @property
-    def weight(self) -> Float[Tensor, "answer a"]:
-        """1 of training pairs, of all where nobody knows them; 0 of the others and of what is counted already."""
+    @functools.cached_property
+    def trained_on(self) -> tuple[Int[Tensor, "answer m"], Float[Tensor, "answer m"]]:
+        """The rows of the training pairs of each answer, of all where nobody knows them, and how often each counts.
+
+        An answer has as many as the one that has most; those that are none of its own count 0.
+        """
         train = self.order.task.train
         counted = self.once if train is None else self.once & train[self.order.examples[self.answers]]
-        return counted.double()
+        most = int(counted.sum(1).max())
+        first = counted.int().argsort(dim=1, descending=True, stable=True)[:, :most]
+        return self.place.gather(1, first), counted.gather(1, first).double()
 
 
 def composed(checkpoint: Checkpoint) -> Composed:

@@ -19,7 +19,12 @@ class WhenAsked(Mapping[str, Tensor]):
         return self._checkpoint.activations[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._checkpoint.activations)
+        return iter(self._at_hand)
 
     def __len__(self) -> int:
-        return len(self._checkpoint.activations)
+        return len(self._at_hand)
+
+    @property
+    def _at_hand(self) -> Mapping[str, Tensor]:
+        """All of them; none of a network of so many logits that they would have to be computed for this alone."""
+        return self._checkpoint.activations if self._checkpoint.few else {}
