@@ -463,6 +463,9 @@ TOTALS = {
 }
 SIX_PARTS = 8
 """Every recorded loss of the S6 transformers is eight times the mean (`reproduced_times_8`)."""
+RATIO = "test_loss_restricted_loss_ratio"
+ROUNDING = 4e-16
+"""What the reference's log-softmax in float64 leaves uncertain of a loss, of which some restricted ones are 1e-11."""
 
 
 def hold_against_the_record(folder: Path) -> None:
@@ -479,7 +482,8 @@ def hold_against_the_record(folder: Path) -> None:
         if name == "sum_of_squared_weights":
             continue
         if rederived is not None and status != "below_float64_softmax_resolution":
-            assert found[name] == pytest.approx(rederived, rel=1e-6, abs=1e-12), (folder.name, name, status)
+            of_tiny = ROUNDING / found["total_hidden_restricted_loss"] if name == RATIO else 0
+            assert found[name] == pytest.approx(rederived, rel=1e-6 + of_tiny, abs=1e-12), (folder.name, name, status)
         if status.startswith("reproduced"):
             factor = SIX_PARTS if status == "reproduced_times_8" else 1
             assert found[name] * factor == pytest.approx(recorded, rel=1e-4, abs=5e-8), (folder.name, name)
