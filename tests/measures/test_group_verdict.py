@@ -106,7 +106,7 @@ def whole(**numbers: float) -> Whole:
     """A network on 1,000 pairs that both accounts stand in for, but for what is said."""
     given = {"right": 1.0, "cosets": 1.0, "representations": 1.0, "left": 0.0} | numbers
     accounts = {name: StandIn(right=1000 * given[name]) for name in ("representations", "cosets")}
-    return Whole(accounts, 1000, 24, right=1000 * given["right"], left_right=1000 * given["left"], from_alike=1000.0)
+    return Whole(accounts, 1000.0, 24, right=1000 * given["right"], left_right=1000 * given["left"], from_alike=1000.0)
 
 
 @pytest.mark.parametrize(
