@@ -15,16 +15,21 @@ the first (Rubin et al. 2023, arXiv 2310.03789).
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
 
-FARTHEST, PLACES = 2.5, 2_501
+FARTHEST, PLACES = 2.5, 1_001
 """The overlaps over which the action is averaged."""
-SOLVED = 1e-8
-WARMEST, COOLINGS = 2.0, 8
+SOLVED, NUDGE = 1e-9, 1e-6
+ROUNDS, HALVINGS = 100, 20
+DAMPED, DAMPING = 150, 0.015
+"""Each time it goes so often by so much of the gap, which always leads to it, and in the end by Newton's method."""
+WARMEST, COOLINGS = 1.0, 20
 """From so much noise it is followed down to the noise asked for, in so many steps."""
 
 
@@ -80,28 +85,53 @@ class Solution:
         return float(self.density[far].sum() / self.density.sum())
 
 
+@functools.lru_cache(maxsize=64)
 def solved(setting: Setting) -> Solution:
     """The b and c that the neurons' overlaps leave, and the density of overlaps that these give.
 
-    Where much noise leaves all, b = 1 and c = ε nearly, and from there the solution is followed as the noise falls.
+    Where much noise leaves all, b = 1 and c = ε nearly, and from there the solution is followed as the noise falls. It is
+    remembered, for every checkpoint of a run has the same.
     Raises ArithmeticError where it is lost.
     """
-    from scipy.optimize import root
-
     q, found = np.linspace(-FARTHEST, FARTHEST, PLACES), np.array([1.0, setting.epsilon])
     for noise in np.geomspace(max(WARMEST, setting.noise), setting.noise, COOLINGS):
-        at = replace(setting, noise=float(noise))
-
-        def gap(left: Float[np.ndarray, " left"], at: Setting = at) -> Float[np.ndarray, " left"]:
-            density = _density(at.action(q, *left))
-            return np.array(at.left(q, density / density.sum())) - left
-
-        answer = root(gap, found)
-        if np.abs(gap(answer.x)).max() > SOLVED:
-            raise ArithmeticError("the equations of b and c have not been solved")
-        found = answer.x
+        gap = _gap(replace(setting, noise=float(noise)), q)
+        for _ in range(DAMPED):
+            found = found + DAMPING * gap(found)
+    found = _root(_gap(setting, q), found)
     b, c = (float(one) for one in found)
     return Solution(b, c, q, _density(setting.action(q, b, c)))
+
+
+Left = Float[np.ndarray, "left"]
+"""b and c."""
+
+
+def _gap(setting: Setting, q: Float[np.ndarray, " place"]) -> Callable[[Left], Left]:
+    """b and c -> how far those that their overlaps leave are from them."""
+
+    def gap(left: Left) -> Left:
+        density = _density(setting.action(q, *left))
+        return np.array(setting.left(q, density / density.sum())) - left
+
+    return gap
+
+
+def _root(gap: Callable[[Left], Left], start: Left) -> Left:
+    """Where the gap is 0, by Newton's method, with steps that are halved until the gap gets smaller."""
+    at, now = start, gap(start)
+    for _ in range(ROUNDS):
+        if np.abs(now).max() < SOLVED:
+            return at
+        slope = np.stack([(gap(at + NUDGE * one) - now) / NUDGE for one in np.eye(2)], axis=1)
+        step = -np.linalg.solve(slope, now)
+        for _ in range(HALVINGS):
+            there = gap(at + step)
+            if np.abs(there).max() < np.abs(now).max():
+                break
+            step = step / 2
+        at, now = at + step, there
+    raise ArithmeticError("the equations of b and c have not been solved")
 
 
 def _density(action: Float[np.ndarray, " place"]) -> Float[np.ndarray, " place"]:
