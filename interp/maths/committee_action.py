@@ -89,8 +89,8 @@ class Solution:
 def solved(setting: Setting) -> Solution:
     """The b and c that the neurons' overlaps leave, and the density of overlaps that these give.
 
-    Where much noise leaves all, b = 1 and c = ε nearly, and from there the solution is followed as the noise falls. It is
-    remembered, for every checkpoint of a run has the same.
+    Where much noise leaves all, b = 1 and c = ε nearly, and from there the solution is followed as the noise falls. It
+    is remembered, for every checkpoint of a run has the same.
     Raises ArithmeticError where it is lost.
     """
     q, found = np.linspace(-FARTHEST, FARTHEST, PLACES), np.array([1.0, setting.epsilon])
