@@ -169,9 +169,11 @@ def refused(**options) -> str:
 def test_what_is_not_there_is_said_with_what_to_give(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     with_stand_in(monkeypatch)
     said = refused(data="mnist", root=str(tmp_path / "none"))
-    assert said.startswith(f"mnist is not in the folder {tmp_path / 'none'}, where torchvision keeps it; set root or")
+    assert said.startswith(f"mnist is not in the folder {tmp_path / 'none'}, where torchvision keeps it; set root")
     assert "file: mnist.npz" in said
+    assert refused(data="cifar10", root=str(tmp_path / "none")).startswith("cifar10 is not in the folder")
     monkeypatch.setitem(sys.modules, "torchvision", None)
+    assert refused(data="mnist", root=str(tmp_path / "none")) == said
     said = refused(data="cifar10")
     assert "which is not installed; install interp[vision], or give file: cifar-10-binary.tar.gz" in said
 

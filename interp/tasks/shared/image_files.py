@@ -127,6 +127,10 @@ def from_torchvision(data: str, root: str, download: bool) -> ImageSet:
     if data == "mnist" and published.is_file():
         return from_file(data, published)
     instead = f"give file: {EXPECTED[data]}"
+    fetch = f"set root, or download: true (interp[vision]), or {instead}"
+    absent = f"{data} is not in the folder {root}, where torchvision keeps it; {fetch}"
+    if data == "mnist" and not download:
+        raise ValueError(absent)
     try:
         from torchvision import datasets
     except ImportError:
@@ -141,9 +145,7 @@ def from_torchvision(data: str, root: str, download: bool) -> ImageSet:
     except (RuntimeError, OSError) as error:
         if download:
             raise ValueError(f"{data} could not be fetched to {root} ({first_line(error)}); {instead}") from None
-        raise ValueError(
-            f"{data} is not in the folder {root}, where torchvision keeps it; set root or download: true, or {instead}"
-        ) from None
+        raise ValueError(absent) from None
     arrays = {f"x_{side}": np.asarray(one.data) for side, one in of.items()}
     arrays |= {f"y_{side}": np.asarray(one.targets) for side, one in of.items()}
     return _checked(arrays, data, root)
