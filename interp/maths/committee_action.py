@@ -27,8 +27,8 @@ FARTHEST, PLACES = 2.5, 1_001
 """The overlaps over which the action is averaged."""
 SOLVED, NUDGE = 1e-9, 1e-6
 ROUNDS, HALVINGS = 100, 20
-DAMPED, DAMPING = 150, 0.015
-"""Each time it goes so often by so much of the gap, which always leads to it, and in the end by Newton's method."""
+DAMPED, DAMPING, LONGER = 150, 0.01, 6
+"""Each time it goes so often by so much of the gap, at last so many times as often, and in the end by Newton's method."""
 WARMEST, COOLINGS = 1.0, 20
 """From so much noise it is followed down to the noise asked for, in so many steps."""
 
@@ -96,7 +96,7 @@ def solved(setting: Setting) -> Solution:
     q, found = np.linspace(-FARTHEST, FARTHEST, PLACES), np.array([1.0, setting.epsilon])
     for noise in np.geomspace(max(WARMEST, setting.noise), setting.noise, COOLINGS):
         gap = _gap(replace(setting, noise=float(noise)), q)
-        for _ in range(DAMPED):
+        for _ in range(DAMPED if noise > setting.noise else LONGER * DAMPED):
             found = found + DAMPING * gap(found)
     found = _root(_gap(setting, q), found)
     b, c = (float(one) for one in found)
