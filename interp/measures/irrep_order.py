@@ -104,8 +104,11 @@ def summary(result: xr.Dataset) -> Finding:
     ranked = [str(result.irrep.values[at]) for at in np.argsort(result.place.values)]
     ranked = ranked[: int(result.place.notnull().sum())]
     if not ranked:
-        records = {"highest": claims.highest("trace_similarity", "max")}
-        return Finding("No irrep is learnt: none has a trace similarity above {highest:2}.", records, "when", 45)
+        records = {"highest": claims.highest("trace_similarity", "max"), "bar": claims.end("learnt_from")}
+        sentence = "No irrep that is key at the end has come to a trace similarity of {bar}"
+        return Finding(
+            f"{sentence}; the largest of any at any step is {{highest:2}}.", records, chapter="when", rank=45
+        )
     records = {f"step_{at}": claims.step("learnt_step", irrep=name) for at, name in enumerate(ranked[:MOST_NAMED])}
     records["last"] = claims.end("trace_similarity", "max")
     told = [f"{name} at {{step_{at}:step}}" for at, name in enumerate(ranked[:MOST_NAMED])]
