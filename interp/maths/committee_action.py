@@ -28,7 +28,7 @@ FARTHEST, PLACES = 2.5, 1_001
 SOLVED, NUDGE = 1e-9, 1e-6
 ROUNDS, HALVINGS = 100, 20
 DAMPED, DAMPING, LONGER = 150, 0.01, 6
-"""Each time it goes so often by so much of the gap, at last so many times as often, then on by Newton's method."""
+"""Each time it goes so often by so much of the gap, at last so many times as often, and then by Newton's method."""
 WARMEST, COOLINGS = 1.0, 20
 """From so much noise it is followed down to the noise asked for, in so many steps."""
 
