@@ -62,8 +62,8 @@ class CosetTable:
 def coset_table(checkpoint: Checkpoint) -> CosetTable:
     r"""In the order of the right subgroup's cosets the table of products shows its blocks, and embeddings cluster.
 
-    The subgroup is the one whose left cosets most of the explained neurons see of the right operand, by
-    `coset_concentration`. Rows and columns of the table are in the order of its left cosets gH, and the colour is the
+    The subgroup is the one whose left cosets most of the explained neurons see of the right operand at the last
+    checkpoint, by `coset_concentration`. Rows and columns of the table are in the order of its left cosets gH, and the colour is the
     number of the coset of what the network answers: a·bH depends on b's coset alone, so that columns of one coset are
     alike where the answers are right.
 
@@ -78,7 +78,7 @@ def coset_table(checkpoint: Checkpoint) -> CosetTable:
 
     Paper: Power et al. 2022, arXiv 2201.02177; Stander et al. 2023, arXiv 2312.06581
     """
-    order, concentration = composed(checkpoint), checkpoint.measure("coset_concentration")
+    order, concentration = composed(checkpoint), checkpoint.run.final.measure("coset_concentration")
     explained = (concentration.concentration < 1).all(dim=0)
     seen = concentration.subgroup[1, explained if explained.any() else slice(None)]
     number = int(seen[seen >= 0].bincount().argmax())

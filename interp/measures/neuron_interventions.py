@@ -60,6 +60,14 @@ class NeuronInterventions:
     """Cross-entropy, mean over all pairs [nats]"""
     loss_se: Float[Tensor, " intervention"]
     """Standard error of that mean over the draws of noise"""
+    absolute_accuracy: Float[Tensor, ""]
+    """Share of all pairs answered right with |x| in the place of ReLU; NaN without ReLU"""
+    swapped_accuracy: Float[Tensor, ""]
+    """Share of all pairs answered right with each operand looked up in the other's table; NaN with one table"""
+    flipped_accuracy: Float[Tensor, ""]
+    """Share of all pairs answered right with the signs of both embeddings changed"""
+    noisy_accuracy: Float[Tensor, ""]
+    """Share of all pairs answered right with noise N(0, 1) on what enters the neurons; NaN where they are gated"""
     paper_accuracy: Float[Tensor, " intervention"]
     """Stander et al.'s, mean over 128 networks on S5"""
     paper_loss: Float[Tensor, " intervention"]
@@ -97,7 +105,20 @@ def neuron_interventions(
     errors = [[standard_error(column) for column in scores.T] for scores in found.values()]
     (accuracy, loss), (accuracy_se, loss_se) = means.T, torch.tensor(errors, dtype=torch.float64).T
     paper_accuracy, paper_loss = torch.tensor(list(PAPER.values()), dtype=torch.float64).T
-    return NeuronInterventions(tuple(PAPER), accuracy, accuracy_se, loss, loss_se, paper_accuracy, paper_loss)
+    by_name = dict(zip(PAPER, accuracy, strict=True))
+    return NeuronInterventions(
+        intervention=tuple(PAPER),
+        accuracy=accuracy,
+        accuracy_se=accuracy_se,
+        loss=loss,
+        loss_se=loss_se,
+        absolute_accuracy=by_name["absolute value"],
+        swapped_accuracy=by_name["embeddings swapped"],
+        flipped_accuracy=by_name["both signs flipped"],
+        noisy_accuracy=by_name["noise N(0, 1)"],
+        paper_accuracy=paper_accuracy,
+        paper_loss=paper_loss,
+    )
 
 
 Pairs = Int[Tensor, " pair"]
