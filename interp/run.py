@@ -171,6 +171,9 @@ def _ship(analysis: Analysis, report: Path) -> list[str]:
             shipped = shipping.ship(kept, ask, trained, analysis.steps, axes)
             before = run.beside if isinstance(run, Sweep) else None
             result, made_from, left_out = shipping.joined(*shipped, before, ask, axes)
+            if not shipping.says_anything(result):
+                said.append(f"not shipped: {ask.label} of {run.path}, which has no single number a run or a step")
+                continue
             shipping.write(file, result, made_from)
             said.append(
                 f"shipped: {file} ({file.stat().st_size / 1e3:,.0f} kB)" + (f"; {left_out}" if left_out else "")

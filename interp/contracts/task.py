@@ -37,16 +37,16 @@ class Task:
         return len(self.targets)
 
     def correct(
-        self, outputs: Float[Tensor, "example output"], targets: Shaped[Tensor, "example ..."] | None = None
+        self, outputs: Float[Tensor, "example output"], examples: Int[Tensor, " example"] | None = None
     ) -> Bool[Tensor, " example"]:
         """Whether each example is answered right: by its largest output, or by the sign of the only one.
 
-        `targets` are given where the outputs are those of some examples.
+        `examples` are the numbers of those whose outputs they are, where they are not all, in their order.
         Raises NothingToSay where the targets are not classes.
         """
         if self.targets.is_floating_point():
             raise NothingToSay("the task asks for values, not for classes, so no answer is right or wrong")
-        targets = (self.targets if targets is None else targets).to(outputs.device)
+        targets = (self.targets if examples is None else self.targets[examples]).to(outputs.device)
         if self.n_outputs == 1:
             return (outputs[:, 0] > 0) == (targets > 0)
         right, largest = outputs.gather(-1, targets[:, None])[:, 0], outputs.amax(dim=-1)

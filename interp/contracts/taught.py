@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from interp.contracts.task import Task
@@ -28,14 +28,17 @@ class Taught(Task):
     tolerance: float | None
     """The mean squared distance of an output from its target below which it counts as right; None where none does."""
 
-    def correct(self, outputs: Float[Tensor, "example output"]) -> Bool[Tensor, " example"]:
+    def correct(
+        self, outputs: Float[Tensor, "example output"], examples: Int[Tensor, " example"] | None = None
+    ) -> Bool[Tensor, " example"]:
         """Whether each output is within the tolerance of what the teacher says.
 
         Raises NothingToSay where there is none.
         """
         if self.tolerance is None:
             raise NothingToSay("the task asks for values and has no tolerance, so no answer is right or wrong")
-        return (outputs - self.targets.to(outputs)).square().mean(dim=1) < self.tolerance
+        said = self.targets if examples is None else self.targets[examples]
+        return (outputs - said.to(outputs)).square().mean(dim=1) < self.tolerance
 
 
 def taught(task: Task) -> Taught:

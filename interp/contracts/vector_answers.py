@@ -25,10 +25,13 @@ class NearestCode(Task):
     classes: Int[Tensor, " example"]
     """The number of the right class."""
 
-    def correct(self, outputs: Float[Tensor, "example output"]) -> Bool[Tensor, " example"]:
+    def correct(
+        self, outputs: Float[Tensor, "example output"], examples: Int[Tensor, " example"] | None = None
+    ) -> Bool[Tensor, " example"]:
         """Whether the code of its class is the nearest to each example's output, the first of several as near."""
         distances = torch.cdist(outputs, self.codes.to(outputs), compute_mode="donot_use_mm_for_euclid_dist")
-        return distances.argmin(dim=1) == self.classes.to(outputs.device)
+        own = self.classes if examples is None else self.classes[examples]
+        return distances.argmin(dim=1) == own.to(outputs.device)
 
 
 def classes(task: Task) -> Int[Tensor, " example"]:

@@ -63,9 +63,9 @@ def coset_table(checkpoint: Checkpoint) -> CosetTable:
     r"""In the order of the right subgroup's cosets the table of products shows its blocks, and embeddings cluster.
 
     The subgroup is the one whose left cosets most of the explained neurons see of the right operand at the last
-    checkpoint, by `coset_concentration`. Rows and columns of the table are in the order of its left cosets gH, and the colour is the
-    number of the coset of what the network answers: a·bH depends on b's coset alone, so that columns of one coset are
-    alike where the answers are right.
+    checkpoint, by `coset_concentration`. Rows and columns of the table are in the order of its left cosets gH, and the
+    colour is the number of the coset of what the network answers: a·bH depends on b's coset alone, so that columns of
+    one coset are alike where the answers are right.
 
     The embedding of each operand and the unembedding are shown in the plane in which the means of the cosets differ
     most, coloured by coset and, the same points, by conjugacy class. A picture can deceive, so the correlation of the

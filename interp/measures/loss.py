@@ -105,7 +105,7 @@ def _of_block(
     """The losses of some examples, the least and the most that they may be, and which are right."""
     outputs, targets = activations["logits"], checkpoint.task.targets[examples]
     losses = checkpoint.loss.per_example(outputs, targets.to(outputs.device))
-    return losses, *_bounds(checkpoint, losses, outputs, targets), _right(checkpoint.task, outputs, targets)
+    return losses, *_bounds(checkpoint, losses, outputs, targets), _right(checkpoint.task, outputs, examples)
 
 
 def _bounds(
@@ -125,11 +125,11 @@ def _bounds(
 
 
 def _right(
-    task: Task, outputs: Float[Tensor, "example output"], targets: Shaped[Tensor, "example ..."]
+    task: Task, outputs: Float[Tensor, "example output"], examples: Int[Tensor, " example"]
 ) -> Float[Tensor, " example"] | None:
     """1 where the example is answered right, else 0; None where the task does not ask for classes."""
     try:
-        return task.correct(outputs, targets).double()
+        return task.correct(outputs, examples).double()
     except NothingToSay:
         return None
 

@@ -92,6 +92,13 @@ class CommitteeMachine(Architecture):
         """Write the gradient by hand: `WritesGradients` of the contract."""
         return scaled(ErfPasses(NAMES, weights, gradients, buffers), self.output_scale, buffers)
 
+    def activated(
+        self,
+        weights: Weights,  # noqa: ARG002 (an activation has none)
+        pre: Float[Tensor, "#example neuron"],
+    ) -> Float[Tensor, "#example neuron"]:
+        return torch.erf(pre)
+
     def outputs_from_neurons(
         self,
         weights: Weights,

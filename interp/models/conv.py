@@ -110,6 +110,13 @@ class Conv(Architecture):
         activations |= {"mlp.hook_pre": pre, "mlp.hook_post": act(pre)}
         return activations | {"logits": self.outputs_from_neurons(weights, activations["mlp.hook_post"], activations)}
 
+    def activated(
+        self,
+        weights: Weights,  # noqa: ARG002 (an activation has none)
+        pre: Float[Tensor, "#example neuron"],
+    ) -> Float[Tensor, "#example neuron"]:
+        return ACTIVATIONS[self.act_fn](pre)
+
     def outputs_from_neurons(
         self,
         weights: Weights,

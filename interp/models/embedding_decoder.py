@@ -111,6 +111,13 @@ class EmbeddingDecoder(Architecture):
     def embedding(self, weights: Weights) -> Float[Tensor, "p d_model"]:
         return weights[EMBEDDING]
 
+    def activated(
+        self,
+        weights: Weights,  # noqa: ARG002 (an activation has none)
+        pre: Float[Tensor, "#pair neuron"],
+    ) -> Float[Tensor, "#pair neuron"]:
+        return ACTIVATIONS[self.act_fn](pre)
+
     def outputs_from_neurons(
         self,
         weights: Weights,

@@ -114,6 +114,13 @@ class MessagePassing(Architecture):
         activations |= {"hook_pooled": pooled, "mlp.hook_pre": pre, "mlp.hook_post": relu(pre)}
         return activations | {"logits": self.outputs_from_neurons(weights, activations["mlp.hook_post"], activations)}
 
+    def activated(
+        self,
+        weights: Weights,  # noqa: ARG002 (an activation has none)
+        pre: Float[Tensor, "#graph neuron"],
+    ) -> Float[Tensor, "#graph neuron"]:
+        return relu(pre)
+
     def outputs_from_neurons(
         self,
         weights: Weights,

@@ -28,11 +28,11 @@ class Analysis:
     path: Path
     title: str
     text: str
-    paper: str
-    """Whose claims it tries, "Varma et al. 2023, arXiv 2309.02390"; "" where it tries none."""
     sources: tuple[Source, ...]
     steps: step_choice.Steps
     asks: tuple[Ask, ...]
+    paper: str = ""
+    """Whose claims it tries, "Varma et al. 2023, arXiv 2309.02390"; "" where it tries none."""
 
 
 def read(path: Path, overrides: tuple[str, ...] = (), instead: Sequence[Source] = ()) -> Analysis:
@@ -59,7 +59,7 @@ def read(path: Path, overrides: tuple[str, ...] = (), instead: Sequence[Source] 
     document.settle()
     title = str(content.get("title", path.stem))
     text, paper = (str(content.get(key) or "") for key in ("text", "paper"))
-    return Analysis(path, title, text, paper, where, chosen, tuple(asks))
+    return Analysis(path, title, text, where, chosen, tuple(asks), paper)
 
 
 def _asks(document: Document, overrides: tuple[str, ...]) -> list[Ask]:

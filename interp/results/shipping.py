@@ -148,20 +148,25 @@ def ship(kept: Path, ask: Ask, trained: Trained, steps: Steps, axes: Sequence[st
     return small, MadeFrom(call(ask), trained, code, (small.sizes.get("step", 1), count), spec, versions)
 
 
+def says_anything(small: xr.Dataset) -> bool:
+    """Whether something is left to travel: an array, or the reason for which there is none."""
+    return bool(small.data_vars) or NOTHING in small.attrs
+
+
 def call(ask: Ask) -> str:
     """The measure and its options."""
     return json.dumps([ask.measure, ask.options], sort_keys=True, default=str)
 
 
 def _drawn(result: xr.Dataset, axes: tuple[str, ...]) -> xr.Dataset:
-    """What is drawn: of a sweep one number or word a run, and a number a run and step; of one run everything."""
+    """What is drawn or counted: of a sweep one number or word a run, or a run and step; of one run everything."""
     if not axes or "run" in result.dims:
         return result
     return result[
         [
             name
             for name, array in result.data_vars.items()
-            if array.dims == axes or (array.dims == (*axes, "step") and array.dtype.kind in "fi")
+            if array.dims in (axes, (*axes, "step")) and array.dtype.kind in "fibUO"
         ]
     ]
 

@@ -155,10 +155,7 @@ def representations(checkpoint: Checkpoint, order: Composed) -> Representations:
     architecture = reads_two_operands(checkpoint.run.architecture)
     keys = key_irreps(checkpoint, order.group, "checkpoint")
     by_product = torch.cat(
-        [
-            block.by_answer(block.activations[architecture.neurons].cpu()).mean(dim=1)
-            for block in order.blocks(checkpoint)
-        ]
+        [block.activations[architecture.neurons].cpu()[block.place].mean(dim=1) for block in order.blocks(checkpoint)]
     )
     rows, of_irrep = order.group.basis
     chosen = rows[keys[of_irrep]]

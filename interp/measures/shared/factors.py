@@ -81,7 +81,7 @@ def _means(
     """What enters the neurons, mean over all pairs, over b and over a."""
     from_a, from_b = 0.0, None
     for block in order.blocks(checkpoint):
-        pre = block.by_answer(block.activations[pre_name(architecture)].cpu())  # [answer, a, neuron]
+        pre = block.activations[pre_name(architecture)].cpu()[block.place]  # [answer, a, neuron]
         from_a = from_a + pre.sum(dim=0) / order.n
         from_b = torch.zeros(order.n, pre.shape[2], dtype=pre.dtype) if from_b is None else from_b
         from_b.index_add_(0, order.partner[block.answers].flatten(), pre.flatten(0, 1) / order.n)

@@ -61,7 +61,7 @@ class Parallelograms:
     @property
     def trained(self) -> Bool[np.ndarray, " parallelogram"]:
         """Which have both pairs among those trained on."""
-        return self.train[self.pairs].all(axis=1)
+        return np.asarray(self.train[self.pairs].all(axis=1))
 
     def drawn(self, embedding: Float[Tensor, "p d_model"], tolerance: float) -> Bool[np.ndarray, " parallelogram"]:
         """Which an embedding draws: mean over dimensions of (E_i + E_n - E_j - E_m)² below the tolerance.
