@@ -60,13 +60,15 @@ class CosetConcentration:
     """Neurons whose input varies with both operands, of which the shares are"""
     is_beyond: Int[Tensor, " neuron"]
     """1 where the neuron's coset concentration is below 1, and below every draw, on both sides"""
+    sampling_seed: int
+    """Seed with which the inputs were turned"""
 
 
 def coset_concentration(
     checkpoint: Checkpoint,
     close: PositiveFloat = 1e-5,
     draws: Annotated[int, Field(ge=2, le=100)] = 8,
-    sampling_seed: Seed = 0,
+    seed: Seed = 0,
 ) -> CosetConcentration:
     r"""Neurons that see only in which coset an element lies are the sign of a circuit made of cosets.
 
@@ -93,7 +95,7 @@ def coset_concentration(
     chosen = proper_subgroups(group)
     kinds, kind_of = _kinds(group, [subgroup for _, subgroup in chosen])
     numbers = torch.tensor([number for number, _ in chosen])
-    generator = torch.Generator().manual_seed(sampling_seed)
+    generator = torch.Generator().manual_seed(seed)
     sides = {
         "a": _of_side(group, chosen, found.from_a, "left", (draws, generator)),
         "b": _of_side(group, chosen, found.from_b, "right", (draws, generator)),
@@ -124,6 +126,7 @@ def coset_concentration(
         beyond_chance=beyond[varies].double().mean(),
         varying=int(varies.sum()),
         is_beyond=beyond.long(),
+        sampling_seed=seed,
     )
 
 

@@ -123,10 +123,9 @@ def _answers(checkpoint: Checkpoint, order: Composed, labels: Int[Tensor, " elem
     """The coset of the network's answer to each pair, NaN where it is wrong."""
     given = torch.full((order.n, order.n), torch.nan, dtype=torch.float64)
     for block in order.blocks(checkpoint):
-        right = block.activations["logits"].argmax(dim=1).cpu() == order.axis[block.answers].repeat_interleave(order.n)
-        cosets = labels[block.answers].double().repeat_interleave(order.n).where(right, torch.nan)
-        a = torch.arange(order.n).repeat(len(block.answers))
-        given[a, order.partner[block.answers].flatten()] = cosets
+        rows, answers, a, b = block.pairs.unbind(1)
+        right = block.activations["logits"].argmax(dim=1).cpu()[rows] == order.axis[answers]
+        given[a, b] = labels[answers].double().where(right, torch.nan)
     return given
 
 

@@ -50,8 +50,8 @@ def effective_dimension(checkpoint: Checkpoint) -> EffectiveDimension:
     return EffectiveDimension(spectral_entropy(values.square()).exp(), min(len(E) - 1, E.shape[1]))
 
 
-def figure(result: xr.Dataset) -> Curves:
-    return Curves(PANEL, {"all": result.dimension}, width="half")
+def figure(result: xr.Dataset) -> list[Curves]:
+    return [Curves(PANEL, {"all": result.dimension}, width="half")]
 
 
 def summary(result: xr.Dataset) -> Finding:

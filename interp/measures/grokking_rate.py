@@ -64,8 +64,8 @@ def steps(run: Run) -> list[int]:
     return sorted({run.steps[0], run.steps[-1]})
 
 
-def figure(result: xr.Dataset) -> Curves:
-    return Curves("Grokking rate λ₃", {"all": result.rate}, width="half")
+def figure(result: xr.Dataset) -> list[Curves]:
+    return [Curves("Grokking rate λ₃", {"all": result.rate}, width="half")]
 
 
 def summary(result: xr.Dataset) -> Finding:

@@ -54,9 +54,9 @@ def steps(run: Run) -> list[int]:
     return run.steps[-1:]
 
 
-def figure(result: xr.Dataset) -> Curves:
+def figure(result: xr.Dataset) -> list[Curves]:
     shares = {"all": result.accuracy, "test": result.test_accuracy}
-    return Curves("Ideal accuracy", shares, percent=True, width="half")
+    return [Curves("Ideal accuracy", shares, percent=True, width="half")]
 
 
 def summary(result: xr.Dataset) -> Finding:

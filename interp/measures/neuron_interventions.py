@@ -72,10 +72,12 @@ class NeuronInterventions:
     """Stander et al.'s, mean over 128 networks on S5"""
     paper_loss: Float[Tensor, " intervention"]
     """Stander et al.'s, mean over 128 networks on S5 [nats]"""
+    sampling_seed: int
+    """Seed with which the noise was drawn"""
 
 
 def neuron_interventions(
-    checkpoint: Checkpoint, draws: Annotated[int, Field(ge=2, le=100)] = 2, sampling_seed: Seed = 0
+    checkpoint: Checkpoint, draws: Annotated[int, Field(ge=2, le=100)] = 2, seed: Seed = 0
 ) -> NeuronInterventions:
     r"""A circuit of cosets minds which operand is which, but not the signs of both, nor noise, nor |x| for ReLU.
 
@@ -97,7 +99,7 @@ def neuron_interventions(
     """
     task = two_operands(checkpoint.task)
     tampered = _Tampered(checkpoint, task, reads_two_operands(checkpoint.run.architecture))
-    generator = torch.Generator().manual_seed(sampling_seed)
+    generator = torch.Generator().manual_seed(seed)
     found = {name: tampered.scores(name, generator, draws if name in NOISE else 1) for name in PAPER}
     if all(np.isnan(scores).all() for name, scores in found.items() if name != "none"):
         raise NothingToSay("nothing of what Stander et al. do to a network can be done to this one")
@@ -118,6 +120,7 @@ def neuron_interventions(
         noisy_accuracy=by_name["noise N(0, 1)"],
         paper_accuracy=paper_accuracy,
         paper_loss=paper_loss,
+        sampling_seed=seed,
     )
 
 

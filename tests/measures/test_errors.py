@@ -20,6 +20,7 @@ from interp.maths.standard_error import standard_error
 from interp.maths.trace import trace, trace_of_square
 from interp.measures.shared.train_loss import trained
 from interp.measures.weight_mixture.fits import fit_all
+from tests import planted_groups
 from tests.small_networks import a_run, fresh
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -73,6 +74,22 @@ def test_triples(make_run, kind):
     errors = [float(one.gradient_symmetricity_se) for one in found]
     check("gradient_symmetricity.gradient_symmetricity_se", values, errors, everything)
     assert np.mean(np.square(errors)) == pytest.approx(np.var(values), rel=4 * math.sqrt(2 / 300))
+
+
+@pytest.mark.slow
+def test_draws_on_groups(make_run):
+    """Inputs turned eight times, and ten draws of noise, against the mean over a hundred seeds."""
+    measures = {
+        "coset_concentration": (planted_groups.of_representations(4), {}, {"explained_by_chance": ...}),
+        "neuron_interventions": (planted_groups.of_cosets(3), {"draws": 10}, dict.fromkeys(("accuracy", "loss"), 6)),
+    }
+    for measure, (network, options, fields) in measures.items():
+        checkpoint = make_run({0: network.weights}, network.task, network.model, measure)[0]
+        found = [checkpoint.measure(measure, seed=seed, **options) for seed in range(100)]
+        for field, place in fields.items():
+            values = np.array([getattr(one, field).numpy()[place] for one in found]).ravel()
+            errors = np.array([getattr(one, f"{field}_se").numpy()[place] for one in found]).ravel()
+            check(f"{measure}.{field}_se", values, errors, values.mean())
 
 
 @pytest.mark.slow

@@ -89,7 +89,7 @@ class GroupVerdict:
     """Share of all pairs that have the commonest answer"""
 
 
-def group_verdict(checkpoint: Checkpoint, sampling_seed: Seed = 0) -> GroupVerdict:
+def group_verdict(checkpoint: Checkpoint, seed: Seed = 0) -> GroupVerdict:
     r"""The account that holds can be put in the network's place; what knows nothing novel is memory.
 
     On a group's products there are two accounts of what a network learns. By *representations* (Chughtai et al. 2023)
@@ -124,7 +124,7 @@ def group_verdict(checkpoint: Checkpoint, sampling_seed: Seed = 0) -> GroupVerdi
     """
     order, of_memory = composed(checkpoint), memory(checkpoint)
     by_irreps, cosets = representations(checkpoint, order), _cosets(checkpoint)
-    whole = Accounts(checkpoint, order, by_irreps, _inputs(checkpoint, cosets, sampling_seed)).compared()
+    whole = Accounts(checkpoint, order, by_irreps, _inputs(checkpoint, cosets, seed)).compared()
     beyond = math.nan if cosets is None else float(cosets.beyond_chance)
     made = verdict_of(whole, of_memory, beyond)
 

@@ -17,7 +17,7 @@ import math
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from interp.checkpoints import Checkpoint
@@ -104,8 +104,8 @@ class Accounts:
 
     def _add(self, block: Block, whole: Whole) -> None:
         """The logarithm of a softmax is z - z_y - ℓ, where ℓ is the loss on the answer y."""
-        own, weight = block.activations["logits"].cpu(), block.once.flatten().double()  # [pair, output], [pair]
-        answers = block.answers.repeat_interleave(self.order.n)
+        _, answers, a, b = block.pairs.unbind(1)
+        own, weight = block.of_pairs(block.activations["logits"].cpu()), self.order.once[a, b].double()
         targets = self.order.axis[answers]
         loss = cross_entropy(own, targets)
         log_p = own - (own.gather(1, targets[:, None]) + loss[:, None])
@@ -117,7 +117,7 @@ class Accounts:
         whole.from_alike += float((entropy + math.log(own.shape[1])) @ weight)
         whole.squares += float(_centred_squares(own) @ weight)
         for name, one in whole.accounts.items():
-            logits = self._logits(name, block, answers)
+            logits = self._logits(name, block)
             loss = cross_entropy(logits, targets)
             one.loss += float(loss @ weight)
             one.right += float(ablation.right(logits, targets, own) @ weight)
@@ -128,21 +128,22 @@ class Accounts:
             if name == "representations":
                 whole.left_right += float(ablation.right(left, targets, own) @ weight)
 
-    def _logits(self, name: str, block: Block, answers: Int[Tensor, " pair"]) -> Float[Tensor, "pair output"]:
+    def _logits(self, name: str, block: Block) -> Float[Tensor, "pair output"]:
         """The logits of a block's pairs under an account."""
         architecture = reads_two_operands(self.checkpoint.run.architecture)
         weights = {key: devices.float64(value) for key, value in self.checkpoint.weights.items()}
         device = next(iter(weights.values())).device
+        _, answers, a, b = block.pairs.unbind(1)
         if name == "representations":
             if self.representations.logits is not None:
                 return self.representations.logits[answers]
             post = self.representations.neurons[answers].to(device)
         else:
             factors = self.inputs[name]
-            b = self.order.partner[block.answers]  # [answer, a]
-            pre = factors.from_b[factors.second[b]] + (factors.mean + factors.from_a)  # [answer, a, neuron]
-            post = architecture.activated(weights, pre.flatten(0, 1).to(device))
-        return architecture.outputs_from_neurons(weights, post, block.activations).cpu()
+            pre = factors.mean + factors.from_a[a] + factors.from_b[factors.second[b]]  # [pair, neuron]
+            post = architecture.activated(weights, pre.to(device))
+        beside = {name: block.of_pairs(values) for name, values in block.activations.items()}
+        return architecture.outputs_from_neurons(weights, post, beside).cpu()
 
 
 def _centred_squares(rows: Float[Tensor, "pair output"]) -> Float[Tensor, " pair"]:
