@@ -17,8 +17,7 @@ from interp.results import account, schema
 P = 11
 OPTIONS = {
     "keskar_sharpness": {"subspace_dim": 2, "draws": 2},
-    "local_learning_coefficient": {"precision": 1e5},
-    "local_learning_coefficient": {"chains": 1, "warm_up": 60, "draws": 20, "leapfrog": 8},
+    "local_learning_coefficient": {"warm_up": 60, "draws": 40, "leapfrog": 8, "precision": 1e4},
     "sharpness": {"largest": 2, "probes": 4, "tolerance": 0.3, "most_negative_tolerance": 0.9},
 }
 SLOW = ("embedding_geometry", "mechanism", "sharpness", "weight_mixture")
