@@ -166,7 +166,7 @@ def test_points_of_local_complexity(on_vectors):
 def test_examples_under_attack(on_vectors):
     """60 of 100 examples of each set, against all of them."""
     checkpoint = random_perceptron(on_vectors, 200)
-    asked = {"epsilon": 0.02, "steps": 3}
+    asked = {"epsilon": 0.02, "iterations": 3}
     everything = checkpoint.measure("adversarial_accuracy", **asked)
     found = [checkpoint.measure("adversarial_accuracy", seed=seed, examples=60, **asked) for seed in range(100)]
     for name in ("train", "test"):
