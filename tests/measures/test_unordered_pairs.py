@@ -20,7 +20,7 @@ OPTIONS = {
     "local_learning_coefficient": {"warm_up": 60, "draws": 40, "leapfrog": 8, "precision": 1e4},
     "sharpness": {"largest": 2, "probes": 4, "tolerance": 0.3, "most_negative_tolerance": 0.9},
 }
-SLOW = ("embedding_geometry", "mechanism", "sharpness", "weight_mixture")
+SLOW = ("embedding_geometry", "local_learning_coefficient", "mechanism", "sharpness", "weight_mixture")
 OF_WAVES = [
     "circuit",
     "cosine_fit",
