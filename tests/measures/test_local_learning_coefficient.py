@@ -86,7 +86,7 @@ def test_of_reduced_rank_regression_at_rank_0_it_is_the_integral(width):
     weight = (of_each[:, None] + of_each[None] - product).exp()
     truth = float((weight * product).sum() / weight.sum())
     count, _ = held(loss, torch.zeros(2 * width).double(), truth, Effort(4, 400, 80, 12), 10)
-    assert count >= 9
+    assert count >= 7  # four standard deviations below 95% of 10
 
 
 def test_two_sizes_of_steps_of_sgld_tend_to_the_quadratic_s_own():
