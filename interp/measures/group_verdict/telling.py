@@ -6,6 +6,7 @@ import xarray as xr
 
 from interp.figures import Curves, Table
 from interp.findings import Claims, Finding
+from interp.measures.shared.earlier_verdicts import earlier_verdicts
 from interp.summaries import listed
 
 NAMES = {"cosets": "cosets", "representations": "representations", "memorisation": "memory"}
@@ -62,7 +63,7 @@ def figure(result: xr.Dataset) -> list[Curves | Table]:
 
 def summary(result: xr.Dataset) -> list[Finding]:
     claims = Claims(result, AGREEMENT)
-    return [_ends_as(claims), *_before(claims), *_recovered(claims)]
+    return [_ends_as(claims), *earlier_verdicts(claims, BEFORE, rank=11), *_recovered(claims)]
 
 
 def _ends_as(claims: Claims) -> Finding:
@@ -97,20 +98,6 @@ def _ends_as(claims: Claims) -> Finding:
         f"the logits. What decides: {decided}."
     )
     return Finding(said, records, chapter="answer", rank=21)
-
-
-def _before(claims: Claims) -> list[Finding]:
-    """Tell what other accounts held on the way, each with its first step."""
-    verdicts = [str(verdict) for verdict in claims.result.verdict.values]
-    told, records = [], {}
-    for verdict in dict.fromkeys(verdicts):
-        if verdict not in BEFORE or verdict == verdicts[-1]:
-            continue
-        step = int(claims.result.step[verdicts.index(verdict)])
-        records[verdict] = claims.at(step, "verdict")
-        records[f"{verdict}_step"] = claims.step_of(records[verdict])
-        told.append(f"{BEFORE[verdict]} at {{{verdict}_step:step}}")
-    return [Finding(f"Before, it was {listed(told)}.", records, chapter="when", rank=11)] if told else []
 
 
 def _recovered(claims: Claims) -> list[Finding]:

@@ -7,6 +7,7 @@ import xarray as xr
 from interp.figures import Bars, Curves
 from interp.findings import Bar, Claims, Finding
 from interp.measures.mechanism.verdict import HALF, LEARNT
+from interp.measures.shared.earlier_verdicts import earlier_verdicts
 from interp.summaries import listed
 
 NAMES = {"clock": "Clock", "pizza": "Pizza", "mixture": "mixture of Clock and Pizza"}
@@ -62,7 +63,7 @@ def figure(result: xr.Dataset) -> list[Curves | Bars]:
 
 def summary(result: xr.Dataset) -> list[Finding]:
     claims = Claims(result, _verdict_panel(result))
-    return [_ends_as(claims), *_before(claims), *_times(claims)]
+    return [_ends_as(claims), *earlier_verdicts(claims, BEFORE, rank=10), *_times(claims)]
 
 
 def _verdict_panel(result: xr.Dataset) -> str:
@@ -111,20 +112,6 @@ def _ends_as(claims: Claims) -> Finding:
         share = ", with {clock_share:%} of the power in the Clock" if verdict == "mixture" else ""
         said = f"At the end its algorithm is a {NAMES[verdict]}{share}. What decides: {decided} {margin}."
     return Finding(said, records, chapter="answer", rank=20)
-
-
-def _before(claims: Claims) -> list[Finding]:
-    """Tell the other algorithms it ran on the way, each with its first step."""
-    verdicts = [str(verdict) for verdict in claims.result.verdict.values]
-    told, records = [], {}
-    for verdict in dict.fromkeys(verdicts):
-        if verdict not in BEFORE or verdict == verdicts[-1]:
-            continue
-        step = int(claims.result.step[verdicts.index(verdict)])
-        records[verdict] = claims.at(step, "verdict")
-        records[f"{verdict}_step"] = claims.step_of(records[verdict])
-        told.append(f"{BEFORE[verdict]} at {{{verdict}_step:step}}")
-    return [Finding(f"Before, it was {listed(told)}.", records, chapter="when", rank=10)] if told else []
 
 
 def _times(claims: Claims) -> list[Finding]:
