@@ -17,14 +17,12 @@ from interp.findings import CHAPTERS, Claim, Finding, recompute
 from interp.results import account, schema
 from interp.results.over_steps import over_steps
 from tests.awkward_runs import BANK
+from tests.cheap_options import CHEAP
 
 QUICK = ("train set unknown", "sparse parity", "two test examples")
 """A tenth of the bank; the rest is slow."""
-OPTIONS = {
-    "keskar_sharpness": {"subspace_dim": 2, "draws": 2},
-    "sharpness": {"largest": 2, "probes": 4, "tolerance": 0.3, "most_negative_tolerance": 0.9},
-}
 DECIDED_BY = {
+    "group_verdict": r"\bmemoris",
     "mechanism": r"\b(Clock|Pizza|memoris)",
     "outcome": r"\bmemoris",
 }
@@ -38,7 +36,7 @@ def measures() -> list[dict]:
         for name in known_names("measures")
         if schema.subject(name) in ("checkpoint", "run") and not schema.is_over_runs(name)
     ]
-    return [{name: OPTIONS[name]} if name in OPTIONS else name for name in names]
+    return [{name: CHEAP[name]} if name in CHEAP else name for name in names]
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=() if n in QUICK else pytest.mark.slow) for n in BANK])

@@ -18,15 +18,12 @@ from interp.recipes.asks import asks
 from interp.results.computing import is_across
 from interp.tasks.modular_arithmetic import modular_arithmetic
 from tests import planted
+from tests.cheap_options import CHEAP
 
 P = 7
 DOCS = Path(__file__).parents[2] / "docs" / "models.md"
 COLUMNS = ("no norm", "pre", "post", "RMS", "gated")
 BY_WHAT_OTHERS_SAY = ("recorded", "scatter", "paper_table", "recorded_classes")
-OPTIONS = {
-    "keskar_sharpness": {"subspace_dim": 2, "draws": 2},
-    "sharpness": {"largest": 2, "probes": 4, "tolerance": 0.1, "most_negative_tolerance": 0.5},
-}
 
 
 def gated():
@@ -74,7 +71,7 @@ def test_every_measure_says_what_the_table_says(make_run, column):
         ):  # they look at what others say, or recorded, of runs
             continue
         try:
-            result = run.measure(name, **OPTIONS.get(name, {}))
+            result = run.measure(name, **CHEAP.get(name, {}))
         except NothingToSay:
             found = "nothing to say"
         else:

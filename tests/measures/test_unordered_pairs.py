@@ -13,13 +13,9 @@ from interp.errors import NothingToSay
 from interp.files.checkpoint_blocks import CheckpointBlocks
 from interp.recipes.document import dump_yaml
 from interp.results import account, schema
+from tests.cheap_options import CHEAP
 
 P = 11
-OPTIONS = {
-    "keskar_sharpness": {"subspace_dim": 2, "draws": 2},
-    "local_learning_coefficient": {"warm_up": 60, "draws": 40, "leapfrog": 8, "precision": 1e4},
-    "sharpness": {"largest": 2, "probes": 4, "tolerance": 0.3, "most_negative_tolerance": 0.9},
-}
 SLOW = ("embedding_geometry", "local_learning_coefficient", "mechanism", "sharpness", "weight_mixture")
 OF_WAVES = [
     "circuit",
@@ -93,7 +89,7 @@ def runs(tmp_path_factory):
 
 @pytest.mark.parametrize("measure", [pytest.param(m, marks=pytest.mark.slow if m in SLOW else ()) for m in MEASURES])
 def test_every_measure_says_something_or_why_not(runs, measure):
-    options = OPTIONS.get(measure, {})
+    options = CHEAP.get(measure, {})
     for name in ("symmetric", "one way", *(["products"] if measure in OF_WAVES else [])):
         if measure in SILENT or (measure in OF_WAVES and name == "one way"):
             with pytest.raises(NothingToSay, match=r"\A.+\Z"):
