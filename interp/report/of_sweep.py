@@ -39,6 +39,8 @@ MOST_STEPS = 200
 """Along a curve."""
 MOST_WORDS = 8
 """So many colours are told apart."""
+FEWEST_NUMBERS = 4
+"""Fewer are read off a table; a drawing of them says no more."""
 WORDS = {
     "grokked": "generalised",
     "grokking": "generalised",
@@ -162,11 +164,13 @@ def _section(sweep: Sweep, ask: Ask, result: xr.Dataset) -> Section:
         if array.dims == (*axes, "step") and array.dtype.kind in "fi"
     }
     words = [_of_runs(array) for array in of_runs.values() if array.dtype.kind in "UO"]
-    numbers = [_of_runs(array) for array in of_runs.values() if array.dtype.kind not in "UO"]
+    told = {name: array for name, array in of_runs.items() if array.dtype.kind in "fib"}
+    constant = {name: value for name, array in (told | curves).items() if (value := _only_value(array)) is not None}
+    drawn = [array for name, array in told.items() if array.size >= FEWEST_NUMBERS and name not in constant]
+    numbers = [_of_runs(array) for array in drawn]
     over = over_the_runs(of_runs)
     shares = _shares(sweep, result)
     settings = [word_shares.settings_table(one) for one in shares]
-    constant = {name: value for name, array in curves.items() if (value := _only_value(array)) is not None}
     panels: list[Panel] = [panel for panel in (*words, *settings, over, *numbers) if panel]
     panels += [_curves(array, axes) for name, array in curves.items() if name not in constant]
     panels += _aligned(curves, of_runs)
@@ -184,8 +188,7 @@ def _section(sweep: Sweep, ask: Ask, result: xr.Dataset) -> Section:
         notes.append(f"{result.attrs[THINNED]}; what is said of each run is that of all of them.")
     if left_out:
         notes.append(f"Not drawn for many runs, and in the result's .nc file: {', '.join(left_out)}.")
-    for name, value in constant.items():
-        notes.append(f"{short_title(curves[name])}: {number(value, 4)} in every run, at every step.")
+    notes += [_of_constant(result[name], value) for name, value in constant.items()]
     if reasons := str(result.attrs.get(NOTHING, "")):
         notes.append(f"Some places are blank: {reasons}.")
     return section(
@@ -197,9 +200,16 @@ def _section(sweep: Sweep, ask: Ask, result: xr.Dataset) -> Section:
 
 
 def _only_value(array: xr.DataArray) -> float | None:
-    """The value that all runs have at all steps, of which a curve would show nothing; None where there are several."""
+    """The value that all runs have at all steps, of which a panel would show nothing; None where there are several."""
     known = np.unique(array.values[np.isfinite(array.values)])
     return float(known[0]) if known.size == 1 and array.size > 1 else None
+
+
+def _of_constant(array: xr.DataArray, value: float) -> str:
+    if array.dtype.kind == "b":
+        return f"{short_title(array)}: so it is in {'every run' if value else 'no run'}."
+    everywhere = "every run, at every step" if "step" in array.dims else "every run that has a number"
+    return f"{short_title(array)}: {number(value, 4)} in {everywhere}."
 
 
 def _thinned(array: xr.DataArray) -> tuple[xr.DataArray, int]:
@@ -240,8 +250,6 @@ def _of_runs(array: xr.DataArray) -> Panel | None:
     if array.dtype.kind in "UO":
         words = array.astype(str)
         return Mosaic(short_title(array), words, WORDS) if 1 < len(np.unique(words.values)) <= MOST_WORDS else None
-    if array.dtype.kind not in "fib":
-        return None
     settings = sorted((dim for dim in array.dims if dim not in REPLICATES), key=lambda dim: -array.sizes[dim])
     if len(settings) < 2:
         return of_array(array)

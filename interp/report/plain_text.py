@@ -86,7 +86,7 @@ def _final(variable: Variable) -> str:
     if not np.isfinite(values.astype(float)).any():
         return f"{size}, no finite number{moment}"
     if values.dtype.kind == "b":
-        return f"{int(values.sum())} of {size} true{moment}"
+        return f"{int(values.sum())} of {size}{moment}"
     finite = values[np.isfinite(values.astype(float))]
     return _with_units(f"{size}, from {_number(finite.min())} to {_number(finite.max())}", variable.units) + moment
 

@@ -250,7 +250,7 @@ def test_a_table_is_no_plot() -> None:
         (np.array(np.nan), "no number"),
         (np.array(np.inf), "infinite"),
         (np.array(12000), "12,000 nats"),
-        (np.array([True, False]), "1 of 2 freq true"),
+        (np.array([True, False]), "1 of 2 freq"),
     ],
 )
 def test_numbers_of_the_text_have_the_form_of_those_in_sentences(values: np.ndarray, told: str) -> None:
