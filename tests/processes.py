@@ -66,7 +66,6 @@ for line in sys.stdin:
 
 PACKAGES = [
     "torch",
-    "torch._dynamo",
     "transformer_lens",
     "xarray",
     "h5netcdf",

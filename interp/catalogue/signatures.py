@@ -63,7 +63,11 @@ def all_parameters(kind: str, name: str) -> frozenset[str]:
 
 def options(kind: str, name: str) -> dict[str, tuple[Any, Any]]:
     """Option -> (annotation, default); the default of one that must be given is `...`."""
-    path = file_of(kind, name)
+    return dict(_options(kind, name, file_of(kind, name)))
+
+
+@functools.cache
+def _options(kind: str, name: str, path: Path) -> dict[str, tuple[Any, Any]]:
     try:
         written = parameters(_found(definition(path, name)))
         values = _Values(path)

@@ -24,16 +24,20 @@ MOST_THREADS = 4
 
 @contextlib.contextmanager
 def deterministic() -> Iterator[None]:
-    """Same numbers in every execution with the same number of threads."""
-    before = torch.are_deterministic_algorithms_enabled()
+    """Same numbers in every execution with the same number of threads.
+
+    It is set by torch's debug mode, for `torch.use_deterministic_algorithms` imports the compiler, which takes longer
+    than many a training.
+    """
+    before = torch.get_deterministic_debug_mode()
     settings: Any = torch.utils.deterministic
     fills = settings.fill_uninitialized_memory
-    torch.use_deterministic_algorithms(True)
+    torch.set_deterministic_debug_mode("error")
     settings.fill_uninitialized_memory = False  # nothing here reads what it has not written
     try:
         yield
     finally:
-        torch.use_deterministic_algorithms(before)
+        torch.set_deterministic_debug_mode(before)
         settings.fill_uninitialized_memory = fills
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -52,11 +51,6 @@ def assert_tidy(folder: Path) -> None:
     named = files(folder)
     assert {p.name for p in (folder / "weights").iterdir()} == {*named, INDEX, "split.safetensors"}
     assert {p.name for p in folder.iterdir()} <= {"weights", STATE, ".lock", "run.yaml"}
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "fsync", lambda _: None)  # it guards against the machine's failing, not the process's
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,11 +30,6 @@ from tests.training.plans import plan, small_mlp
 from tests.training.test_loop import digests, stop_after
 
 pytestmark = pytest.mark.usefixtures("one_thread", "told_at_once")
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "fsync", lambda _: None)
 
 
 def losses(folder: Path, chosen: Plan, step: int) -> tuple[float, float]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -183,11 +182,6 @@ def member(
         **chosen,
     )
     return PlannedRun(folder / str(seed), Plan(task, NETWORKS[network](task), training))
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "fsync", lambda _: None)  # it guards against the machine's failing, not the process's
 
 
 class Seen:
