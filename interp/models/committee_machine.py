@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,10 +11,10 @@ from jaxtyping import Float, Shaped
 from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor
 
-from interp.contracts.architecture import Architecture, Buffers, Passes, Weights
+from interp.contracts.architecture import Buffers, Passes, Weights
 from interp.contracts.task import Task
 from interp.models.shared.erf_passes import ErfPasses
-from interp.models.shared.operations import affine
+from interp.models.shared.linear_readout import LinearReadout
 from interp.models.shared.scaled_passes import scaled
 from interp.models.shared.vector_tasks import task_of_vectors
 
@@ -51,7 +50,7 @@ def committee_machine(
 
 
 @dataclass(frozen=True)
-class CommitteeMachine(Architecture):
+class CommitteeMachine(LinearReadout):
     """Two matrices and erf between them; it offers what `HasNeurons` asks for."""
 
     d_mlp: int
@@ -98,24 +97,6 @@ class CommitteeMachine(Architecture):
         pre: Float[Tensor, "#example neuron"],
     ) -> Float[Tensor, "#example neuron"]:
         return torch.erf(pre)
-
-    def outputs_from_neurons(
-        self,
-        weights: Weights,
-        post: Float[Tensor, "#example neuron"],
-        activations: Mapping[str, Float[Tensor, "example ..."]],
-    ) -> Float[Tensor, "#example output"]:
-        return affine(post, self.readout(weights, activations), None)
-
-    def readout(
-        self,
-        weights: Weights,
-        activations: Mapping[str, Float[Tensor, "example ..."]],  # noqa: ARG002 (no norm follows the neurons)
-    ) -> Float[Tensor, "neuron output"]:
-        return weights["unembed.W_U"] * self.output_scale
-
-    def readout_factor(self, activations: Mapping[str, Float[Tensor, "example ..."]]) -> None:
-        """No norm follows the neurons."""
 
     def hooked(self, weights: Weights) -> HookedCommitteeMachine:
         from interp.models.shared.hooked_committee_machine import HookedCommitteeMachine

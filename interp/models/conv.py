@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,11 +11,12 @@ from jaxtyping import Float
 from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor
 
-from interp.contracts.architecture import Architecture, Weights
+from interp.contracts.architecture import Weights
 from interp.contracts.task import Task
 from interp.models.shared.activations import ACTIVATIONS, ActFn
 from interp.models.shared.convolution import convolved
 from interp.models.shared.fresh_layers import uniform_layers
+from interp.models.shared.linear_readout import LinearReadout
 from interp.models.shared.operations import affine
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def conv(
 
 
 @dataclass(frozen=True)
-class Conv(Architecture):
+class Conv(LinearReadout):
     """Convolutions and two linear layers; it offers what `HasNeurons` asks for."""
 
     channels: tuple[int, ...]
@@ -116,24 +116,6 @@ class Conv(Architecture):
         pre: Float[Tensor, "#example neuron"],
     ) -> Float[Tensor, "#example neuron"]:
         return ACTIVATIONS[self.act_fn](pre)
-
-    def outputs_from_neurons(
-        self,
-        weights: Weights,
-        post: Float[Tensor, "#example neuron"],
-        activations: Mapping[str, Float[Tensor, "example ..."]],  # noqa: ARG002 (nothing runs beside the neurons)
-    ) -> Float[Tensor, "#example output"]:
-        return affine(post, weights["unembed.W_U"], weights["unembed.b_U"]) * self.output_scale
-
-    def readout(
-        self,
-        weights: Weights,
-        activations: Mapping[str, Float[Tensor, "example ..."]],  # noqa: ARG002 (no norm follows the neurons)
-    ) -> Float[Tensor, "neuron output"]:
-        return weights["unembed.W_U"] * self.output_scale
-
-    def readout_factor(self, activations: Mapping[str, Float[Tensor, "example ..."]]) -> None:
-        """No norm follows the neurons."""
 
     def hooked(self, weights: Weights) -> HookedConv:
         from interp.models.shared.hooked_conv import HookedConv

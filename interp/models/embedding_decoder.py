@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,12 +10,13 @@ from jaxtyping import Float, Int
 from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor
 
-from interp.contracts.architecture import Architecture, Buffers, Passes, Weights
+from interp.contracts.architecture import Buffers, Passes, Weights
 from interp.contracts.sums import Sums
 from interp.contracts.task import Task, TwoOperands
 from interp.models.shared.activations import ACTIVATIONS, ActFn
 from interp.models.shared.embedded_sum_passes import EmbeddedSumPasses
 from interp.models.shared.fresh_layers import uniform_layers
+from interp.models.shared.linear_readout import LinearReadout
 from interp.models.shared.operations import affine, rows
 from interp.models.shared.scaled_passes import scaled
 
@@ -53,7 +53,7 @@ def embedding_decoder(
 
 
 @dataclass(frozen=True)
-class EmbeddingDecoder(Architecture):
+class EmbeddingDecoder(LinearReadout):
     """A table and a perceptron; it offers what `HasEmbedding` and `HasNeurons` ask for."""
 
     task: Sums | TwoOperands
@@ -117,24 +117,6 @@ class EmbeddingDecoder(Architecture):
         pre: Float[Tensor, "#pair neuron"],
     ) -> Float[Tensor, "#pair neuron"]:
         return ACTIVATIONS[self.act_fn](pre)
-
-    def outputs_from_neurons(
-        self,
-        weights: Weights,
-        post: Float[Tensor, "#pair neuron"],
-        activations: Mapping[str, Float[Tensor, "pair ..."]],  # noqa: ARG002 (nothing runs beside the neurons)
-    ) -> Float[Tensor, "#pair output"]:
-        return affine(post, weights["unembed.W_U"], weights["unembed.b_U"]) * self.output_scale
-
-    def readout(
-        self,
-        weights: Weights,
-        activations: Mapping[str, Float[Tensor, "pair ..."]],  # noqa: ARG002 (no norm follows the neurons)
-    ) -> Float[Tensor, "neuron output"]:
-        return weights["unembed.W_U"] * self.output_scale
-
-    def readout_factor(self, activations: Mapping[str, Float[Tensor, "pair ..."]]) -> None:
-        """No norm follows the neurons."""
 
     def hooked(self, weights: Weights) -> HookedEmbeddingDecoder:
         from interp.models.shared.hooked_embedding_decoder import HookedEmbeddingDecoder

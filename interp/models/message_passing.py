@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,11 +11,12 @@ from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor
 from torch.nn.functional import relu
 
-from interp.contracts.architecture import Architecture, Weights
+from interp.contracts.architecture import Weights
 from interp.contracts.graphs import Graphs
 from interp.contracts.task import Task
 from interp.models.shared.edge_convolution import EdgeConvolution
 from interp.models.shared.fresh_layers import uniform
+from interp.models.shared.linear_readout import LinearReadout
 from interp.models.shared.operations import affine
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def message_passing(
 
 
 @dataclass(frozen=True)
-class MessagePassing(Architecture):
+class MessagePassing(LinearReadout):
     """Convolutions along edges and two linear layers; it offers what `HasNeurons` asks for."""
 
     task: Graphs
@@ -120,24 +120,6 @@ class MessagePassing(Architecture):
         pre: Float[Tensor, "#graph neuron"],
     ) -> Float[Tensor, "#graph neuron"]:
         return relu(pre)
-
-    def outputs_from_neurons(
-        self,
-        weights: Weights,
-        post: Float[Tensor, "#graph neuron"],
-        activations: Mapping[str, Float[Tensor, "graph ..."]],  # noqa: ARG002 (nothing runs beside the neurons)
-    ) -> Float[Tensor, "#graph output"]:
-        return affine(post, weights["unembed.W_U"], weights["unembed.b_U"]) * self.output_scale
-
-    def readout(
-        self,
-        weights: Weights,
-        activations: Mapping[str, Float[Tensor, "graph ..."]],  # noqa: ARG002 (no norm follows the neurons)
-    ) -> Float[Tensor, "neuron output"]:
-        return weights["unembed.W_U"] * self.output_scale
-
-    def readout_factor(self, activations: Mapping[str, Float[Tensor, "graph ..."]]) -> None:
-        """No norm follows the neurons."""
 
     def hooked(self, weights: Weights) -> HookedMessagePassing:
         from interp.models.shared.hooked_message_passing import HookedMessagePassing

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -12,10 +11,11 @@ from jaxtyping import Float, Shaped
 from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor
 
-from interp.contracts.architecture import Architecture, Buffers, Passes, Weights
+from interp.contracts.architecture import Buffers, Passes, Weights
 from interp.contracts.task import Task
 from interp.models.shared.activations import ACTIVATIONS, ActFn
 from interp.models.shared.dense_passes import DensePasses
+from interp.models.shared.linear_readout import LinearReadout
 from interp.models.shared.operations import affine
 from interp.models.shared.scaled_passes import scaled
 from interp.models.shared.vector_tasks import task_of_vectors
@@ -63,7 +63,7 @@ def perceptron(
 
 
 @dataclass(frozen=True)
-class Perceptron(Architecture):
+class Perceptron(LinearReadout):
     """Hidden layers and a readout; it offers what `HasNeurons` asks for."""
 
     widths: tuple[int, ...]
@@ -154,24 +154,6 @@ class Perceptron(Architecture):
         pre: Float[Tensor, "#example neuron"],
     ) -> Float[Tensor, "#example neuron"]:
         return ACTIVATIONS[self.act_fn](pre)
-
-    def outputs_from_neurons(
-        self,
-        weights: Weights,
-        post: Float[Tensor, "#example neuron"],
-        activations: Mapping[str, Float[Tensor, "example ..."]],  # noqa: ARG002 (nothing runs beside the neurons)
-    ) -> Float[Tensor, "#example output"]:
-        return affine(post, weights["unembed.W_U"], weights.get("unembed.b_U")) * self.output_scale
-
-    def readout(
-        self,
-        weights: Weights,
-        activations: Mapping[str, Float[Tensor, "example ..."]],  # noqa: ARG002 (no norm follows the neurons)
-    ) -> Float[Tensor, "neuron output"]:
-        return weights["unembed.W_U"] * self.output_scale
-
-    def readout_factor(self, activations: Mapping[str, Float[Tensor, "example ..."]]) -> None:
-        """No norm follows the neurons."""
 
     def hooked(self, weights: Weights) -> HookedPerceptron:
         from interp.models.shared.hooked_perceptron import HookedPerceptron
