@@ -201,10 +201,9 @@ def _recipe(path: Path, importer: str, run: Run) -> str:
 
 
 def _use(run: Run, *arguments: object) -> str:
-    from interp.contracts.task import UnknownTask
+    from interp.recipes.first_look import first_look
 
-    analysis = "weights" if isinstance(run.task, UnknownTask) else "fourier"
-    return f"analyse it:\n\n  {command_line('run', analysis, *arguments)}"
+    return f"analyse it:\n\n  {command_line('run', first_look(run.task), *arguments)}"
 
 
 def _span(steps: list[int]) -> str:

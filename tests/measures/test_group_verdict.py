@@ -183,7 +183,7 @@ def test_nobody_can_tell_memory_where_the_training_pairs_are_unknown(make_run):
     assert "whether it is memorising nobody can tell" in said
     assert "it is not memorising" not in said
     assert float(found.margin[-1]) == 1
-    assert "None comes near" in said
+    assert "No verdict comes near" in said
     assert "Nearest" not in said
 
 

@@ -125,7 +125,7 @@ def _unclear(claims: Claims, records: dict[str, Claim]) -> str:
 def _nearest(records: dict[str, Claim], decided: str) -> str:
     """The verdict that is missed by least; none of those that are missed by all there is."""
     if float(records["margin"].value) >= 1:
-        return "None comes near (margin {margin:2})."
+        return "No verdict comes near (margin {margin:2})."
     return f"Nearest comes {NAMES[str(records['next_verdict'].value)]}, but {decided}."
 
 
