@@ -29,8 +29,8 @@ REPRODUCED = "reproduced"
 TINY = "below_float64_softmax_resolution"
 WHY_WRONG = {
     "recorded_wrong:rank_deficient_qr": "its authors made a basis of a frequency's four columns cos, -sin, sin and "
-    "cos, which are of rank two, by QR, and two columns of rounding came into it: shares are about 0.001 too large, and "
-    "losses are wrong",
+    "cos, which are of rank two, by QR, so that two columns of rounding came into it: shares are about 0.001 too "
+    "large, and losses are wrong",
     "recorded_wrong:a5_3d_not_a_representation": "its authors' matrices for the representations of A5 of dimension 3 "
     "turn about an axis whose length is not 1, and so are none",
     "recorded_wrong:always_0_for_transformers": "its authors took the weights by names that a transformer's have not, "

@@ -27,7 +27,7 @@ from sample_page import (
     weights,
 )
 
-from interp.figures import Density, Heatmap
+from interp.figures import Bars, Density, Heatmap
 from interp.figures.panel import DrawnPanel, Moving
 from interp.report.content import RunPage, Section
 from interp.report.html import render
@@ -327,10 +327,14 @@ def test_names_along_the_axes_of_a_matrix_are_whole(browser: Browser, tmp_path: 
     names = ["trivial", "alternating_sign", *(f"s6_16d_{n}" for n in range(10))]
     square = xr.DataArray(np.eye(12), coords={"row": names, "column": names})
     rows = xr.DataArray(np.ones((2, 12)), coords={"step": [0, 100], "row": names})
-    panels = (Heatmap("Square", square, "column", "row").draw(), Heatmap("Over time", rows, "step", "row").draw())
+    panels = (
+        Heatmap("Square", square, "column", "row").draw(),
+        Heatmap("Over time", rows, "step", "row").draw(),
+        Bars("Bars", rows).draw(),
+    )
     run = RunPage("run", (), (), (), np.array([0, 100]), (Section("names", "Names", "", "", (), "", panels, ()),))
     with Report(browser, written(tmp_path, run), viewport=size) as report:
-        for place, axes in ((0, "xy"), (1, "y")):
+        for place, axes in ((0, "xy"), (1, "y"), (2, "x")):
             plot = report.page.locator(f"#run-names-{place} .main-svg").first.bounding_box()
             for axis in axes:
                 texts = report.page.locator(f"#run-names-{place} .{axis}tick text").all()
@@ -341,6 +345,9 @@ def test_names_along_the_axes_of_a_matrix_are_whole(browser: Browser, tmp_path: 
                     ends = [box[side] + box[extent] for box in boxes]
                     assert max(ends) <= plot[side] + plot[extent] + 1
                 if axis == "x":
+                    title = report.page.locator(f"#run-names-{place} .xtitle")
+                    top = title.bounding_box()["y"] if title.count() else np.inf
+                    assert max(box["y"] + box["height"] for box in boxes) <= top + 1
                     starts = sorted((box["x"], box["x"] + box["width"]) for box in boxes)
                     assert all(end <= start + 1 for (_, end), (start, _) in pairwise(starts))
 

@@ -160,7 +160,7 @@ class Panel {
     const beside = { l: Math.max(left, 48), r: Math.max(own, 10), t: 12, ...layout.margin };
     const name = namesWidth(layout.xaxis);
     const turned = name && layout.xaxis.tickvals.length * (name + NAMES_GAP) > width - beside.l - beside.r;
-    return { b: turned ? Math.max(bottom, name + NAMES_GAP) : bottom, turned, ...beside };
+    return { b: turned ? bottom + Math.max(0, name - NAMES_GAP) : bottom, turned, ...beside };
   }
 
   /** What time plots of this width leave free on the right, for most of them to end at one place. */
