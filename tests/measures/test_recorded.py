@@ -190,8 +190,8 @@ def networks_of(release: str, reference: Path):
 @pytest.mark.slow
 @pytest.mark.parametrize("release", RELEASES)
 def test_every_published_network_has_the_numbers_of_its_release(release, reference: Path):
-    """Every metric that a measure here gives: rtol 1e-6 + atol 1e-9 of the value derived again (circularity, and a ratio to tiny
-    losses, 2e-4), and 1e-4 + 5e-8 of the recorded one where that is reproduced."""
+    """Every metric that a measure here gives: rtol 1e-6 + atol 1e-9 of the value derived again (circularity, and a
+    ratio to tiny losses, 2e-4), and 1e-4 + 5e-8 of the recorded one where that is reproduced."""
     networks = networks_of(release, reference)
     assert networks
     measures = known_names("measures")
