@@ -68,6 +68,8 @@ def describe(path: Path) -> list[str]:
 
 def _sweep(path: Path, sweep: Sweep) -> list[str]:
     """What a recipe with a grid is that of."""
+    from interp.recipes.first_look import first_look
+
     there = f"{len(sweep):,} of {len(sweep.members):,} runs have checkpoints"
     axes = [f"  {axis}: {', '.join(map(str, labels[:MOST_LABELS]))}" for axis, labels in sweep.axes.items()]
     more = [
@@ -76,8 +78,9 @@ def _sweep(path: Path, sweep: Sweep) -> list[str]:
     ]
     if sweep.shipped:
         there += f", the results of {len(sweep.shipped.trained.ends):,} ship with the recipe"
-    one = _facts(next(iter(sweep))) if len(sweep) else "none is trained yet"
-    use = f"analyse them:\n\n  {command_line('run', 'fourier', '--run', path)}"
+    first = next(iter(sweep)) if len(sweep) else None
+    one = _facts(first) if first else "none is trained yet"
+    use = f"analyse them:\n\n  {command_line('run', first_look(first.task) if first else 'fourier', '--run', path)}"
     return [f"{path} is a sweep; {there}.", "\n".join(["axes", *more]), f"the first of them\n{one}", use]
 
 
@@ -201,10 +204,9 @@ def _recipe(path: Path, importer: str, run: Run) -> str:
 
 
 def _use(run: Run, *arguments: object) -> str:
-    from interp.contracts.task import UnknownTask
+    from interp.recipes.first_look import first_look
 
-    analysis = "weights" if isinstance(run.task, UnknownTask) else "fourier"
-    return f"analyse it:\n\n  {command_line('run', analysis, *arguments)}"
+    return f"analyse it:\n\n  {command_line('run', first_look(run.task), *arguments)}"
 
 
 def _span(steps: list[int]) -> str:

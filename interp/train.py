@@ -227,6 +227,7 @@ def train(folder: Path, dense: Sequence[str] = ()) -> None:
     Raises InterpError where its recipe has mistakes or does not train.
     """
     from interp.recipes import run_recipe
+    from interp.recipes.first_look import first_look
     from interp.training import loop
     from interp.training.again import add, damaged, gaps, mend
     from interp.training.plan import Plan
@@ -252,7 +253,7 @@ def train(folder: Path, dense: Sequence[str] = ()) -> None:
     if plan.parent:
         print(plan.parent.sentence)
     loop.train(folder, plan, _progress(plan.steps))
-    print(f"trained: {folder}\nlook at it with: {command_line('run', 'fourier', '--run', folder)}")
+    print(f"trained: {folder}\nlook at it with: {command_line('run', first_look(plan.task), '--run', folder)}")
 
 
 def _progress(steps: int) -> Callable[[int, float, float, float], None]:

@@ -18,7 +18,7 @@ from interp.models.transformer import transformer
 from interp.recipes.document import dump_yaml
 from interp.tasks.modular_arithmetic import modular_arithmetic
 from interp.train import train
-from tests import planted
+from tests import planted, planted_groups
 from tests.planted import Planted
 
 Weights = Mapping[str, Tensor]
@@ -191,6 +191,16 @@ BANK: dict[str, Made] = {
     "lost and had again": _planted(planted.clock_mlp(p=11), noise(0.1), same, blurred(1.5), same, frac_train=0.5),
     "memory that was lost": _planted(planted.lookup_table(p=7), same, same, blurred(2.0)),
     "a head that died": _planted(random_network(11, n_heads=2, d_model=8), same, without_head),
+    "a group's cosets": _planted(planted_groups.of_cosets(3), noise(0.1), same, blurred(0.3), frac_train=0.5),
+    "a group's table, of unknown pairs": _planted(planted_groups.lookup_table(3), noise(0.1), same, split="unknown"),
+    "a group without cosets to see": _planted(planted_groups.of_representations(3), same, scaled(2.0), frac_train=0.5),
+    "a group of quaternions": _trained(
+        {
+            "task": {"group_composition": {"group": "Q8", "operation": "x*y*x^-1", "frac_train": 0.6}},
+            "model": _SMALL,
+            "training": _training(200, seed=0),
+        }
+    ),
     "two test examples": _trained(
         {
             "task": {"sparse_parity": {"n": 6, "k": 2, "n_train": 20, "n_test": 2}},

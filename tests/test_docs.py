@@ -134,6 +134,11 @@ def test_the_measures_of_the_readme_are_all_there_are():
     assert sorted(listed) == sorted(known_names("measures"))
 
 
+def test_the_analyses_of_the_readme_are_all_there_are():
+    listed = re.findall(r"^\| `(analyses/[\w/]+\.yaml)` \|", PAGES[0].read_text(), re.MULTILINE)
+    assert sorted(listed) == sorted(str(path.relative_to(ROOT)) for path in (ROOT / "analyses").rglob("*.yaml"))
+
+
 def test_a_report_from_python_has_the_measures_of_the_fourier_analysis():
     from interp.notebook import DEFAULT_MEASURES
 

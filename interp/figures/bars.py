@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -15,6 +17,8 @@ NAMES = {"textposition": "outside", "textangle": 0, "constraintext": "none", "cl
 """How the names above highlighted bars stand."""
 MOST_NAMES = 12
 """So many highlighted bars have their names above them; more would lie on one another."""
+MOST_BELOW = 24
+"""So many bars of an axis of words have all their names below them; of more, some have."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,7 @@ class Bars:
         }
         y_axis = {"tickformat": ".0%"} if self.percent else {"title": {"text": in_brackets(self.array)}}
         layout = {
-            "xaxis": {"title": {"text": axis_title(axis)}},
+            "xaxis": {"title": {"text": axis_title(axis)}, **_of_words(axis)},
             "yaxis": {"range": [low * 1.12, high * 1.12 or 1.0], **y_axis},
             "bargap": 0.25,
         }
@@ -69,7 +73,14 @@ class Bars:
         return colours
 
     def _names(self, axis: xr.DataArray) -> list[str]:
-        """The names of the highlighted bars, where they are few."""
+        """The names of the highlighted bars, where they are few, and do not all stand below them anyway."""
         marked = np.any(list(self._masks().values()), axis=0) if self.highlight else np.zeros(len(axis))
-        few = marked.sum() <= MOST_NAMES
+        few = marked.sum() <= MOST_NAMES and not (_of_words(axis) and len(axis) <= MOST_BELOW)
         return [str(label) if mark and few else "" for label, mark in zip(labels(axis), marked, strict=True)]
+
+
+def _of_words(axis: xr.DataArray) -> dict[str, Any]:
+    """Where an axis of words has their names, at most 24 of them; of one of numbers nothing need be said."""
+    if axis.dtype.kind not in "UO":
+        return {}
+    return {"type": "category", "tickvals": labels(axis)[:: math.ceil(len(axis) / MOST_BELOW)]}

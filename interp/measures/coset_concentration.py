@@ -22,7 +22,7 @@ from interp.maths.standard_error import standard_error
 from interp.measures.shared.factors import factors
 from interp.measures.shared.seed import Seed
 
-EXPLAINED, CONSTANT = "Neurons that a subgroup explains", "Least coset concentration of each neuron"
+EXPLAINED, CONSTANT = "Neurons that a subgroup explains", "log₁₀ of each neuron's least coset concentration"
 Side = Literal["left", "right"]
 
 
@@ -195,6 +195,7 @@ def figure(result: xr.Dataset) -> list[Curves | Heatmap | Bars]:
         "constant": result.constant,
     }
     logs = np.log10(result.concentration.clip(min=1e-12)).assign_attrs(long_name="log₁₀ of the coset concentration")
+    neurons = result.neurons.assign_coords(kind=result.kind.assign_attrs(long_name="order of the subgroup"))
     return [
         Curves(EXPLAINED, shares, percent=True),
         *(
@@ -202,7 +203,7 @@ def figure(result: xr.Dataset) -> list[Curves | Heatmap | Bars]:
             for side in result.side.values
         ),
         *(
-            Bars(f"Explained neurons by the order of their best subgroup, of {side}", result.neurons.sel(side=side))
+            Bars(f"Explained neurons by the order of their best subgroup, of {side}", neurons.sel(side=side))
             for side in result.side.values
         ),
     ]

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from interp.checkpoints import Checkpoint, Run
 from interp.contracts.architecture import reads_two_operands
+from interp.errors import NothingToSay
 from interp.figures import Curves, Heatmap, Points
 from interp.findings import Claims, Finding
 from interp.machine import devices
@@ -34,7 +35,11 @@ class CosetTable:
     b: tuple[str, ...]
     """Right factor, in the order of the subgroup's left cosets"""
     subgroup: int
-    """Number of the subgroup that most neurons see of the right operand, the smallest first"""
+    """Number of the subgroup that most of the explained neurons see of the right operand, the smallest first"""
+    seeing: int
+    """Explained neurons whose best subgroup of the right operand it is"""
+    neurons: int
+    """All neurons"""
     subgroup_order: int
     """Order of that subgroup"""
     cosets: int
@@ -63,9 +68,9 @@ def coset_table(checkpoint: Checkpoint) -> CosetTable:
     r"""In the order of the right subgroup's cosets the table of products shows its blocks, and embeddings cluster.
 
     The subgroup is the one whose left cosets most of the explained neurons see of the right operand at the last
-    checkpoint, by `coset_concentration`. Rows and columns of the table are in the order of its left cosets gH, and the
-    colour is the number of the coset of what the network answers: a·bH depends on b's coset alone, so that columns of
-    one coset are alike where the answers are right.
+    checkpoint, by `coset_concentration`; where none is explained there is nothing to order by. Rows, a, and columns, b,
+    of the table are in the order of its left cosets gH, and the colour is the number of the coset of what the network
+    answers: a·bH depends on b's coset alone, so that columns of one coset are alike where the answers are right.
 
     The embedding of each operand and the unembedding are shown in the plane in which the means of the cosets differ
     most, coloured by coset and, the same points, by conjugacy class. A picture can deceive, so the correlation of the
@@ -80,8 +85,12 @@ def coset_table(checkpoint: Checkpoint) -> CosetTable:
     """
     order, concentration = composed(checkpoint), checkpoint.run.final.measure("coset_concentration")
     explained = (concentration.concentration < 1).all(dim=0)
-    seen = concentration.subgroup[1, explained if explained.any() else slice(None)]
-    number = int(seen[seen >= 0].bincount().argmax())
+    if not explained.any():
+        raise NothingToSay(
+            "at the last checkpoint no neuron is explained by a subgroup, so there are no cosets to order by"
+        )
+    seen = concentration.subgroup[1, explained].bincount()
+    number = int(seen.argmax())
     subgroup, classes, names = order.group.subgroups[number], order.group.classes, order.group.elements
     by_coset, by_class = subgroup.left.argsort(stable=True), classes.argsort(stable=True)
     tables = _tables(checkpoint, order)
@@ -94,6 +103,8 @@ def coset_table(checkpoint: Checkpoint) -> CosetTable:
         a=in_order,
         b=in_order,
         subgroup=number,
+        seeing=int(seen[number]),
+        neurons=len(explained),
         subgroup_order=subgroup.order,
         cosets=subgroup.index,
         coset=subgroup.left[by_coset],
@@ -168,7 +179,7 @@ def figure(result: xr.Dataset) -> list[Heatmap | Points | Curves]:
 
 def summary(result: xr.Dataset) -> list[Finding]:
     claims = Claims(result, WITHIN)
-    records = {name: claims.end(name) for name in ("subgroup_order", "cosets")}
+    records = {name: claims.end(name) for name in ("subgroup_order", "cosets", "seeing", "neurons")}
     told = []
     for place, name in enumerate(result.table.values.tolist()):
         pair = {kind: claims.maybe(f"same_{kind}", table=name) for kind in ("coset", "class")}
@@ -178,7 +189,8 @@ def summary(result: xr.Dataset) -> list[Finding]:
     if not told:
         return []
     sentence = (
-        "The subgroup that most neurons see has the order {subgroup_order} and {cosets:coset}; vectors of two elements "
-        f"of one of its cosets, and of one conjugacy class, have the correlations {'; '.join(told)}."
+        "The subgroup shown, of order {subgroup_order} with {cosets:coset}, is the one that explains the most "
+        "neurons, {seeing} of {neurons}; vectors of two elements of one of its cosets, and of one conjugacy class, "
+        f"have the correlations {'; '.join(told)}."
     )
     return [Finding(sentence, records, chapter="how", rank=33)]

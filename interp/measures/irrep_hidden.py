@@ -159,7 +159,7 @@ def summary(result: xr.Dataset) -> Finding:
         sentence = "No irrep is key; the neurons have at most {largest:.1%} of their variance in one's functions of the"
         return Finding(f"{sentence} answer at the end.", records, chapter="what", rank=41)
     records["ab"] = claims.end("ab_explained")
-    sentence = f"The neurons end with {{ab:.1%}} of their variance in functions of the answer of {which}"
+    sentence = f"At the end the neurons have {{ab:.1%}} of their variance in functions of the answer of {which}"
     if claims.known("explained"):
         records["explained"] = claims.end("explained")
         sentence += ", {explained:.1%} with functions of a and of b"

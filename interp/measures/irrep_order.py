@@ -13,7 +13,7 @@ from torch import Tensor
 from interp.checkpoints import Checkpoint
 from interp.errors import NothingToSay
 from interp.figures import Curves, Heatmap
-from interp.findings import Claims, Finding, UndefinedError
+from interp.findings import Bar, Claims, Finding, UndefinedError
 from interp.measures.shared.composed import composed
 from interp.measures.shared.irreps import KEY, characters, names
 from interp.summaries import listed
@@ -45,7 +45,9 @@ def irrep_order(checkpoint: Checkpoint, learnt_from: float = 0.05) -> IrrepOrder
 
     The answer need not be a·b: it may be a·b⁻¹, a·b·a⁻¹ or a·b·a, in the place of a·b. Irreps are those over the reals:
     a pair of complex ones that are each other's conjugates is one, for cyclic groups a frequency. They have the names
-    that Chughtai et al. gave them, and others their dimension and their place: "9d_2".
+    that Chughtai et al. gave them. Others have their dimension over the reals and their place among those of it,
+    "9d_2", in the order of their characters' values on one conjugacy class after another, the larger first; classes are
+    in the order of their elements' orders, then of their sizes, then of the numbers of their first elements.
 
     Formula: s_\rho = \frac{\langle Z_c, T_\rho \rangle}{\lVert Z_c \rVert \lVert T_\rho \rVert}, \quad
         T_\rho(a, b, c) = \chi_\rho(a b c^{-1})
@@ -91,7 +93,7 @@ def figure(result: xr.Dataset) -> list[Curves | Heatmap]:
     key = result.irrep.values[result.key.values[-1]]
     shown = {str(name): result.trace_similarity.sel(irrep=name) for name in key[:12]}
     curves = [Curves("Trace similarity of the key irreps", shown)] if shown else []
-    return [*curves, Heatmap(TITLE, result.trace_similarity, x="step", y="irrep")]
+    return [*curves, Heatmap(TITLE, result.trace_similarity.isel(irrep=slice(1, None)), x="step", y="irrep")]
 
 
 MOST_NAMED = 6
@@ -109,8 +111,14 @@ def summary(result: xr.Dataset) -> Finding:
         return Finding(
             f"{sentence}; the largest of any at any step is {{highest:2}}.", records, chapter="when", rank=45
         )
-    records = {f"step_{at}": claims.step("learnt_step", irrep=name) for at, name in enumerate(ranked[:MOST_NAMED])}
+    named = ranked[:MOST_NAMED]
+    records = {f"step_{at}": claims.step("learnt_step", irrep=name) for at, name in enumerate(named)}
     records["last"] = claims.end("trace_similarity", "max")
-    told = [f"{name} at {{step_{at}:step}}" for at, name in enumerate(ranked[:MOST_NAMED])]
-    more = f", and {len(ranked) - MOST_NAMED} more after them" if len(ranked) > MOST_NAMED else ""
-    return Finding(f"The logits take up {listed(told)}{more}.", records, chapter="when", rank=45)
+    records["learnt"] = claims.end("place", "count", Bar("any place", 0.5))
+    told = []
+    for step in dict.fromkeys(records[f"step_{at}"].value for at in range(len(named))):
+        alike = [at for at in range(len(named)) if records[f"step_{at}"].value == step]
+        there = "from the start" if step == int(result.step[0]) else f"by {{step_{alike[0]}:step}}"
+        told.append(f"{listed([named[at] for at in alike])} {there}")
+    several = "{learnt:irrep}, among them " if len(ranked) > MOST_NAMED else ""
+    return Finding(f"The logits take up {several}{listed(told)}.", records, chapter="when", rank=45)

@@ -107,5 +107,5 @@ def summary(result: xr.Dataset) -> Finding:
         sentence = "No irrep is key; the one that holds most of the embedding of a holds {largest:.1%} of it"
         return Finding(f"{sentence} at the end.", records, chapter="what", rank=21)
     records |= {name: claims.end(f"{name}_explained") for name in TABLES}
-    sentence = f"The embeddings end with {{embed_a:.1%}} (a) and {{embed_b:.1%}} (b) of their square in {which}"
-    return Finding(f"{sentence}, the unembedding with {{unembed:.1%}}.", records, chapter="what", rank=21)
+    sentence = f"At the end the embeddings have {{embed_a:.1%}} (a) and {{embed_b:.1%}} (b) of their square in {which}"
+    return Finding(f"{sentence}, the unembedding {{unembed:.1%}}.", records, chapter="what", rank=21)

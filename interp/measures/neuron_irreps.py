@@ -114,7 +114,7 @@ def summary(result: xr.Dataset) -> Finding:
     records["clusters"] = clusters = claims.end("cluster_size", "labels", some)
     records["cluster_count"] = claims.end("cluster_size", "count", some)
     if not clusters.value:
-        return Finding("One irrep holds more than 85% of no neuron at the end.", records, chapter="what", rank=42)
+        return Finding("At the end no irrep holds more than 85% of a neuron.", records, chapter="what", rank=42)
     which = "{clusters:irrep}" if len(clusters.value) <= 8 else "{cluster_count:irrep}"
-    sentence = f"One irrep holds more than 85% of {{clear_share:%}} of the neurons at the end: {which}."
+    sentence = f"At the end {{clear_share:%}} of the neurons have more than 85% of themselves in one irrep: {which}."
     return Finding(sentence, records, chapter="what", rank=42)

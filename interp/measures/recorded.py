@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from interp.catalogue.names import known_names
 from interp.checkpoints import Checkpoint, Run
@@ -27,6 +27,17 @@ REDERIVED_RTOL, REDERIVED_ATOL = 1e-6, 1e-9
 """Against the definition's value in float64."""
 REPRODUCED = "reproduced"
 TINY = "below_float64_softmax_resolution"
+WHY_WRONG = {
+    "recorded_wrong:rank_deficient_qr": "its authors made a basis of a frequency's four columns cos, -sin, sin and "
+    "cos, which are of rank two, by QR, so that two columns of rounding came into it: shares are about 0.001 too "
+    "large, and losses are wrong",
+    "recorded_wrong:a5_3d_not_a_representation": "its authors' matrices for the representations of A5 of dimension 3 "
+    "turn about an axis whose length is not 1, and so are none",
+    "recorded_wrong:always_0_for_transformers": "its authors took the weights by names that a transformer's have not, "
+    "so that 0 was recorded",
+    "reproduced_times_8": "its authors cut the pairs into eight parts and added up the means of the parts",
+}
+"""Status of a recorded value that is not the definition's -> why the two differ."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +68,8 @@ class Recorded:
     """How many of them differ"""
     has_status: Bool[np.ndarray, "metric status"]
     """What is known of the recorded value"""
+    of_status: Int[np.ndarray, " status"]
+    """Metrics of whose recorded value this is known"""
 
 
 @dataclass(frozen=True)
@@ -90,7 +103,7 @@ def recorded(run: Run) -> Recorded:
     follows from its definition in float64, and what is known of the recorded one. Expect ours to agree with the
     definition's to 1e-6, and with the recorded value to 1e-4 where that is reproduced: releases computed in float32.
     (Circularity: 2e-4, for solvers differ.) Where a recorded value is wrong, older than the weights, or of a split that
-    nobody recorded, only the definition's counts.
+    nobody recorded, only the definition's counts; why a value is wrong is said.
 
     Metrics that no measure here defines, and those for which there is nothing to compare with, are left out.
 
@@ -124,6 +137,7 @@ def recorded(run: Run) -> Recorded:
         as_recorded=sum(row.agrees and row.status == REPRODUCED for row in rows),
         differing=sum(not row.agrees for row in rows),
         has_status=np.array([[row.status == status for status in statuses] for row in rows]),
+        of_status=np.array([sum(row.status == status for row in rows) for status in statuses]),
     )
 
 
@@ -202,7 +216,8 @@ def _short(difference: xr.DataArray) -> xr.DataArray:
 MOST_NAMED = 5
 
 
-def summary(result: xr.Dataset) -> Finding:
+def summary(result: xr.Dataset) -> list[Finding]:
+    """How many agree, and of each kind of recorded values that are not the definition's why they are not."""
     claims = Claims(result, "Ours and recorded")
     records = {name: claims.end(name) for name in ("metrics", "agreeing", "as_recorded", "differing")}
     sentence = (
@@ -213,4 +228,14 @@ def summary(result: xr.Dataset) -> Finding:
         records["differ"] = claims.end("differs", "labels")
         names = "{differ}" if records["differing"].value <= MOST_NAMED else "see the table"
         sentence += f"; {{differing}} {{differing:differs.}}: {names}"
-    return Finding(f"{sentence}.", records, chapter="answer", rank=10)
+    return [Finding(f"{sentence}.", records, chapter="answer", rank=10), *_why_wrong(claims)]
+
+
+def _why_wrong(claims: Claims) -> list[Finding]:
+    found = []
+    for status, why in WHY_WRONG.items():
+        if status in claims.result.status.values:
+            of = {"wrong": claims.end("of_status", status=status)}
+            sentence = f"Of {{wrong:metric}} the recorded value is not that of the definition: {why}."
+            found.append(Finding(sentence, of, chapter="what", rank=10))
+    return found

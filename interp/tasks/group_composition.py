@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -90,13 +90,21 @@ def _table_in(file: Path, written: str) -> np.ndarray:
             return np.load(file, allow_pickle=False)
         text = file.read_text(encoding="utf-8")
         if text.lstrip().startswith("["):
-            return np.array(json.loads(text))
-        lines = [line.split("#")[0] for line in text.splitlines()]
-        return np.array([[int(word) for word in re.split(r"[\s,;]+", line.strip())] for line in lines if line.strip()])
+            return np.array(_of_one_length(json.loads(text)))
+        lines = [line.split("#")[0].strip(" \t,;") for line in text.splitlines()]
+        return np.array(_of_one_length([[int(word) for word in re.split(r"[\s,;]+", line)] for line in lines if line]))
     except (OSError, ValueError) as error:
         raise ValueError(
             f"{written} is no table of whole numbers: {shown(error)}; expected a row for each left factor"
         ) from None
+
+
+def _of_one_length(rows: list[Any]) -> list[Any]:
+    """The rows of a table. Raises ValueError where one has not as many entries as there are rows."""
+    for place, row in enumerate(rows):
+        if isinstance(row, list) and len(row) != len(rows):
+            raise ValueError(f"row {place} has {len(row)} entries where there are {len(rows)} rows")
+    return rows
 
 
 def _composed(group: FiniteGroup, composition: Composition) -> FiniteGroup:

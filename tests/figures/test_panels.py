@@ -356,6 +356,21 @@ def test_values_that_are_not_finite_spoil_no_axis_and_no_colour_scale(panel, odd
 # The names of axes.
 
 
+def test_bars_of_words_stand_side_by_side_though_the_words_are_numerals():
+    """By their values "2", "3" and "12" would lie on an axis of numbers, with ticks where there is no bar."""
+
+    def drawn(names):
+        heights = xr.DataArray(np.ones(len(names)), dims="kind", coords={"kind": names})
+        marked = xr.DataArray(np.ones(len(names), dtype=bool), dims="kind")
+        return Bars("B", heights, highlight={"accent": marked}).draw().figure
+
+    assert drawn(["2", "3", "12"])["layout"]["xaxis"]["type"] == "category"
+    assert drawn(["2", "3", "12"])["data"][0]["text"] == ["", "", ""]  # they stand below the bars
+    many = [f"word {place}" for place in range(30)]
+    assert drawn(many)["layout"]["xaxis"]["tickvals"].tolist() == many[::2]  # below, there is no room for all
+    assert "type" not in drawn([2, 3, 12])["layout"]["xaxis"]
+
+
 def test_an_axis_is_called_what_its_coordinate_says_it_is_else_by_its_own_name():
     def named(name, long_name="", units="", labels=(0, 1)):
         coord = (name, list(labels), {"long_name": long_name, "units": units})

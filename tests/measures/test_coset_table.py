@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from interp.errors import NothingToSay
 from tests import planted_groups
 from tests.planted_groups import permutations, products
 from tests.told import summary
@@ -62,5 +63,14 @@ def test_the_points_are_the_same_in_either_order(found):
 def test_the_sentence_names_the_subgroup(make_run):
     network = planted_groups.of_cosets(3)
     run = make_run({0: network.weights}, network.task, network.model)
-    assert "has the order 2 and 3 cosets" in summary("coset_table", run.measure("coset_table")).sentence
+    said = summary("coset_table", run.measure("coset_table")).sentence  # a third of b's places have each stabiliser
+    assert "of order 2 with 3 cosets, is the one that explains the most neurons, 9 of 27" in said
     assert torch.is_tensor(run[0].measure("coset_table").answer)
+
+
+def test_no_subgroup_is_made_up_where_no_neuron_sees_one(make_run):
+    network = planted_groups.lookup_table(4)
+    checkpoint = make_run({0: network.weights}, network.task, network.model)[0]
+    assert float(checkpoint.measure("coset_concentration").explained) == 0
+    with pytest.raises(NothingToSay, match="no neuron is explained by a subgroup"):
+        checkpoint.measure("coset_table")

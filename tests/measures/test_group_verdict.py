@@ -156,6 +156,37 @@ def test_the_sentence_names_the_account_and_what_decided_it(make_run):
     assert "it is memorising" in summary("group_verdict", memory.measure("group_verdict")).sentence.lower()
 
 
+def told_of(make_run, network, name, **options):
+    task = {kind: given | options for kind, given in network.task.items()}
+    run = make_run({0: network.weights}, task, network.model, name)
+    return run.measure("group_verdict"), summary("group_verdict", run.measure("group_verdict")).sentence
+
+
+def test_the_sentence_says_of_which_account_the_number_is_that_decided(make_run):
+    """By what a representation itself is asked for, and by what the account of cosets misses."""
+    found, said = told_of(make_run, planted_groups.of_representations(4), "run")
+    assert (found.verdict.values[-1], found.next_verdict.values[-1]) == ("representations", "unclear")
+    assert "What decides: the share of all pairs that it answers right without the representations" in said
+    other = found.copy(deep=True)
+    cosets = float(other.agreement.sel(account="cosets")[-1])
+    other["decided_by"][-1], other["next_verdict"][-1] = "agreement", "cosets"
+    other["decided_value"][-1], other["decided_bar"][-1] = cosets, 0.95
+    said = summary("group_verdict", other).sentence
+    words = "answers all alike that the account of cosets accounts for is"
+    assert f"What tells it from cosets: the share of its divergence from {words}" in said
+
+
+def test_nobody_can_tell_memory_where_the_training_pairs_are_unknown(make_run):
+    table = planted_groups.lookup_table(4)
+    found, said = told_of(make_run, table, "unknown", split="unknown")
+    assert found.verdict.values[-1] == "unclear"
+    assert "whether it is memorising nobody can tell" in said
+    assert "it is not memorising" not in said
+    assert float(found.margin[-1]) == 1
+    assert "No verdict comes near" in said
+    assert "Nearest" not in said
+
+
 @pytest.mark.slow
 def test_the_published_perceptrons_on_s5_are_cosets_where_they_have_learned(reference):
     learned = {}

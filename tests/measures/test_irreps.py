@@ -360,6 +360,17 @@ def test_unordered_pairs_are_counted_once(make_run):
     assert float(excluded) == pytest.approx(by_pair.mean(), rel=1e-9)
 
 
+def test_irreps_of_one_step_are_told_together_and_what_was_there_before_is_not_dated(make_run):
+    dense = Dense(group="S4")
+    cubes = {name: torch.from_numpy(cube) for name, cube in dense.cubes.items()}
+    after = cubes["sign"] + cubes["standard"] + 0.5 * cubes["standard_sign"]
+    network = composing(cubes["sign"], group="S4")
+    weights = {0: network.weights, 10: composing(after, group="S4").weights}
+    result = make_run(weights, network.task, network.model).measure("irrep_order")
+    (finding,) = json.loads(result.attrs["findings"])
+    assert finding["sentence"] == "The logits take up sign from the start and standard and standard_sign by step 10."
+
+
 def test_irreps_are_ordered_by_the_step_at_which_they_are_learnt(make_run):
     dense = Dense(group="S4")
     sizes = {0: {}, 10: {"standard": 1}, 20: {"standard": 1, "sign": 2}, 30: {"standard": 1, "sign": 2}}
@@ -375,7 +386,7 @@ def test_irreps_are_ordered_by_the_step_at_which_they_are_learnt(make_run):
     assert sum(math.isfinite(step) for step in learnt.values()) == 2
     assert result.place.sel(irrep=["standard", "sign"]).values.tolist() == [1, 2]
     (finding,) = json.loads(result.attrs["findings"])
-    assert finding["sentence"] == "The logits take up standard at step 10 and sign at step 20."
+    assert finding["sentence"] == "The logits take up standard by step 10 and sign by step 20."
 
 
 def test_key_irreps_are_those_of_the_last_checkpoint_unless_said_otherwise(make_run):

@@ -27,7 +27,7 @@ from sample_page import (
     weights,
 )
 
-from interp.figures import Density
+from interp.figures import Bars, Density, Heatmap
 from interp.figures.panel import DrawnPanel, Moving
 from interp.report.content import RunPage, Section
 from interp.report.html import render
@@ -319,6 +319,37 @@ def test_a_density_follows_the_slider_on_axes_that_do_not(browser: Browser, tmp_
         np.testing.assert_allclose(report.shown("density-0", "data[1].x", "run"), [-0.5, 0, 0.5], rtol=1e-6)
         assert [report.shown("density-0", f"layout.{axis}.range", "run") for axis in ("xaxis", "yaxis")] == ranges
         assert report.page.locator("#run-density-0 .bars path").count() == 3
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_names_along_the_axes_of_a_matrix_are_whole(browser: Browser, tmp_path: Path, size: dict) -> None:
+    """Chromium tells where each name stands: within the drawing, and none on another of its axis."""
+    names = ["trivial", "alternating_sign", *(f"s6_16d_{n}" for n in range(10))]
+    square = xr.DataArray(np.eye(12), coords={"row": names, "column": names})
+    rows = xr.DataArray(np.ones((2, 12)), coords={"step": [0, 100], "row": names})
+    panels = (
+        Heatmap("Square", square, "column", "row").draw(),
+        Heatmap("Over time", rows, "step", "row").draw(),
+        Bars("Bars", rows).draw(),
+    )
+    run = RunPage("run", (), (), (), np.array([0, 100]), (Section("names", "Names", "", "", (), "", panels, ()),))
+    with Report(browser, written(tmp_path, run), viewport=size) as report:
+        for place, axes in ((0, "xy"), (1, "y"), (2, "x")):
+            plot = report.page.locator(f"#run-names-{place} .main-svg").first.bounding_box()
+            for axis in axes:
+                texts = report.page.locator(f"#run-names-{place} .{axis}tick text").all()
+                boxes = [text.bounding_box() for text in texts]
+                assert len(boxes) == 12
+                for side, extent in (("x", "width"), ("y", "height")):
+                    assert min(box[side] for box in boxes) >= plot[side] - 1
+                    ends = [box[side] + box[extent] for box in boxes]
+                    assert max(ends) <= plot[side] + plot[extent] + 1
+                if axis == "x":
+                    title = report.page.locator(f"#run-names-{place} .xtitle")
+                    top = title.bounding_box()["y"] if title.count() else np.inf
+                    assert max(box["y"] + box["height"] for box in boxes) <= top + 1
+                    starts = sorted((box["x"], box["x"] + box["width"]) for box in boxes)
+                    assert all(end <= start + 1 for (_, end), (start, _) in pairwise(starts))
 
 
 def test_headings_are_in_order(report: Report) -> None:

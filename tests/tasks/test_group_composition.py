@@ -141,11 +141,18 @@ def test_mistakes_are_told_in_one_line(options, message):
     assert "\n" not in str(refused.value)
 
 
+def test_commas_at_the_ends_of_lines_are_no_entries(tmp_path: Path):
+    (tmp_path / "table.csv").write_text("0, 1,\n1, 0,\n")
+    assert group_composition(table=tmp_path / "table.csv").targets.tolist() == [0, 1, 1, 0]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("0 1\n1 x\n", r"table\.txt is no table of whole numbers: .*'x'; expected a row for each left factor"),
-        ("0 1\n1\n", r"is no table of whole numbers"),
+        ("0 1\n1\n", r"is no table of whole numbers: row 1 has 1 entries where there are 2 rows"),
+        ("[[0, 1], [1]]", r"row 1 has 1 entries where there are 2 rows"),
+        ("0 1 2\n1 2 0\n", r"row 0 has 3 entries where there are 2 rows"),
         ("", r"shape \[0\]; expected a square table"),
         ("[[0, 1], [1, 0.5]]", r"holds float64; expected the whole numbers"),
     ],

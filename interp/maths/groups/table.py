@@ -9,20 +9,15 @@ from jaxtyping import Int
 def checked_table(table: np.ndarray, source: str) -> Int[np.ndarray, "element element"]:
     """The table of products of a group, its elements numbered from 0; one numbered from 1 on is counted down.
 
-    Checked are its form; that each row and each column holds every element once; the identity; and associativity, which
-    with these makes inverses too. Raises ValueError, naming the first of these that fails: a repeated element before a
-    triple (x, y, z) with (x y) z ≠ x (y z). `source` is what messages call the table.
+    Checked are its form; that each row and each column holds every element once; and associativity, which with this
+    makes an identity and inverses (a·e = a for one a gives a·(e·x) = a·x, so e·x = x). Raises ValueError, naming the
+    first of these that fails: a repeated element before a triple (x, y, z) with (x y) z ≠ x (y z), and whether an
+    identity lacks too. `source` is what messages call the table.
     """
     _refuse_other_forms(table, source)
     offset = int(table.min())
     products = table.astype(np.int64) - offset
     _refuse_repetition(products, offset, source)
-    number = np.arange(len(products))
-    identities = np.flatnonzero((products == number).all(1) & (number == products.T).all(1))
-    if not len(identities):
-        raise ValueError(
-            f"{source} has no identity, an element e of which e·x and x·e are x for every x; give the table of a group"
-        )
     _refuse_not_associative(products, offset, source)
     return products
 
@@ -64,9 +59,12 @@ def _refuse_not_associative(products: Int[np.ndarray, "element element"], offset
         if (left != right).any():
             x, z = np.argwhere(left != right)[0]
             a, b, c = x + offset, y + offset, z + offset
+            number = np.arange(len(products))
+            identity = ((products == number).all(1) & (number == products.T).all(1)).any()
+            lacking = "" if identity else ", and has no identity e, with e·x = x·e = x for every x"
             raise ValueError(
                 f"{source} is not associative: ({a}·{b})·{c} is {left[x, z] + offset}, and {a}·({b}·{c}) is "
-                f"{right[x, z] + offset}; give the table of a group"
+                f"{right[x, z] + offset}{lacking}; give the table of a group"
             )
 
 

@@ -5,21 +5,27 @@ from __future__ import annotations
 import xarray as xr
 
 from interp.figures import Curves, Table
-from interp.findings import Claims, Finding
+from interp.findings import Claim, Claims, Finding
 from interp.measures.shared.earlier_verdicts import earlier_verdicts
 from interp.summaries import listed
 
 NAMES = {"cosets": "cosets", "representations": "representations", "memorisation": "memory"}
+UNCLEAR, OF_THE_GROUP = "unclear", ("cosets", "representations")
 BEFORE = {"cosets": "cosets", "representations": "representations", "memorisation": "memorising"}
+OF_AN_ACCOUNT = {
+    "account accuracy": "the share of all pairs answered right with {} in its place",
+    "agreement": "the share of its divergence from answers all alike that {} accounts for",
+}
+"""What is asked of either account alike."""
 NUMBERS = {
     "accuracy": "the share of all pairs that it answers right",
-    "account accuracy": "the share of all pairs answered right with the account in its place",
-    "agreement": "the share of its divergence from answers all alike that the account accounts for",
     "left accuracy": "the share of all pairs that it answers right without the representations",
     "beyond chance": "the share of neurons nearer to constant on cosets than their representations make them",
     "train accuracy": "the share of the training pairs that it answers right",
     "novel accuracy": "the share that it answers right of the pairs that a lookup table cannot know",
 }
+OF_MEMORY = ("train accuracy", "novel accuracy")
+"""The numbers that are conditions of memory; by any other it is told from an account."""
 BELOW = ("left accuracy", "novel accuracy")
 """The numbers that have to stay below their bar; a verdict that another excludes misses its number's bar too."""
 AGREEMENT, EXPLAINED = "Agreement with the network, in its place", "Explained of the logits"
@@ -68,18 +74,21 @@ def summary(result: xr.Dataset) -> list[Finding]:
 
 def _ends_as(claims: Claims) -> Finding:
     """Tell the verdict at the last step, and what decided it."""
-    names = ("verdict", "margin", "decided_by", "decided_value", "decided_bar", "all_accuracy")
+    names = ("verdict", "margin", "decided_by", "decided_bar", "next_verdict", "all_accuracy")
     records = {name: claims.end(name) for name in names}
+    if (value := claims.maybe("decided_value")) and value.step == records["verdict"].step:
+        records["decided_value"] = value
     verdict, number = str(records["verdict"].value), str(records["decided_by"].value)
-    decided = f"{NUMBERS[number]} is {{decided_value:.2%}}, and the bar is {{decided_bar:.2%}} (margin {{margin:2}})"
-    if verdict == "unclear":
-        records["next_verdict"] = claims.end("next_verdict")
-        nearest = NAMES[str(records["next_verdict"].value)]
-        said = (
-            "At the end neither account of it on the group holds, of representations or of cosets, and it is not "
-            f"memorising: it answers {{all_accuracy:.1%}} of all pairs right. Nearest comes {nearest}, but {decided}."
-        )
-        return Finding(said, records, chapter="answer", rank=21)
+    other = str(records["next_verdict"].value)
+    of = "the account" if verdict in OF_THE_GROUP and other == UNCLEAR else f"the account of {NAMES.get(other, '')}"
+    words = NUMBERS.get(number) or OF_AN_ACCOUNT[number].format(of)
+    asked = "less than" if number in BELOW else "at least"
+    decided = f"{words} is {{decided_value:.2%}}, where {asked} {{decided_bar:.2%}} is asked (margin {{margin:2}})"
+    if verdict == UNCLEAR:
+        return Finding(f"{_unclear(claims, records)} {_nearest(records, decided)}", records, chapter="answer", rank=21)
+    told = f"What decides: {decided}."
+    if other in NAMES and number not in OF_MEMORY:
+        told = f"What tells it from {NAMES[other]}: {decided}."
     if verdict == "memorisation":
         for name in ("train_accuracy", "novel_accuracy", "novel_examples", "chance"):
             if record := claims.maybe(name):
@@ -90,14 +99,34 @@ def _ends_as(claims: Claims) -> Finding:
                 ": it answers {train_accuracy:.1%} of the training pairs right, and {novel_accuracy:.1%} of the "
                 "{novel_examples:pair} that a lookup table cannot know, where chance is {chance:.1%}"
             )
-        return Finding(f"{known}. What decides: {decided}.", records, chapter="answer", rank=21)
+        return Finding(f"{known}. {told}", records, chapter="answer", rank=21)
     records |= {name: claims.end(name, account=verdict) for name in ("accuracy", "agreement", "explained")}
     said = (
         f"At the end the account of {verdict} holds: in the network's place it answers {{accuracy:.1%}} of all pairs "
         "right, accounts for {agreement:.2%} of its divergence from answers all alike, and explains {explained:.1%} of "
-        f"the logits. What decides: {decided}."
+        f"the logits. {told}"
     )
     return Finding(said, records, chapter="answer", rank=21)
+
+
+def _unclear(claims: Claims, records: dict[str, Claim]) -> str:
+    """What is not so of a network without a verdict: memory only where the pairs that tell it are known."""
+    end = records["verdict"].step
+    known = [claims.maybe(name) for name in ("train_accuracy", "novel_accuracy")]
+    memory = "whether it is memorising nobody can tell"
+    if all(record is not None and record.step == end for record in known):
+        memory = "it is not memorising"
+    return (
+        "At the end neither account of it on the group holds, of representations or of cosets, and "
+        f"{memory}: it answers {{all_accuracy:.1%}} of all pairs right."
+    )
+
+
+def _nearest(records: dict[str, Claim], decided: str) -> str:
+    """The verdict that is missed by least; none of those that are missed by all there is."""
+    if float(records["margin"].value) >= 1:
+        return "No verdict comes near (margin {margin:2})."
+    return f"Nearest comes {NAMES[str(records['next_verdict'].value)]}, but {decided}."
 
 
 def _recovered(claims: Claims) -> list[Finding]:

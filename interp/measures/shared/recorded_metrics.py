@@ -11,7 +11,6 @@ from typing import Any
 from torch import Tensor
 
 from interp.checkpoints import Checkpoint
-from interp.contracts.task import two_operands
 from interp.errors import NothingToSay
 
 
@@ -21,7 +20,7 @@ class Metric:
 
     measure: str
     read: Callable[[Any], Tensor]
-    """Takes the value from the measure's answer; for a metric of each irreducible representation an array [freq]."""
+    """Takes the value from the measure's answer; for a metric of each irreducible representation an array [irrep]."""
     options: Mapping[str, Any] = field(default_factory=dict)
     rtol: float = 0.0
     """The relative tolerance, where numerical methods differ by more than rounding."""
@@ -44,11 +43,11 @@ class Found:
         values = self.metric.read(answer)
         if self.rep is None:
             return float(values)
-        freq = two_operands(checkpoint.task).p // 2 if self.rep == "sign" else int(self.rep.removeprefix("freq_"))
-        return float(values[answer.freq.tolist().index(freq)])
+        return float(values[answer.irrep.index(self.rep)]) if self.rep in answer.irrep else math.nan
 
 
-TRACED = {"keys": "traced"}
+OF_TINY = 2e-4
+"""What float64 leaves uncertain of a quotient by a loss of 1e-11."""
 GRADIENT = Metric("gradient_symmetricity", lambda found: found.gradient_symmetricity, {"shift_b": False})
 CORRECT = Metric("distance_irrelevance", lambda found: found.correct_logit)
 CIRCULARITY = Metric("circularity", lambda found: found.circularity, {"rows": "all"}, rtol=2e-4)
@@ -74,27 +73,49 @@ METRICS = {
     "circularity": CIRCULARITY,
     "circularity_notebook": CIRCULARITY,
     "circularity_59rows": Metric("circularity", lambda found: found.circularity, rtol=2e-4),
-    "percent_logits_explained": Metric("cosine_fit", lambda found: found.explained),
-    "total_logit_restricted_loss": Metric("trace_restricted_loss", lambda found: found.all_loss, TRACED),
-    "total_logit_excluded_loss": Metric("trace_excluded_loss", lambda found: found.train_loss, TRACED),
-    "logit_{rep}_rep_trace_similarity": Metric("cosine_fit", lambda found: found.trace_similarity),
-    "logit_restricted_loss_{rep}_rep": Metric("trace_restricted_loss", lambda found: found.all_loss_by_freq),
-    "logit_excluded_loss_{rep}_rep": Metric("trace_excluded_loss", lambda found: found.train_loss_by_freq),
+    "percent_logits_explained": Metric("irrep_logits", lambda found: found.explained),
+    "total_logit_restricted_loss": Metric("irrep_logits", lambda found: found.total_restricted_loss),
+    "total_logit_excluded_loss": Metric("irrep_logits", lambda found: found.total_excluded_loss),
+    "percent_x_embed_explained": Metric("irrep_weights", lambda found: found.embed_a_explained),
+    "percent_y_embed_explained": Metric("irrep_weights", lambda found: found.embed_b_explained),
+    "percent_unembed_explained": Metric("irrep_weights", lambda found: found.unembed_explained),
+    "percent_hidden_explained": Metric("irrep_hidden", lambda found: found.explained),
+    "percent_hidden_xy_explained": Metric("irrep_hidden", lambda found: found.ab_explained),
+    "total_hidden_restricted_loss": Metric("irrep_hidden", lambda found: found.total_restricted_loss),
+    "total_hidden_excluded_loss": Metric("irrep_hidden", lambda found: found.total_excluded_loss),
+    "test_loss_restricted_loss_ratio": Metric("irrep_hidden", lambda found: found.test_ratio, rtol=OF_TINY),
+    "logit_{rep}_rep_trace_similarity": Metric("irrep_logits", lambda found: found.trace_similarity),
+    "logit_restricted_loss_{rep}_rep": Metric("irrep_logits", lambda found: found.restricted_loss),
+    "logit_excluded_loss_{rep}_rep": Metric("irrep_logits", lambda found: found.excluded_loss),
+    "percent_x_embed_{rep}_rep": Metric("irrep_weights", lambda found: found.embed_a),
+    "percent_y_embed_{rep}_rep": Metric("irrep_weights", lambda found: found.embed_b),
+    "percent_unembed_{rep}_rep": Metric("irrep_weights", lambda found: found.unembed),
+    "percent_hidden_x_{rep}_rep": Metric("irrep_hidden", lambda found: found.a),
+    "percent_hidden_y_{rep}_rep": Metric("irrep_hidden", lambda found: found.b),
+    "percent_hidden_xy_{rep}_rep": Metric("irrep_hidden", lambda found: found.ab),
+    "total_percent_hidden_{rep}_rep": Metric("irrep_hidden", lambda found: found.total),
+    "hidden_restricted_loss_{rep}_rep": Metric("irrep_hidden", lambda found: found.restricted_loss),
+    "hidden_excluded_loss_{rep}_rep": Metric("irrep_hidden", lambda found: found.excluded_loss),
 }
-"""By the name that a release gives it. {rep} stands for freq_1, freq_2, … and for sign, the frequency p/2 of even p."""
+"""By the name that a release gives it. {rep} stands for the name of an irreducible representation: freq_1, sign, …"""
 
-
-_REP = re.compile(r"_(sign|freq_\d{1,9})_rep")
+_OF_REP = {
+    re.compile(re.escape(name).replace(re.escape("{rep}"), r"([a-z]\w{0,40}?)")): name
+    for name in METRICS
+    if "{rep}" in name
+}
 
 
 def is_of_rep(name: str) -> bool:
     """Whether the metric of this name is one of many alike, one for each representation."""
-    return _REP.search(name) is not None
+    return any(pattern.fullmatch(name) for pattern in _OF_REP)
 
 
 def find(name: str) -> Found | None:
     """The metric that a release calls `name`; None where no measure gives it."""
-    rep = _REP.search(name)
-    general = name if rep is None else f"{name[: rep.start()]}_{{rep}}_rep{name[rep.end() :]}"
-    metric = METRICS.get(general)
-    return None if metric is None else Found(metric, rep[1] if rep else None)
+    if "{" not in name and name in METRICS:
+        return Found(METRICS[name], None)
+    for pattern, general in _OF_REP.items():
+        if match := pattern.fullmatch(name):
+            return Found(METRICS[general], match[1])
+    return None

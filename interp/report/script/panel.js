@@ -2,6 +2,8 @@
 
 const NARROW_PAGE = 600; // pixels
 const MOST_LABEL = 0.25; // of a panel's width, beside the plot; longer names stand above it
+const NAMES_GAP = 8; // pixels between the names of places along an axis and what is next to them
+const MOST_NAMES = 0.4; // of a panel's width, for the names of rows
 const SHARED_LABEL = 0.08; // and so much a panel leaves free for the names in other rows
 
 /** Index of the last of the ascending `steps` at or before `step`; the first if there is none. */
@@ -131,15 +133,17 @@ class Panel {
   }
 
   layout(layout, wanted) {
+    const margin = this.margin(layout, wanted.width);
     const complete = {
       ...layout,
+      ...(namesWidth(layout.xaxis) ? { xaxis: { ...layout.xaxis, tickangle: margin.turned ? -90 : 0 } } : {}),
       ...(this.namesAbove ? { annotations: layout.annotations?.filter((note) => !isEndLabel(note)) } : {}),
       template: TEMPLATE,
       width: wanted.width,
       height: this.spec.height,
       uirevision: "keep the zoom",
       dragmode: matchMedia("(pointer: coarse)").matches ? false : "zoom",
-      margin: this.margin(layout, wanted.width),
+      margin,
     };
     return this.spec.time_axis ? this.withTime(complete, wanted) : complete;
   }
@@ -148,8 +152,15 @@ class Panel {
     const narrow = width < PHONE;
     const bottom = titleText(layout.xaxis) || this.spec.width !== "full" ? 40 : 24; // side by side, axes align
     const own = this.namesAbove ? 0 : endLabelWidth(this.row);
-    if (!this.spec.time_axis) return { l: 48, r: Math.max(own, 10), t: 12, b: bottom, ...layout.margin };
-    return { l: narrow ? 48 : 60, r: Math.max(own, this.sharedMargin(width)), t: this.first ? 24 : 12, b: bottom };
+    const left = Math.min(namesWidth(layout.yaxis) + NAMES_GAP, MOST_NAMES * width);
+    if (this.spec.time_axis) {
+      const right = Math.max(own, this.sharedMargin(width));
+      return { l: Math.max(left, narrow ? 48 : 60), r: right, t: this.first ? 24 : 12, b: bottom };
+    }
+    const beside = { l: Math.max(left, 48), r: Math.max(own, 10), t: 12, ...layout.margin };
+    const name = namesWidth(layout.xaxis);
+    const turned = name && layout.xaxis.tickvals.length * (name + NAMES_GAP) > width - beside.l - beside.r;
+    return { b: turned ? bottom + Math.max(0, name - NAMES_GAP) : bottom, turned, ...beside };
   }
 
   /** What time plots of this width leave free on the right, for most of them to end at one place. */
@@ -224,6 +235,12 @@ function isEndLabel({ xref, x, xanchor }) {
 /** Whether names of lines stand above every plot; paper is wide enough. */
 function isNarrowPage() {
   return !theme.printing && matchMedia(`(max-width: ${NARROW_PAGE - 0.02}px)`).matches;
+}
+
+/** The widest of the names along an axis of words, 0 where there are none. */
+function namesWidth(axis) {
+  const names = axis?.type === "category" ? (axis.tickvals ?? []) : [];
+  return Math.max(0, ...Array.from(names, (name) => textWidth(name)));
 }
 
 function titleText(axis) {

@@ -334,10 +334,12 @@ def test_a_latin_square_that_is_no_group_is_named_by_a_failing_triple():
     assert table[table[x, y], z] == left != table[x, table[y, z]]
 
 
-def test_a_table_without_identity_is_told():
+def test_a_table_without_identity_is_told_with_a_failing_triple():
     subtraction = (np.arange(5)[:, None] - np.arange(5)) % 5
-    with pytest.raises(ValueError, match=r"it has no identity"):
+    with pytest.raises(ValueError, match=r"and has no identity e") as refused:
         checked_table(subtraction, "it")
+    x, y, z, left = [int(character) for character in str(refused.value) if character.isdigit()][:4]
+    assert (x - y - z) % 5 == left != (x - (y - z)) % 5
 
 
 @pytest.mark.parametrize(
