@@ -384,6 +384,19 @@ class NormedPerceptron(nn.Module):
         return self.fc2(self.norm(self.fc1(self.embed(pairs).sum(dim=1))).relu())
 
 
+class WayAround(nn.Module):
+    """A perceptron on embeddings whose second hidden layer is added to what it reads."""
+
+    def __init__(self, d: int = 24) -> None:
+        super().__init__()
+        self.embed, self.fc1 = nn.Embedding(P, d), nn.Linear(2 * d, 64)
+        self.fc2, self.fc3 = nn.Linear(64, 64), nn.Linear(64, P)
+
+    def forward(self, pairs: Tensor) -> Tensor:
+        x = self.fc1(self.embed(pairs).flatten(1)).relu()
+        return self.fc3(x + self.fc2(x).relu())
+
+
 class NoMLP(nn.Module):
     """Attention alone."""
 
@@ -506,6 +519,7 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
     "bilinear": (lambda: LayersApart(multiplied=True), "the two linear maps of the operands are multiplied"),
     "a perceptron with LayerNorm": (lambda: NormedPerceptron(nn.LayerNorm), "perceptron has none"),
     "a perceptron with BatchNorm": (lambda: NormedPerceptron(nn.BatchNorm1d), "perceptron has none"),
+    "a way around a hidden layer": (WayAround, "hidden layers are added to what they read"),
     "attention alone": (NoMLP, "no MLP after its attention"),
 }
 """Those that interp has no model of, and what the refusal says."""

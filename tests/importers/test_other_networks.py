@@ -83,6 +83,14 @@ def test_a_network_of_another_kind_is_refused_with_what_to_do(name: str, tmp_pat
 
 
 @pytest.mark.slow
+def test_a_network_whose_causal_mask_is_saved_does_not_average_its_positions(tmp_path: Path):
+    _, network = taught("a mean over positions")
+    mask = torch.ones(2, 2).tril()
+    torch.save({**network.state_dict(), "layers.0.attn_mask": mask}, tmp_path / "model_400.pt")
+    assert open_run(tmp_path, "state_dicts").steps == [400]
+
+
+@pytest.mark.slow
 def test_the_recipe_that_describes_it_opens_it_alike(tmp_path: Path):
     from interp.describe import describe
 
