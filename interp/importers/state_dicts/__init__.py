@@ -340,12 +340,11 @@ def _contradiction(source: str, account: Account, unchanged: str) -> str:
         proposals.in_yaml({singular: {name: options}})[1:-1]
         for singular, (name, options) in (("task", found.task), ("model", found.model))
     ]
+    why = f"{account.wrong[0].sentence} {unchanged}".strip()
     return (
-        f"{source}: {account.wrong[0].sentence} {f'{unchanged} ' if unchanged else ''}So it is another network than it "
-        f"was taken for, or the records are of something else, or of another loss. {guessed} Where you know better, say "
-        "so in a run.yaml beside the files, with which it opens with a note; as it was taken it is\n"
-        + "\n".join([*lines, "importer: state_dicts"])
-        + f"\n{unrecognised.WEIGHTS}"
+        f"{source}: {why} So it is another network than it was taken for, or the records are of something else, or of "
+        f"another loss. {guessed} Where you know better, say so in a run.yaml beside the files, with which it opens with "
+        "a note; as it was taken it is\n" + "\n".join([*lines, "importer: state_dicts"]) + f"\n{unrecognised.WEIGHTS}"
     )
 
 
