@@ -343,8 +343,10 @@ def _contradiction(source: str, account: Account, unchanged: str) -> str:
     why = f"{account.wrong[0].sentence} {unchanged}".strip()
     return (
         f"{source}: {why} So it is another network than it was taken for, or the records are of something else, or of "
-        f"another loss. {guessed} Where you know better, say so in a run.yaml beside the files, with which it opens with "
-        "a note; as it was taken it is\n" + "\n".join([*lines, "importer: state_dicts"]) + f"\n{unrecognised.WEIGHTS}"
+        f"another loss. {guessed} Where you know better, say so in a run.yaml beside the files, with which it opens "
+        "with a note; as it was taken it is\n"
+        + "\n".join([*lines, "importer: state_dicts"])
+        + f"\n{unrecognised.WEIGHTS}"
     )
 
 
