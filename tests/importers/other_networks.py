@@ -384,6 +384,19 @@ class NormedPerceptron(nn.Module):
         return self.fc2(self.norm(self.fc1(self.embed(pairs).sum(dim=1))).relu())
 
 
+class OneAboveTheOther(nn.Module):
+    """A perceptron whose one table has a row for each residue as a, and further rows for b."""
+
+    def __init__(self, d: int = 24) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(2 * P, d)
+        self.fc1, self.fc2, self.fc3 = nn.Linear(2 * d, 64), nn.Linear(64, 48), nn.Linear(48, P)
+
+    def forward(self, pairs: Tensor) -> Tensor:
+        x = self.fc1(self.embed(pairs + torch.tensor([0, P])).flatten(1)).relu()
+        return self.fc3(self.fc2(x).relu())
+
+
 class WayAround(nn.Module):
     """A perceptron on embeddings whose second hidden layer is added to what it reads."""
 
@@ -501,6 +514,7 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "read at a": lambda: Decoder(row="a b", read=0, causal=False),
     "two tables, added and squared": lambda: Tables(added=True),
     "two tables in linear layers": lambda: Tables(added=False),
+    "one table for a and for b": OneAboveTheOther,
     "gated by order": GatedByOrder,
     "a table in the decoder": TableInDecoder,
 }

@@ -231,6 +231,12 @@ def test_several_runs_in_one_file_are_told(tmp_path: Path):
         {"student": network(1), "teacher": network(2), "step": 5},
         {"nets": {"one": network(1), "other": network(2)}, "step": 5},
         {**prefixed("student.", network(1)), **prefixed("teacher.", network(2)), "step": 5},
+        {
+            **prefixed("online_model.", network(1)),
+            **prefixed("ema_model.", network(2)),
+            "initted": torch.tensor(True),
+            "step": torch.tensor(5),
+        },
     ],
     ids=lambda content: next(iter(content)),
 )

@@ -64,6 +64,12 @@ class Layout:
         return "one_hot.W_in" in self.names.theirs or not (self.names.is_transformer or self.names.hidden)
 
     @property
+    def one_above_the_other(self) -> bool:
+        """Whether a perceptron's one table has a row for each residue as a, and below them one for each as b."""
+        lookup = not (self.names.is_transformer or self.one_hot or self.tied)
+        return lookup and "embed.W_E" in self.names.theirs and self.d_vocab == 2 * self.d_vocab_out
+
+    @property
     def gated(self) -> bool:
         return any(re.search(r"mlp\.W_gate", name) for name in self.names.theirs)
 
@@ -296,11 +302,12 @@ def _turned(name: str, theirs: str, array: np.ndarray, layout: Layout, source: s
 
     match kind:
         case "W_E":
-            return {
-                name: matrix(
-                    layout.d_vocab, d_model, square_is_turned=layout.inputs_last and not theirs.endswith("weight")
-                )
-            }
+            turned = layout.inputs_last and not theirs.endswith("weight")
+            table = matrix(layout.d_vocab, d_model, square_is_turned=turned)
+            if not layout.one_above_the_other:
+                return {name: table}
+            a, b = np.split(table, 2)
+            return {"embed_a.W_E": a, "embed_b.W_E": b}
         case "W_in" if name == "one_hot.W_in":
             first = matrix(layout.d_inner, layout.widths[0])  # [p, neuron], or both operands' one above the other
             if not layout.concatenated:
