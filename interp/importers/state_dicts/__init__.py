@@ -74,7 +74,8 @@ def state_dicts(
     of_all = _example(sorted(files), tensors)
     example, arrays = of_all.step, of_all.arrays
     source = str(files[example].path)
-    unchanged = _of_one_moment(len(files), example) if of_all.unchanged else ""
+    in_one_file = len({place.path for place in files.values()}) == 1
+    unchanged = _of_one_moment(len(files), example) if of_all.unchanged and in_one_file else ""
     if unchanged:
         run = dataclasses.replace(run, places={example: files[example]})
         files = dict(run.places)
