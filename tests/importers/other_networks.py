@@ -51,11 +51,15 @@ class Block(nn.Module):
         residual: bool = True,
         causal: bool = True,
         beside: bool = False,
+        keys: int = 4,
     ) -> None:
         super().__init__()
         self.norm, self.act, self.gated, self.scale, self.stream = norm, act, gated, scale, float(residual)
         self.causal, self.beside = causal, beside
-        self.q, self.k, self.v, self.o = (nn.Linear(d, d, bias=False) for _ in range(4))
+        self.d_head = d // 4
+        self.q, self.k, self.v, self.o = (
+            nn.Linear(d, out, bias=False) for out in (d, keys * self.d_head, keys * self.d_head, d)
+        )
         if norm:
             self.ln1, self.ln2 = kind(d), kind(d)
         self.up, self.down = nn.Linear(d, 3 * d), nn.Linear(3 * d, d)
@@ -63,7 +67,8 @@ class Block(nn.Module):
             self.gate = nn.Linear(d, 3 * d)
 
     def attend(self, x: Tensor) -> Tensor:
-        q, k, v = (part(x).unflatten(2, (4, -1)).transpose(1, 2) for part in (self.q, self.k, self.v))
+        q, k, v = (part(x).unflatten(2, (-1, self.d_head)).transpose(1, 2) for part in (self.q, self.k, self.v))
+        k, v = (part.expand(q.shape) if part.shape[1] == 1 else part for part in (k, v))
         scores = q @ k.transpose(2, 3) / (math.sqrt(q.shape[-1]) if self.scale else 1)
         if self.causal:
             scores = scores + causal_mask(x.shape[1])
@@ -519,6 +524,7 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "a table in the decoder": TableInDecoder,
 }
 REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
+    "one key for all queries": (lambda: Decoder(keys=1), "several queries share a key"),
     "a mean over positions": (lambda: Decoder(row="a b", read=None, causal=False), "mean over all positions"),
     "an MLP beside attention": (lambda: Decoder(n_layers=2, beside=True), "read the same and are added, as in GPT-J"),
     "an MLP beside attention, no norm": (

@@ -124,6 +124,7 @@ def layout(arrays: Mapping[str, np.ndarray], names: Names) -> Layout:
 
 def _of_transformer(named: Mapping[str, np.ndarray], names: Names) -> Layout:
     _check_norms(names)
+    _check_keys(named, names)
     d_model = _d_model(named, names, "embed.W_E", named["blocks.0.mlp.W_out"].shape)
     d_vocab = _other(named["embed.W_E"].shape, d_model, names.theirs["embed.W_E"])
     d_hidden = _other(named["blocks.0.mlp.W_out"].shape, d_model, names.theirs["blocks.0.mlp.W_out"])
@@ -158,6 +159,17 @@ def _check_norms(names: Names) -> None:
             f"it has layer normalisation at {places_there}; interp's transformer has one "
             "at each sublayer, before or after it, and perhaps one at the end. The model `module` runs a network of "
             "your own (docs/checkpoints.md), and the importer weights opens any for what its weights alone tell"
+        )
+
+
+def _check_keys(named: Mapping[str, np.ndarray], names: Names) -> None:
+    """Raises InterpError where queries have more heads than keys and values have."""
+    query, key = (named.get(f"blocks.0.attn.W_{letter}") for letter in "QK")
+    if query is not None and key is not None and query.size > key.size:
+        raise InterpError(
+            f"{names.theirs['blocks.0.attn.W_Q']} has shape {_shape(query.shape)} and "
+            f"{names.theirs['blocks.0.attn.W_K']} {_shape(key.shape)}: several queries share a key (grouped or "
+            "multiple queries); expected as many keys as queries, as interp's transformer has"
         )
 
 
