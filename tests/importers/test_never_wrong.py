@@ -352,10 +352,12 @@ def test_checkpoints_that_were_kept_without_a_copy_are_one(tmp_path: Path):
     assert run.notes[0].startswith("All 5 checkpoints hold the same numbers")
 
 
-def test_what_is_answered_nearly_always_is_no_reason_for_an_unusual_option():
-    usual, surer = (Guess(("", {}), ("", {}), 113, accuracy, loss) for accuracy, loss in ((0.997, 1e-3), (1.0, 1e-4)))
+def test_what_is_answered_nearly_always_is_no_reason_for_larger_embeddings():
+    usual = Guess(("", {}), ("", {}), 113, 0.997, 1e-3)
+    surer = dataclasses.replace(usual, model=("", {"embedding_scale": 11.3}), accuracy=1.0, loss=1e-4)
     assert not _better_and_surer(surer, usual)
     assert _better_and_surer(surer, dataclasses.replace(usual, accuracy=0.98))
+    assert _better_and_surer(dataclasses.replace(surer, model=("", {"attention_scale": False})), usual)
 
 
 # Training pairs.

@@ -104,7 +104,7 @@ class Search:
     def _with_unusual_options(self, guesses: list[Guess], more: list[Guess]) -> Guess | None:
         """The best of the guesses, some option changed where that explains more."""
         best = self.best(guesses)
-        if best is None or best.accuracy >= NEARLY_ALL:
+        if best is None or best.accuracy == 1:
             return best
         best = self.varied(best)
         # what answers most at chance tells nothing: the first guess of each row is another start
@@ -287,9 +287,12 @@ def _same_activation(one: Guess, other: Guess) -> bool:
 def _better_and_surer(one: Guess, other: Guess) -> bool:
     """Whether it answers more, and is far surer of it: of structures, unlike activations, that tells.
 
-    Where nearly all is answered already it does not: larger embeddings make any network surer of what it answers.
+    Where nearly all is answered already, other embeddings tell nothing: larger ones make any network surer.
     """
-    return NEARLY_ALL > other.accuracy < one.accuracy and one.loss < SURER * other.loss
+    scaled = one.model[1].get("embedding_scale") != other.model[1].get("embedding_scale")
+    if scaled and other.accuracy >= NEARLY_ALL:
+        return False
+    return one.accuracy > other.accuracy and one.loss < SURER * other.loss
 
 
 TRIED = (
