@@ -51,11 +51,15 @@ class Block(nn.Module):
         residual: bool = True,
         causal: bool = True,
         beside: bool = False,
+        keys: int = 4,
     ) -> None:
         super().__init__()
         self.norm, self.act, self.gated, self.scale, self.stream = norm, act, gated, scale, float(residual)
         self.causal, self.beside = causal, beside
-        self.q, self.k, self.v, self.o = (nn.Linear(d, d, bias=False) for _ in range(4))
+        self.d_head = d // 4
+        self.q, self.k, self.v, self.o = (
+            nn.Linear(d, out, bias=False) for out in (d, keys * self.d_head, keys * self.d_head, d)
+        )
         if norm:
             self.ln1, self.ln2 = kind(d), kind(d)
         self.up, self.down = nn.Linear(d, 3 * d), nn.Linear(3 * d, d)
@@ -63,7 +67,8 @@ class Block(nn.Module):
             self.gate = nn.Linear(d, 3 * d)
 
     def attend(self, x: Tensor) -> Tensor:
-        q, k, v = (part(x).unflatten(2, (4, -1)).transpose(1, 2) for part in (self.q, self.k, self.v))
+        q, k, v = (part(x).unflatten(2, (-1, self.d_head)).transpose(1, 2) for part in (self.q, self.k, self.v))
+        k, v = (part.expand(q.shape) if part.shape[1] == 1 else part for part in (k, v))
         scores = q @ k.transpose(2, 3) / (math.sqrt(q.shape[-1]) if self.scale else 1)
         if self.causal:
             scores = scores + causal_mask(x.shape[1])
@@ -384,6 +389,32 @@ class NormedPerceptron(nn.Module):
         return self.fc2(self.norm(self.fc1(self.embed(pairs).sum(dim=1))).relu())
 
 
+class OneAboveTheOther(nn.Module):
+    """A perceptron whose one table has a row for each residue as a, and further rows for b."""
+
+    def __init__(self, d: int = 24) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(2 * P, d)
+        self.fc1, self.fc2, self.fc3 = nn.Linear(2 * d, 64), nn.Linear(64, 48), nn.Linear(48, P)
+
+    def forward(self, pairs: Tensor) -> Tensor:
+        x = self.fc1(self.embed(pairs + torch.tensor([0, P])).flatten(1)).relu()
+        return self.fc3(self.fc2(x).relu())
+
+
+class WayAround(nn.Module):
+    """A perceptron on embeddings whose second hidden layer is added to what it reads."""
+
+    def __init__(self, d: int = 24) -> None:
+        super().__init__()
+        self.embed, self.fc1 = nn.Embedding(P, d), nn.Linear(2 * d, 64)
+        self.fc2, self.fc3 = nn.Linear(64, 64), nn.Linear(64, P)
+
+    def forward(self, pairs: Tensor) -> Tensor:
+        x = self.fc1(self.embed(pairs).flatten(1)).relu()
+        return self.fc3(x + self.fc2(x).relu())
+
+
 class NoMLP(nn.Module):
     """Attention alone."""
 
@@ -488,10 +519,12 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "read at a": lambda: Decoder(row="a b", read=0, causal=False),
     "two tables, added and squared": lambda: Tables(added=True),
     "two tables in linear layers": lambda: Tables(added=False),
+    "one table for a and for b": OneAboveTheOther,
     "gated by order": GatedByOrder,
     "a table in the decoder": TableInDecoder,
 }
 REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
+    "one key for all queries": (lambda: Decoder(keys=1), "several queries share a key"),
     "a mean over positions": (lambda: Decoder(row="a b", read=None, causal=False), "mean over all positions"),
     "an MLP beside attention": (lambda: Decoder(n_layers=2, beside=True), "read the same and are added, as in GPT-J"),
     "an MLP beside attention, no norm": (
@@ -506,6 +539,7 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
     "bilinear": (lambda: LayersApart(multiplied=True), "the two linear maps of the operands are multiplied"),
     "a perceptron with LayerNorm": (lambda: NormedPerceptron(nn.LayerNorm), "perceptron has none"),
     "a perceptron with BatchNorm": (lambda: NormedPerceptron(nn.BatchNorm1d), "perceptron has none"),
+    "a way around a hidden layer": (WayAround, "hidden layers are added to what they read"),
     "attention alone": (NoMLP, "no MLP after its attention"),
 }
 """Those that interp has no model of, and what the refusal says."""

@@ -221,6 +221,15 @@ def test_several_runs_in_one_file_are_told(tmp_path: Path):
     assert [held(each) for each in proposals(message, tmp_path)] == [{0: 3, 10: 3}, {0: 4, 10: 4}]
 
 
+def test_numbers_after_a_letter_that_may_be_seeds_or_steps_are_asked_for_and_either_line_opens(tmp_path: Path):
+    message = refusal(plant(tmp_path, {f"s{n}.pt": network(n) for n in (0, 100, 200)}))
+    assert "3 runs, not one" in message
+    (line,) = [line for line in message.splitlines() if "pattern" in line]
+    assert line.strip() == 'importer: {state_dicts: {pattern: "s{step}.pt"}}'
+    assert held(find(tmp_path, Asked("s{step}.pt"))) == {0: 0, 100: 100, 200: 200}
+    assert "pattern" not in refusal(plant(tmp_path / "seeds", {f"seed{n}.pt": network(n) for n in (0, 1)}))
+
+
 # Several networks in one file.
 
 
@@ -231,6 +240,12 @@ def test_several_runs_in_one_file_are_told(tmp_path: Path):
         {"student": network(1), "teacher": network(2), "step": 5},
         {"nets": {"one": network(1), "other": network(2)}, "step": 5},
         {**prefixed("student.", network(1)), **prefixed("teacher.", network(2)), "step": 5},
+        {
+            **prefixed("online_model.", network(1)),
+            **prefixed("ema_model.", network(2)),
+            "initted": torch.tensor(True),
+            "step": torch.tensor(5),
+        },
     ],
     ids=lambda content: next(iter(content)),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import random
 from collections.abc import Callable
@@ -18,6 +19,9 @@ import interp
 from interp.checkpoints import Run, open_run
 from interp.errors import InterpError
 from interp.importers.shared import splits
+from interp.importers.shared.agreement import disagreements
+from interp.importers.shared.guessing.guess import Guess
+from interp.importers.shared.guessing.search import _better_and_surer
 from interp.recipes.document import parse_value
 from tests.importers.test_state_dicts import write_run
 
@@ -328,6 +332,32 @@ def test_a_task_told_that_the_network_does_not_answer_is_said_with_the_one_it_do
     run = opened(tmp_path, content, task=task)
     assert "The answers are at chance" in run.notes[0]
     assert "As x+y mod 23" in run.notes[0]
+
+
+def test_a_loss_of_all_pairs_is_neither_that_of_the_training_pairs_nor_that_of_the_others():
+    curves = {"train_loss": {0: 1e-7, 100: 1e-7}, "test_loss": {0: 8.0, 100: 8.0}}
+    (wrong, *_) = disagreements(curves, [0, 100], lambda _: {"loss": 0.003})
+    assert wrong.recorded == (1e-7, 8.0)
+    assert "a loss of 1e-07 to 8, of all pairs 0.16 to 7.84; as it is read here it is 0.003" in wrong.sentence
+    assert not disagreements(curves, [0, 100], lambda _: {"loss": 8 * 0.3})
+
+
+def test_checkpoints_that_were_kept_without_a_copy_are_one(tmp_path: Path):
+    torch.manual_seed(0)
+    state = Net("relu").state_dict()
+    torch.save({"state_dicts": [state] * 5, "epochs": [0, 100, 200, 300, 400]}, tmp_path / "run.pth")
+    write_run(tmp_path, task=TASK, model=MODEL, importer="state_dicts")
+    run = open_run(tmp_path)
+    assert run.steps == [400]
+    assert run.notes[0].startswith("All 5 checkpoints hold the same numbers")
+
+
+def test_what_is_answered_nearly_always_is_no_reason_for_larger_embeddings():
+    usual = Guess(("", {}), ("", {}), 113, 0.997, 1e-3)
+    surer = dataclasses.replace(usual, model=("", {"embedding_scale": 11.3}), accuracy=1.0, loss=1e-4)
+    assert not _better_and_surer(surer, usual)
+    assert _better_and_surer(surer, dataclasses.replace(usual, accuracy=0.98))
+    assert _better_and_surer(dataclasses.replace(surer, model=("", {"attention_scale": False})), usual)
 
 
 # Training pairs.

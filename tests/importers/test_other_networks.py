@@ -16,6 +16,7 @@ QUICK = (
     "a layer for each one-hot operand",
     "two tables, added and squared",
     "two tables in linear layers",
+    "one table for a and for b",
 )
 TOLD = {
     "GPT-2": {"act_fn": "gelu_tanh"},  # whose answers as a ReLU network would be as right
@@ -83,6 +84,14 @@ def test_a_network_of_another_kind_is_refused_with_what_to_do(name: str, tmp_pat
 
 
 @pytest.mark.slow
+def test_a_network_whose_causal_mask_is_saved_does_not_average_its_positions(tmp_path: Path):
+    _, network = taught("a mean over positions")
+    mask = torch.ones(2, 2).tril()
+    torch.save({**network.state_dict(), "layers.0.attn_mask": mask}, tmp_path / "model_400.pt")
+    assert open_run(tmp_path, "state_dicts").steps == [400]
+
+
+@pytest.mark.slow
 def test_the_recipe_that_describes_it_opens_it_alike(tmp_path: Path):
     from interp.describe import describe
 
@@ -98,6 +107,19 @@ def test_the_recipe_that_describes_it_opens_it_alike(tmp_path: Path):
     assert "tensor" in said[-1]
     assert "embedding.weight" in said[-1]
     assert "embed.W_E" in said[-1]
+
+
+def test_a_modulus_of_the_configuration_that_the_tensors_do_not_have_is_named(tmp_path: Path):
+    from interp.errors import InterpError
+
+    _, network = taught("one table for a and for b")
+    torch.save({"state_dict": network.state_dict(), "config": {"p": P + 2}}, tmp_path / "model_400.pt")
+    with pytest.raises(InterpError, match=f"configuration beside the weights says p {P + 2}.*run.yaml"):
+        open_run(tmp_path, "state_dicts")
+    (tmp_path / "run.yaml").write_text(
+        dump_yaml({"task": {"modular_arithmetic": {"p": P, "operation": "x+y"}}, "importer": "state_dicts"})
+    )
+    assert open_run(tmp_path).task.description == f"x+y mod {P}"
 
 
 @pytest.mark.parametrize("wrong", [{"frac": 3}, {"act_fn": "gelu"}])

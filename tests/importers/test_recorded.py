@@ -155,6 +155,33 @@ def test_other_networks_optimisers_and_records_of_other_files_say_nothing(tmp_pa
     assert found == Recorded({}, {"train_loss": {300: 0.5}, "test_accuracy": curve([1.0] * 301)})
 
 
+def test_files_called_as_the_weights_are_theirs(tmp_path: Path):
+    plant(tmp_path, {"p97_seed0.pt": {"model": network(1), "step": 300}})
+    (tmp_path / "p97_seed0.csv").write_text("step,train_loss,test_acc\n0,4.5,0.01\n300,0.5,0.75\n")
+    (tmp_path / "p97_seed0.json").write_text(json.dumps({"config": {"p": 97, "model": {"n_heads": 4}}}))
+    (tmp_path / "p97_seed1.csv").write_text("step,train_loss\n0,4.5\n300,0.1\n")
+    found = records_beside(tmp_path)
+    assert found.curves == {"train_loss": {0: 4.5, 300: 0.5}, "test_accuracy": {0: 0.01, 300: 0.75}}
+    assert {name: found.config.get(name) for name in ("p", "n_heads")} == {"p": 97, "n_heads": 4}
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ({"train_loss": 0.25, "test_acc": 0.5}, {"train_loss": {300: 0.25}, "test_accuracy": {300: 0.5}}),
+        ({"final_train_acc": 1, "test": {"loss": 2.5}}, {"train_accuracy": {300: 1}, "test_loss": {300: 2.5}}),
+        ({"step": 299, "metrics": {"val_loss": "0.125"}}, {"test_loss": {299: 0.125}}),
+        ({"seed_0": {"test_acc": 0.5}, "seed_1": {"test_acc": 0.75}}, {}),
+    ],
+)
+def test_numbers_in_a_file_are_of_the_only_checkpoint(content: dict[str, Any], expected: dict, tmp_path: Path):
+    for folder, states in (("one", STEPS[-1:]), ("several", STEPS)):
+        plant(tmp_path / folder, {f"step_{step}.pt": {"model": network(step), "step": step} for step in states})
+        (tmp_path / folder / "metrics.json").write_text(json.dumps(content))
+    assert records_beside(tmp_path / "one").curves == expected
+    assert records_beside(tmp_path / "several").curves == {}
+
+
 @pytest.mark.slow
 def test_the_losses_of_a_published_run(reference: Path):
     found = records_beside(reference / "progress_measures" / "wd_10-1_mod_addition_loss_curve.pth")

@@ -13,6 +13,9 @@ ROUNDING = 1e-6
 """Losses below it, recorded in float32, are rounding."""
 MOST_LOOKED_AT = 8
 
+LEAST_SHARE = 0.02
+"""So many of all pairs at least are trained on, and so many are not."""
+
 Curves = Mapping[str, Mapping[int, float]]
 """Quantity ("train_loss", "test_accuracy", …) -> step -> value."""
 Computed = Callable[[int], Mapping[str, float]]
@@ -28,12 +31,16 @@ class Disagreement:
     recorded: tuple[float, float]
     """The least and the highest of what was recorded about then."""
     computed: float
+    possible: tuple[float, float]
+    """The least and the highest that this lets it be: of all pairs, less than of the two sets."""
 
     @property
     def sentence(self) -> str:
         low, high = self.recorded
         form = (lambda value: f"{value:.1%}") if "accuracy" in self.quantity else (lambda value: f"{value:.4g}")
         recorded = form(low) if form(low) == form(high) else f"{form(low)} to {form(high)}"
+        if low <= self.computed <= high:
+            recorded += f", of all pairs {form(self.possible[0])} to {form(self.possible[1])}"
         name = self.quantity.replace("_", " ")
         article = "an" if name.startswith("a") else "a"
         here = form(self.computed)
@@ -55,10 +62,12 @@ def disagreements(curves: Curves, steps: Sequence[int], computed: Computed) -> l
         for quantity, value in computed(step).items():
             about = _about(curves, quantity, step)
             if about is not None:
-                off = max(about[0] - value, value - about[1], 0.0)
+                recorded, (least, most) = about
+                off = max(least - value, value - most, 0.0)
                 if "loss" in quantity:
-                    off = 0.0 if off < ROUNDING else off / max(abs(about[0]), abs(about[1]), ROUNDING)
-                found.append((off, Disagreement(quantity, step, about, value)))
+                    nearest = least if value < least else most
+                    off = 0.0 if off < ROUNDING else off / max(abs(nearest), ROUNDING)
+                found.append((off, Disagreement(quantity, step, recorded, value, (least, most))))
     wrong = [(off, one) for off, one in found if "accuracy" in one.quantity and off > ACCURACY_APART]
     losses = [(off, one) for off, one in found if "loss" in one.quantity]
     several = len({one.step for _, one in losses}) > 1
@@ -68,17 +77,28 @@ def disagreements(curves: Curves, steps: Sequence[int], computed: Computed) -> l
     return [one for _, one in sorted(wrong, key=lambda pair: -pair[0])]
 
 
-def _about(curves: Curves, quantity: str, step: int) -> tuple[float, float] | None:
-    """The range of what was recorded of a quantity about a step: then, and at the recorded steps on either side."""
-    own = [curve for name, curve in curves.items() if name == quantity or name.endswith(f"_{quantity}")]
-    if not own or (quantity in ("loss", "accuracy") and len(own) < 2):
+def _about(curves: Curves, quantity: str, step: int) -> tuple[tuple[float, float], tuple[float, float]] | None:
+    """The range of what was recorded of a quantity about a step, and that of what it may then be.
+
+    Recorded about a step is what was recorded then, and at the recorded steps on either side. A quantity of all pairs
+    lies between those of the two sets, and is neither: of 0 and 8 it is at least 0.16.
+    """
+    own = [_range(curve, step) for name, curve in curves.items() if name == quantity or name.endswith(f"_{quantity}")]
+    of_all_pairs = quantity in ("loss", "accuracy")
+    if not own or (of_all_pairs and len(own) < 2):
         return None  # of all pairs nothing is known from one of the two sets
-    values: list[float] = []
-    for curve in own:
-        recorded = sorted(curve)
-        place = bisect.bisect_left(recorded, step)
-        then = place < len(recorded) and recorded[place] == step
-        values += [curve[at] for at in recorded[max(place - 1, 0) : place + (2 if then else 1)]]
+    lows, highs = (sorted(side) for side in zip(*own, strict=True))
+    least = LEAST_SHARE if of_all_pairs else 0.0
+    possible = (1 - least) * lows[0] + least * lows[-1], (1 - least) * highs[-1] + least * highs[0]
+    return (lows[0], highs[-1]), possible
+
+
+def _range(curve: Mapping[int, float], step: int) -> tuple[float, float]:
+    """The least and the highest value of a curve about a step."""
+    recorded = sorted(curve)
+    place = bisect.bisect_left(recorded, step)
+    then = place < len(recorded) and recorded[place] == step
+    values = [curve[at] for at in recorded[max(place - 1, 0) : place + (2 if then else 1)]]
     return min(values), max(values)
 
 

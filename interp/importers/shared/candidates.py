@@ -57,12 +57,13 @@ def _usual(layout: Layout, act_fn: str | None) -> tuple[str, ...]:
 
 def _perceptron(layout: Layout) -> dict[str, Any]:
     same = len(set(layout.widths)) == 1
+    one_table = "embed.W_E" in layout.names.theirs and not layout.one_above_the_other
     return {
         **({"one_hot": True} if layout.one_hot else {}),
         "d_model": layout.d_model,
         "d_mlp": layout.widths[0] if same else layout.widths,
         "n_layers": len(layout.widths),
-        "shared_embedding": not layout.concatenated if layout.one_hot else "embed.W_E" in layout.names.theirs,
+        "shared_embedding": not layout.concatenated if layout.one_hot else one_table,
         "combine": "concatenated" if layout.concatenated else "added",
         "biases": layout.biases,
     }

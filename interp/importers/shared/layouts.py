@@ -64,6 +64,12 @@ class Layout:
         return "one_hot.W_in" in self.names.theirs or not (self.names.is_transformer or self.names.hidden)
 
     @property
+    def one_above_the_other(self) -> bool:
+        """Whether a perceptron's one table has a row for each residue as a, and below them one for each as b."""
+        lookup = not (self.names.is_transformer or self.one_hot or self.tied)
+        return lookup and "embed.W_E" in self.names.theirs and self.d_vocab == 2 * self.d_vocab_out
+
+    @property
     def gated(self) -> bool:
         return any(re.search(r"mlp\.W_gate", name) for name in self.names.theirs)
 
@@ -118,6 +124,7 @@ def layout(arrays: Mapping[str, np.ndarray], names: Names) -> Layout:
 
 def _of_transformer(named: Mapping[str, np.ndarray], names: Names) -> Layout:
     _check_norms(names)
+    _check_keys(named, names)
     d_model = _d_model(named, names, "embed.W_E", named["blocks.0.mlp.W_out"].shape)
     d_vocab = _other(named["embed.W_E"].shape, d_model, names.theirs["embed.W_E"])
     d_hidden = _other(named["blocks.0.mlp.W_out"].shape, d_model, names.theirs["blocks.0.mlp.W_out"])
@@ -152,6 +159,17 @@ def _check_norms(names: Names) -> None:
             f"it has layer normalisation at {places_there}; interp's transformer has one "
             "at each sublayer, before or after it, and perhaps one at the end. The model `module` runs a network of "
             "your own (docs/checkpoints.md), and the importer weights opens any for what its weights alone tell"
+        )
+
+
+def _check_keys(named: Mapping[str, np.ndarray], names: Names) -> None:
+    """Raises InterpError where queries have more heads than keys and values have."""
+    query, key = (named.get(f"blocks.0.attn.W_{letter}") for letter in "QK")
+    if query is not None and key is not None and query.size > key.size:
+        raise InterpError(
+            f"{names.theirs['blocks.0.attn.W_Q']} has shape {_shape(query.shape)} and "
+            f"{names.theirs['blocks.0.attn.W_K']} {_shape(key.shape)}: several queries share a key (grouped or "
+            "multiple queries); expected as many keys as queries, as interp's transformer has"
         )
 
 
@@ -296,11 +314,12 @@ def _turned(name: str, theirs: str, array: np.ndarray, layout: Layout, source: s
 
     match kind:
         case "W_E":
-            return {
-                name: matrix(
-                    layout.d_vocab, d_model, square_is_turned=layout.inputs_last and not theirs.endswith("weight")
-                )
-            }
+            turned = layout.inputs_last and not theirs.endswith("weight")
+            table = matrix(layout.d_vocab, d_model, square_is_turned=turned)
+            if not layout.one_above_the_other:
+                return {name: table}
+            a, b = np.split(table, 2)
+            return {"embed_a.W_E": a, "embed_b.W_E": b}
         case "W_in" if name == "one_hot.W_in":
             first = matrix(layout.d_inner, layout.widths[0])  # [p, neuron], or both operands' one above the other
             if not layout.concatenated:

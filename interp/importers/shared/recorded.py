@@ -1,7 +1,8 @@
 """What lies beside somebody's weights: the configuration they were trained with, and the curves that were recorded.
 
 1. In the weight files themselves: a configuration, lists over training, and numbers beside each checkpoint.
-2. In files beside them: JSON, YAML, CSV (Lightning's metrics.csv, the Trainer's trainer_state.json), arrays.
+2. In files beside them: JSON, YAML, CSV (Lightning's metrics.csv, the Trainer's trainer_state.json), arrays; they are
+   called as records are, or as the weights themselves. Numbers there are of the only checkpoint, where there is one.
 
 Names are made alike: train_losses, training_loss and loss/train are train_loss; val_acc is test_accuracy where nothing
 else is; an accuracy in percent is a share. What cannot be read says nothing.
@@ -66,6 +67,8 @@ FILLING = {
     "values",
     "all",
     "s",
+    "final",
+    "last",
 }
 
 Curves = dict[str, dict[int, float]]
@@ -114,11 +117,12 @@ def _beside(path: Path, weights: Iterable[Path]) -> Iterator[Path]:
     suffixes = (".json", ".jsonl", ".csv", ".yaml", ".yml", *SUFFIXES)
     stems = {file.stem.lower() for file in top.iterdir() if file.suffix.lower() in SUFFIXES and path.is_file()}
     stems = {stem for stem in stems if not RECORD_FILES.search(stem)}
+    own = {file.stem.lower() for file in weights}
     for folder in sorted(folders):
         for file in sorted(folder.iterdir()):
             name = file.name.lower()
-            named = CONFIG_FILES.fullmatch(name) or RECORD_FILES.search(name)
-            others = [stem for stem in stems if stem in name and stem not in {each.stem.lower() for each in weights}]
+            named = CONFIG_FILES.fullmatch(name) or RECORD_FILES.search(name) or file.stem.lower() in own
+            others = [stem for stem in stems if stem in name and stem not in own]
             told = named and file.suffix.lower() in suffixes and name not in NOT_OURS and not others
             if told and file.is_file() and file.stat().st_size <= MAX_BYTES:
                 yield file
@@ -190,11 +194,22 @@ class _Gathered:
             self._rows("", renamed)
         elif isinstance(content, Mapping):
             self._settings(content)
-            self._content(content, None)
+            self._content(content, self._only_step(content))
         elif isinstance(content, list) and all(isinstance(row, Mapping) for row in content):
             self._rows("", content)
         elif (numbers := _numbers(content)) is not None:
             self._list(file.stem, numbers, {file.stem: content}, None)
+
+    def _only_step(self, content: Mapping[Any, Any]) -> int | None:
+        """The step of numbers in a file beside the weights: that of the only checkpoint, or the one that it tells.
+
+        None where there are several checkpoints, or where the file has numbers of one name twice, of several runs.
+        """
+        names = list(_names_of_numbers(content))
+        if len(self._steps) != 1 or len(names) > len(set(names)):
+            return None
+        told = (whole_number(_plain(content.get(key))) for key in STEPS)
+        return next((step for step in told if step is not None), self._steps[0])
 
     # What they are.
 
@@ -264,6 +279,16 @@ class _Gathered:
         else:
             return
         self._curves[name] = dict(zip(steps, numbers, strict=True))
+
+
+def _names_of_numbers(content: Mapping[Any, Any], around: str = "", level: int = 0) -> Iterator[str]:
+    """The names made alike of the losses and accuracies that are one number each."""
+    for key, value in content.items():
+        name = f"{around}.{key}" if _needs(around, str(key)) else str(key)
+        if isinstance(value, Mapping) and level < MAX_LEVELS:
+            yield from _names_of_numbers(value, name, level + 1)
+        elif _is_quantity(name) and _number(value) is not None:
+            yield _alike(name)
 
 
 def _every(n: int, steps: int) -> int | None:

@@ -405,9 +405,14 @@ def _perceptron_slots(matrices: list[str], left: list[str], shapes: Shapes, thei
 
 
 def _is_tied(last: str, shapes: Shapes, theirs: dict[str, str]) -> bool:
-    """Whether the last matrix has no side as long as the table over the residues, which then reads the answer too."""
+    """Whether the last matrix ends in the width of the table over the residues, which then reads the answer too.
+
+    It has then no side as long as the table.
+    """
     table = next((theirs[slot] for slot in ("embed.W_E", "embed_a.W_E") if slot in theirs), None)
-    return table is not None and not set(shapes[table]) - {shapes[table][1]} <= set(shapes[last])
+    if table is None or not set(shapes[table]) & set(shapes[last]):
+        return False
+    return not set(shapes[table]) - {shapes[table][1]} <= set(shapes[last])
 
 
 def _reads_each_one_hot(matrices: list[str], shapes: Shapes, theirs: dict[str, str]) -> bool:

@@ -71,15 +71,21 @@ def state_dicts(
     def tensors(step: int) -> Arrays:
         return files_by_step.arrays_at(files[step], read)
 
-    example, arrays, constant = _example(sorted(files), tensors)
+    of_all = _example(sorted(files), tensors)
+    example, arrays = of_all.step, of_all.arrays
     source = str(files[example].path)
+    in_one_file = len({place.path for place in files.values()}) == 1
+    unchanged = _of_one_moment(len(files), example) if of_all.unchanged and in_one_file else ""
+    if unchanged:
+        run = dataclasses.replace(run, places={example: files[example]})
+        files = dict(run.places)
     recorded = records_beside(path, asked, run)
     if not run.step_told and (last := max((max(curve) for curve in recorded.curves.values()), default=0)):
         files, example = {last: files[example]}, last
         note = f"Its step is taken to be {last:,}, the last of which something was recorded."
         run = dataclasses.replace(run, places=files, notes=(*run.notes[:-1], note))
     told = _told(task, model, recorded)
-    network = _recognised(_Tensors(arrays, constant, source), names or {}, told)
+    network = _recognised(_Tensors(arrays, of_all.constant, source), names or {}, told)
     found = best_guess(network, told)
     if task is None and not found.found:
         raise InterpError(_which_task(network, told, found))
@@ -98,7 +104,7 @@ def state_dicts(
     account = most_consistent(Opened(found, load_once, [step for step in sorted(files) if step <= example]), beside)
     found = account.found
     if account.wrong and not told.everything:
-        raise InterpError(_contradiction(source, account))
+        raise InterpError(_contradiction(source, account, unchanged))
     return Imported(
         task=(found.task[0], {**found.task[1], **(account.drawn or {})}),
         model=found.model,
@@ -107,6 +113,7 @@ def state_dicts(
         train=account.train,
         files={step: place.path for step, place in files.items()},
         notes=(
+            *([unchanged] if unchanged else []),
             *_of_the_records(account),
             *_of_the_reading(network, account, told),
             *_left_out(network, names or {}),
@@ -222,11 +229,30 @@ class _Tensors:
     source: str
 
 
-def _example(steps: list[int], tensors: Callable[[int], Arrays]) -> tuple[int, Arrays, frozenset[str]]:
+@dataclasses.dataclass(frozen=True)
+class _Example:
+    """The checkpoint that stands for the run, and what those that were read with it have in common."""
+
+    step: int
+    arrays: Arrays
+    constant: frozenset[str]
+    """The names of those that are the same at all checkpoints, where others change."""
+    unchanged: bool
+    """Whether all are the same at several checkpoints."""
+
+
+def _of_one_moment(n: int, step: int) -> str:
+    return (
+        f"All {n} checkpoints hold the same numbers, as where state_dict() is kept without a copy of it "
+        f"(copy.deepcopy(network.state_dict()) makes one): so they are one, taken to be the last, at step {step:,}."
+    )
+
+
+def _example(steps: list[int], tensors: Callable[[int], Arrays]) -> _Example:
     """Return the checkpoint that stands for the run: the last that is finite and has the tensors that most have.
 
     Only the last three and about four spread over the run are read; where none of them can be, the others, from the
-    last on, until one can. The names are those of tensors that never change among those read, where others do.
+    last on, until one can.
     Raises the reason for the last one where none can be read.
     """
     sample = dict.fromkeys([*steps[-3:], *steps[:: -max(1, len(steps) // 4)]])
@@ -250,7 +276,9 @@ def _example(steps: list[int], tensors: Callable[[int], Arrays]) -> tuple[int, A
     same = {
         name for name, array in read[chosen].items() if all(_same(array, read[step][name]) for step in finite or usual)
     }
-    return chosen, read[chosen], frozenset(same if same != read[chosen].keys() else ())
+    all_same = same == read[chosen].keys()
+    unchanged = all_same and len(finite or usual) == len(read) > 1
+    return _Example(chosen, read[chosen], frozenset() if all_same else frozenset(same), unchanged)
 
 
 def _recognised(tensors: _Tensors, names: dict[str, str | None], told: Known) -> Network:
@@ -302,19 +330,24 @@ def _same(first: np.ndarray, second: np.ndarray) -> bool:
     return first.dtype == second.dtype and first.shape == second.shape and first.tobytes() == second.tobytes()
 
 
-def _contradiction(source: str, account: Account) -> str:
-    """What was recorded and is not so, and the run.yaml that opens it all the same."""
+def _contradiction(source: str, account: Account, unchanged: str) -> str:
+    """What was recorded and is not so, and the run.yaml that opens it all the same.
+
+    `unchanged` says that all checkpoints are one, where that may be why.
+    """
     found = account.found
     guessed = found.tried or "Its activation, operation and row of tokens were guessed."
     lines = [
         proposals.in_yaml({singular: {name: options}})[1:-1]
         for singular, (name, options) in (("task", found.task), ("model", found.model))
     ]
+    why = f"{account.wrong[0].sentence} {unchanged}".strip()
     return (
-        f"{source}: {account.wrong[0].sentence} So it is another network than it was taken for, or the records are of "
-        f"something else, or of another loss. {guessed} Where you know better, say so in a run.yaml beside the files, "
-        "with which it opens with a note; as it was taken it is\n" + "\n".join([*lines, "importer: state_dicts"]) + "\n"
-        f"{unrecognised.WEIGHTS}"
+        f"{source}: {why} So it is another network than it was taken for, or the records are of something else, or of "
+        f"another loss. {guessed} Where you know better, say so in a run.yaml beside the files, with which it opens "
+        "with a note; as it was taken it is\n"
+        + "\n".join([*lines, "importer: state_dicts"])
+        + f"\n{unrecognised.WEIGHTS}"
     )
 
 

@@ -17,6 +17,8 @@ from interp.importers.shared.files_by_step.places import Route, listed
 from interp.importers.shared.files_by_step.step_words import key_step
 
 MAX_LEVELS = 4
+SAVED_SO = "Weights are saved by torch.save(network.state_dict(), 'step_100.pt')"
+"""What to do about a file without weights."""
 OTHER = re.compile(
     r"(^|_)(optim\w*|opt|opt_states?|sched\w*|lr_sched\w*|rng\w*|scaler|exp_avg\w*|grads?|mu|nu|m|v)(_|$)"
 )
@@ -237,15 +239,16 @@ def what_it_is(value: Any) -> str:
     found = dict(_named_numbers(value))
     if found:
         shown_ = listed(f"{name} {list(shape)}" for name, shape in found.items())
-        return f"holds no weights: these look like curves ({shown_})"
+        return f"holds no weights: these look like curves ({shown_}). {SAVED_SO}"
     if isinstance(value, np.ndarray):
-        return f"holds one tensor, {list(value.shape)}; expected a state dict, names and tensors, or one under 'model'"
+        one = f"holds one tensor, {list(value.shape)}; expected a state dict, names and tensors, or one under 'model'"
+        return f"{one}. {SAVED_SO}"
     what = (
         f"a dictionary of {listed(map(repr, map(str, value)))}"
         if isinstance(value, Mapping)
         else f"a {type(value).__name__}"
     )
-    return f"holds {what}; expected a state dict, names and tensors, or one under 'model'"
+    return f"holds {what}; expected a state dict, names and tensors, or one under 'model'. {SAVED_SO}"
 
 
 def _named_numbers(value: Any, name: str = "", level: int = 0) -> Iterator[tuple[str, tuple[int, ...]]]:

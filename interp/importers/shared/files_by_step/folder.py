@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -453,7 +454,23 @@ def _several_files(folder: Path, looked: _Looked) -> str:
     )
     if any(each.series for each in looked.networks.values()):
         what = f"{len(files)} files, of which some hold several checkpoints by themselves"
-    return "\n".join([f"{folder} holds {what}: {listed(keys, 4)}", *opening_lines(runs[:MOST_TOLD])])
+    lines = [f"{folder} holds {what}: {listed(keys, 4)}", *opening_lines(runs[:MOST_TOLD])]
+    pattern = _if_steps(keys)
+    if pattern is not None and _opens(folder, {"pattern": pattern}):
+        lines += ["or, where the numbers are the steps of one run, in a run.yaml beside the files,"]
+        lines += [f"  {option_line({'pattern': pattern})}"]
+    return "\n".join(lines)
+
+
+def _if_steps(keys: list[str]) -> str | None:
+    """The pattern of names that differ in one number alone, after a single letter or none: s0.pt, s100.pt."""
+    parts = [re.split(r"(\d+)", key) for key in keys]
+    if len({len(each) for each in parts}) > 1:
+        return None
+    varying = [place for place, values in enumerate(zip(*parts, strict=True)) if len(set(values)) > 1]
+    if len(varying) != 1 or varying[0] % 2 == 0 or re.search(r"[a-z]{2}[^a-z]*$", parts[0][varying[0] - 1].lower()):
+        return None
+    return "".join("{step}" if place == varying[0] else part for place, part in enumerate(parts[0]))
 
 
 def _apart(folder: Path, keys: list[str]) -> list[tuple[Path, dict[str, Any]]]:

@@ -320,6 +320,8 @@ def _by_first_part(flat: Arrays) -> dict[str, Arrays]:
     groups: dict[str, Arrays] = {}
     for name, array in flat.items():
         first, mark, rest = name.partition(".")
+        if not mark and array.size == 1:
+            continue  # a counter beside them
         if not mark:
             return {}
         groups.setdefault(first, {})[

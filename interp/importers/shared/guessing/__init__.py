@@ -46,6 +46,12 @@ def best_guess(network: Network, told: Known) -> Guess:
         structure = search.structure(_with_eps(models, network.layout, told.norm_eps))
     if structure is None:
         misfits = search.misfits
+        if told.p and told.task is None and _fits_without(network, told):
+            raise InterpError(
+                f"{network.source}: the configuration beside the weights says p {told.p}, and the sizes of the tensors "
+                f"are of another: {misfits[0] if misfits else _sizes(network.layout)}. Say the task in a run.yaml "
+                "beside the files, which has the last word; of each of its residues the embedding has a row"
+            )
         what_fits = f"{misfits[0]}. {NOT_OURS}" if misfits else _sizes(network.layout)
         raise InterpError(f"{network.source}: {what_fits}")
     if told.model:
@@ -53,6 +59,12 @@ def best_guess(network: Network, told: Known) -> Guess:
     found = search.with_activation(dataclasses.replace(structure, instead=_instead(network, told, structure)))
     refuse_what_answers_surer(network, found)
     return found
+
+
+def _fits_without(network: Network, told: Known) -> bool:
+    """Whether the sizes are those of a network on two residues, but for the modulus that is told."""
+    search = Search(network, dataclasses.replace(told, p=None))
+    return bool(search.until_explained(candidates.models(network.layout, None, told.act_fn)))
 
 
 def _with_eps(readings: Iterable[list[Given]], layout: Layout, norm_eps: float | None) -> Iterator[list[Given]]:

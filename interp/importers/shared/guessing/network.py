@@ -41,6 +41,11 @@ class Network:
     judged: dict[tuple[Any, ...], Guess | None] = dataclasses.field(default_factory=dict, compare=False, repr=False)
     """What was found of it already, by what was tried: one search often asks what another has."""
 
+    @property
+    def holds_a_causal_mask(self) -> bool:
+        """Whether a square of two values is beside the weights, of which one stands wherever a later position is."""
+        return any(_is_causal_mask(self.arrays[name]) for name in self.layout.names.ignored if name in self.arrays)
+
     def read_as(self, model: Given, p: int) -> tuple[Architecture, dict[str, Tensor]]:
         """Return the architecture of `model` and its weights, in float32.
 
@@ -66,6 +71,15 @@ class Network:
         """Return what was found, or its task under another model, judged on a sample of the pairs."""
         model, pairs = model or found.model, sample(found.p)
         return judged_on(self.logits(model, found.p, pairs), pairs, found.task, model, found.p)
+
+
+def _is_causal_mask(array: np.ndarray) -> bool:
+    """Whether each of its last two axes is over positions, and it is one value up to the diagonal and another above."""
+    if array.ndim < 2 or array.shape[-1] != array.shape[-2] or array.shape[-1] < 2:
+        return False
+    later = np.triu(np.ones(array.shape[-2:], bool), 1)
+    seen, unseen = array[..., ~later], array[..., later]
+    return bool((seen == seen.flat[0]).all() and (unseen == unseen.flat[0]).all() and seen.flat[0] != unseen.flat[0])
 
 
 def changed(model: Given, options: Mapping[str, Any]) -> Given:

@@ -1,12 +1,13 @@
 """Computations that interp's models do not do, told by this that they answer as much as the model found, and surer.
 
-A mean over positions, a product of the operands, attention and MLP side by side: each goes through the same matrices as
-one of interp's models, and would be opened as that without a word.
+A mean over positions, a product of the operands, attention and MLP side by side, hidden layers with a way around them:
+each goes through the same matrices as one of interp's models, and would be opened as that without a word.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import re
 
 import torch
 from jaxtyping import Float, Int
@@ -25,15 +26,20 @@ def refuse_what_answers_surer(network: Network, found: Guess) -> None:
         _refuse_side_by_side(network, found)
         if found.found:
             _refuse_a_mean(network, found)
+    elif found.found:
+        _refuse_a_way_around(network, found)
     if found.model[1]["act_fn"] == "x^2" and "embed_b.W_E" in network.layout.names.theirs:
         _refuse_a_product(network, found)
 
 
 def _refuse_a_mean(network: Network, found: Guess) -> None:
-    """Refuse where the mean over all positions answers more surely than the one read.
+    """Refuse where the mean over all positions answers more surely than the one read, and no mask is in the file.
 
-    After a last norm, or without one, the mean goes through the unembedding as the logits' own mean.
+    After a last norm, or without one, the mean goes through the unembedding as the logits' own mean. A causal mask in
+    the file is that of a network that reads its last position, which alone has seen both operands.
     """
+    if network.holds_a_causal_mask:
+        return
     pairs, one = sample(found.p), network.judged_as(found)
     for act_fn in dict.fromkeys([found.model[1]["act_fn"], *candidates.USUAL]):
         model = changed(found.model, {"causal": False, "act_fn": act_fn})
@@ -81,6 +87,37 @@ def _side_by_side(
         block.get_submodule(reader).register_forward_pre_hook(instead)
     with torch.no_grad():
         return architecture.from_module(hooked(architecture.tokens(pairs)))
+
+
+def _refuse_a_way_around(network: Network, found: Guess) -> None:
+    """Refuse where hidden layers that are added to what they read, x + act(W x + b), answer far more surely.
+
+    Only layers as wide as what they read can be.
+    """
+    pairs, one = sample(found.p), network.judged_as(found)
+    for act_fn in dict.fromkeys([found.model[1]["act_fn"], *candidates.USUAL]):
+        model = changed(found.model, {"act_fn": act_fn})
+        architecture, weights = network.read_as(model, found.p)
+        square = [name for name, weight in weights.items() if re.fullmatch(r"mlp\d+\.W_in", name) and _square(weight)]
+        if not square:
+            return
+        hooked = architecture.hooked(weights)
+        for name in square:
+            hooked.get_submodule(name.removesuffix(".W_in")).register_forward_hook(_added_to_what_it_reads)
+        with torch.no_grad():
+            logits = architecture.from_module(hooked(architecture.tokens(pairs)))
+        around = judged_on(logits, pairs, found.task, model, found.p)
+        if _surer(around, one, SURER):
+            so, else_so = "hidden layers are added to what they read", "each reads the last, as in interp's perceptron"
+            raise _refusal(network, found, around, one, so, else_so)
+
+
+def _square(weight: Tensor) -> bool:
+    return weight.shape[0] == weight.shape[1]
+
+
+def _added_to_what_it_reads(_: nn.Module, given: tuple[Tensor], out: Tensor) -> Tensor:
+    return given[0] + out
 
 
 def _refuse_a_product(network: Network, found: Guess) -> None:

@@ -285,7 +285,13 @@ def _same_activation(one: Guess, other: Guess) -> bool:
 
 
 def _better_and_surer(one: Guess, other: Guess) -> bool:
-    """Whether it answers more, and is far surer of it: of structures, unlike activations, that tells."""
+    """Whether it answers more, and is far surer of it: of structures, unlike activations, that tells.
+
+    Where nearly all is answered already, other embeddings tell nothing: larger ones make any network surer.
+    """
+    scaled = one.model[1].get("embedding_scale") != other.model[1].get("embedding_scale")
+    if scaled and other.accuracy >= NEARLY_ALL:
+        return False
     return one.accuracy > other.accuracy and one.loss < SURER * other.loss
 
 
