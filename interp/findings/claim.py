@@ -112,7 +112,7 @@ class Claim:
             return percent(value, int(form.strip(".%") or 0))
         if unit := re.fullmatch(r"(\d+) (\w+)", form):
             text = number(value, int(unit[1]))
-            return f"{text} {unit[2] if text == '1' else plural(unit[2])}"
+            return f"{text} {unit[2] if text in ('1', '−1') else plural(unit[2])}"
         if form == "bytes":
             return f"{number(value)} bytes" if value < 1000 else f"{number(value / 1000, 3)} kB"
         if form.isdigit() or not form:

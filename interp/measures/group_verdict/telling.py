@@ -69,7 +69,11 @@ def figure(result: xr.Dataset) -> list[Curves | Table]:
 
 def summary(result: xr.Dataset) -> list[Finding]:
     claims = Claims(result, AGREEMENT)
-    return [_ends_as(claims), *earlier_verdicts(claims, BEFORE, rank=11), *_recovered(claims)]
+    return [
+        _ends_as(claims),
+        *earlier_verdicts(claims, "Before, on the group, it was", BEFORE, rank=11),
+        *_recovered(claims),
+    ]
 
 
 def _ends_as(claims: Claims) -> Finding:

@@ -147,7 +147,9 @@ def _come_together(drawn: Float[np.ndarray, "chain draw"], more: str) -> None:
     """Raises NothingToSay where the chains, each in halves, are further apart than their draws explain."""
     halves = split(drawn)
     found, most = r_hat(halves), doubtful_r_hat(*halves.shape)
-    if not found <= most:
+    if not math.isfinite(found):
+        raise NothingToSay("the chains stay where they are, or go where the loss is no number; give another precision")
+    if found > most:
         raise NothingToSay(
             f"the chains have not come to equilibrium: split R-hat is {found:.2f}, above {most:.2f}; give {more}"
         )

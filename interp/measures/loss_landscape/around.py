@@ -78,13 +78,20 @@ class Plane:
 
     def nearest(self, apart: Float[Tensor, "checkpoint weight"]) -> Float[Tensor, "checkpoint direction"]:
         """How far along each direction the point of the plane lies that is nearest to each."""
-        gram = self.directions @ self.directions.T
-        return (apart @ self.directions.T @ torch.linalg.pinv(gram)).cpu()
+        unit = self._unit
+        directions = self.directions / unit
+        return ((apart / unit) @ directions.T @ torch.linalg.pinv(directions @ directions.T)).cpu()
 
     def share(self, apart: Float[Tensor, "checkpoint weight"], nearest: Float[Tensor, "checkpoint direction"]) -> float:
         """The share of the squared distances that lies in the plane; NaN where all are 0."""
-        whole = float(apart.square().sum())
-        return float((nearest.to(apart) @ self.directions).square().sum()) / whole if whole else math.nan
+        unit = self._unit
+        whole = float((apart / unit).square().sum())
+        return float((nearest.to(apart) @ (self.directions / unit)).square().sum()) / whole if whole else math.nan
+
+    @property
+    def _unit(self) -> float:
+        """A size of these weights, in which squares of very large ones are still numbers."""
+        return float(self.directions.abs().max()) or 1.0
 
 
 def plane_of(at: Around, seed: int) -> Plane:

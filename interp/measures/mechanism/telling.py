@@ -63,7 +63,7 @@ def figure(result: xr.Dataset) -> list[Curves | Bars]:
 
 def summary(result: xr.Dataset) -> list[Finding]:
     claims = Claims(result, _verdict_panel(result))
-    return [_ends_as(claims), *earlier_verdicts(claims, BEFORE, rank=10), *_times(claims)]
+    return [_ends_as(claims), *earlier_verdicts(claims, "Before, it was", BEFORE, rank=10), *_times(claims)]
 
 
 def _verdict_panel(result: xr.Dataset) -> str:

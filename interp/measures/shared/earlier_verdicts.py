@@ -8,8 +8,8 @@ from interp.findings import Claims, Finding
 from interp.summaries import listed
 
 
-def earlier_verdicts(claims: Claims, in_words: Mapping[str, str], rank: int) -> list[Finding]:
-    """Tell which of the verdicts that have words held on the way; nothing, where none did."""
+def earlier_verdicts(claims: Claims, begin: str, in_words: Mapping[str, str], rank: int) -> list[Finding]:
+    """Tell which of the verdicts that have words held on the way, `begin` before them; nothing, where none did."""
     verdicts = [str(verdict) for verdict in claims.result.verdict.values]
     told, records = [], {}
     for verdict in dict.fromkeys(verdicts):
@@ -19,4 +19,4 @@ def earlier_verdicts(claims: Claims, in_words: Mapping[str, str], rank: int) -> 
         records[verdict] = claims.at(step, "verdict")
         records[f"{verdict}_step"] = claims.step_of(records[verdict])
         told.append(f"{in_words[verdict]} at {{{verdict}_step:step}}")
-    return [Finding(f"Before, it was {listed(told)}.", records, chapter="when", rank=rank)] if told else []
+    return [Finding(f"{begin} {listed(told)}.", records, chapter="when", rank=rank)] if told else []
