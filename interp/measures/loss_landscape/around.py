@@ -10,6 +10,7 @@ from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from interp.checkpoints import Checkpoint
+from interp.errors import NothingToSay
 from interp.machine import devices
 from interp.maths import landscape
 from interp.maths.filter_directions import drawn_direction
@@ -34,6 +35,8 @@ class Around:
         train, weights = train_loss(checkpoint)
         task = checkpoint.task
         assert task.train is not None  # `train_loss` has seen to it
+        if not torch.isfinite(weights.square().sum()):
+            raise NothingToSay("the weights are too large for their length to be a number")
         test = ~task.train
         return cls(
             checkpoint, train, weights, task.inputs[test].to(weights.device), task.targets[test].to(weights.device)
@@ -78,20 +81,13 @@ class Plane:
 
     def nearest(self, apart: Float[Tensor, "checkpoint weight"]) -> Float[Tensor, "checkpoint direction"]:
         """How far along each direction the point of the plane lies that is nearest to each."""
-        unit = self._unit
-        directions = self.directions / unit
-        return ((apart / unit) @ directions.T @ torch.linalg.pinv(directions @ directions.T)).cpu()
+        gram = self.directions @ self.directions.T
+        return (apart @ self.directions.T @ torch.linalg.pinv(gram)).cpu()
 
     def share(self, apart: Float[Tensor, "checkpoint weight"], nearest: Float[Tensor, "checkpoint direction"]) -> float:
         """The share of the squared distances that lies in the plane; NaN where all are 0."""
-        unit = self._unit
-        whole = float((apart / unit).square().sum())
-        return float((nearest.to(apart) @ (self.directions / unit)).square().sum()) / whole if whole else math.nan
-
-    @property
-    def _unit(self) -> float:
-        """A size of these weights, in which squares of very large ones are still numbers."""
-        return float(self.directions.abs().max()) or 1.0
+        whole = float(apart.square().sum())
+        return float((nearest.to(apart) @ self.directions).square().sum()) / whole if whole else math.nan
 
 
 def plane_of(at: Around, seed: int) -> Plane:
