@@ -13,6 +13,11 @@ Loss = Callable[[Float[Tensor, " weight"]], Float[Tensor, ""]]
 """Differentiable; the measures take it in float64."""
 
 
+def has_length(weights: Float[Tensor, " weight"]) -> bool:
+    """Whether the square of the weights' length is a number in their precision."""
+    return bool(torch.isfinite(weights.square().sum()))
+
+
 def flattened(weights: Mapping[str, Float[Tensor, "..."]]) -> Float[Tensor, " weight"]:
     """All parameters one after another, in the order of the mapping."""
     return torch.cat([value.reshape(-1) for value in weights.values()])

@@ -15,7 +15,7 @@ from interp.errors import NothingToSay
 from interp.figures import Curves, Scatter
 from interp.findings import Claims, Finding
 from interp.machine import devices
-from interp.maths.landscape import flattened
+from interp.maths.landscape import flattened, has_length
 from interp.maths.principal_path import principal_path
 
 LENGTH, ANGLE, SEEN = "Length of the path so far", "Angle between one move and the next", "Along principal components"
@@ -76,7 +76,11 @@ def weight_path(run: Run, components: PositiveInt = 3) -> WeightPath:
         raise NothingToSay("no checkpoint has weights that are finite numbers")
     count = min(len(asked), MOST_AT_ONCE)
     steps = [asked[round(place * (len(asked) - 1) / max(count - 1, 1))] for place in range(count)]
-    points = torch.stack([_weights(run[step]) for step in steps])  # [checkpoint_step, weight]
+    weights = {step: _weights(run[step]) for step in steps}
+    steps = [step for step in steps if has_length(weights[step])]
+    if not steps:
+        raise NothingToSay("the weights are too large for their lengths to be numbers")
+    points = torch.stack([weights[step] for step in steps])  # [checkpoint_step, weight]
     path = principal_path(points, components)
     moves = points.diff(dim=0)
     sizes = moves.norm(dim=1)

@@ -35,7 +35,7 @@ class Around:
         train, weights = train_loss(checkpoint)
         task = checkpoint.task
         assert task.train is not None  # `train_loss` has seen to it
-        if not torch.isfinite(weights.square().sum()):
+        if not landscape.has_length(weights):
             raise NothingToSay("the weights are too large for their length to be a number")
         test = ~task.train
         return cls(
