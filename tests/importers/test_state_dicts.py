@@ -237,8 +237,8 @@ def test_two_files_of_one_step_are_told_apart_by_a_pattern(tmp_path: Path):
 
 @pytest.mark.parametrize("layout", ["lists", "by step"])
 def test_several_checkpoints_in_one_file(layout: str, tmp_path: Path):
-    state = taught("Perceptron").state_dict()
-    series = {"state_dicts": [state, state], "epochs": [0, 50]} if layout == "lists" else {0: state, 50: state}
+    early, late = NETWORKS["Perceptron"]().state_dict(), taught("Perceptron").state_dict()
+    series = {"state_dicts": [early, late], "epochs": [0, 50]} if layout == "lists" else {0: early, 50: late}
     torch.save(series, tmp_path / "all.pt")
     assert open_run(tmp_path / "all.pt", "state_dicts").steps == [0, 50]
 
