@@ -8,6 +8,6 @@ __all__ = ["CHEAP"]
 
 CHEAP: dict[str, dict[str, Any]] = {
     "keskar_sharpness": {"subspace_dim": 2, "draws": 2},
-    "local_learning_coefficient": {"chains": 2, "warm_up": 60, "draws": 20, "leapfrog": 6, "precision": 1e4},
+    "local_learning_coefficient": {"chains": 2, "warm_up": 100, "draws": 20, "leapfrog": 12, "precision": 1e4},
     "sharpness": {"largest": 2, "probes": 4, "tolerance": 0.3, "most_negative_tolerance": 0.9},
 }

@@ -187,6 +187,11 @@ def networks_of(release: str, reference: Path):
     return [(file, file.with_name(f"gold_{file.stem.removeprefix('model_')}.json")) for file in files]
 
 
+RATIO = "test_loss_restricted_loss_ratio"
+ROUNDING = 4e-16
+"""Of a loss in float64, which is much of a restricted loss of 1e-16."""
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("release", RELEASES)
 def test_every_published_network_has_the_numbers_of_its_release(release, reference: Path):
@@ -203,13 +208,15 @@ def test_every_published_network_has_the_numbers_of_its_release(release, referen
         assert set(ours) == {name for name in given if not metrics[name][2].startswith("recorded_only")}, path.name
         for name, value in ours.items():
             recorded, rederived, status = metrics[name]
-            loose = "circularity" in name or name == "test_loss_restricted_loss_ratio"  # of losses of 1e-11
+            loose = "circularity" in name or name == RATIO  # of losses of 1e-11
             if status == "below_float64_softmax_resolution":
                 assert value < 1e-11, (path.name, name)
                 continue
-            np.testing.assert_allclose(value, rederived, 2e-4 if loose else 1e-6, 1e-9, err_msg=f"{path.name} {name}")
+            of_tiny = ROUNDING / ours["total_hidden_restricted_loss"] if name == RATIO else 0
+            close = (2e-4 if loose else 1e-6) + of_tiny
+            np.testing.assert_allclose(value, rederived, close, 1e-9, err_msg=f"{path.name} {name}")
             if status == "reproduced":
-                close = 2e-4 if loose else 1e-4
+                close = (2e-4 if loose else 1e-4) + of_tiny
                 np.testing.assert_allclose(value, recorded, close, 5e-8, err_msg=f"{path.name} {name}")
         assert found.agrees.all(), path.name
 
