@@ -105,7 +105,8 @@ def recorded(run: Run) -> Recorded:
     (Circularity: 2e-4, for solvers differ.) Where a recorded value is wrong, older than the weights, or of a split that
     nobody recorded, only the definition's counts; why a value is wrong is said.
 
-    Metrics that no measure here defines, and those for which there is nothing to compare with, are left out.
+    Metrics that no measure here defines, and those for which there is nothing to compare with, are left out, as is a
+    ratio to a loss that is but rounding.
 
     Formula: \lvert x - r \rvert \le 10^{-4} \lvert r \rvert + 5 \cdot 10^{-8}, \quad
         \lvert x - d \rvert \le 10^{-6} \lvert d \rvert + 10^{-9}
@@ -148,7 +149,7 @@ def _rows(metrics: Mapping[str, Any], checkpoint: Checkpoint) -> Iterator[_Row]:
         if found is None or found.metric.measure not in defined:
             continue
         recorded, rederived, status = _entry(str(name), entry)
-        if math.isnan(rederived) and status != REPRODUCED:
+        if (math.isnan(rederived) and status != REPRODUCED) or not found.is_resolved(checkpoint):
             continue
         yield _Row(str(name), recorded, rederived, status, found.value(checkpoint), found.metric.rtol)
 

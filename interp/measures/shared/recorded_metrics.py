@@ -24,6 +24,8 @@ class Metric:
     options: Mapping[str, Any] = field(default_factory=dict)
     rtol: float = 0.0
     """The relative tolerance, where numerical methods differ by more than rounding."""
+    resolved: Callable[[Any], bool] = lambda _: True
+    """Whether float64 leaves more of the measure's answer than rounding, so that it can be compared."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,13 @@ class Found:
     metric: Metric
     rep: str | None
     """ "freq_3" or "sign"; None for a metric of the whole network."""
+
+    def is_resolved(self, checkpoint: Checkpoint) -> bool:
+        """Whether ours can be compared with others' in float64."""
+        try:
+            return self.metric.resolved(checkpoint.measure(self.metric.measure, **self.metric.options))
+        except NothingToSay:
+            return True
 
     def value(self, checkpoint: Checkpoint) -> float:
         """Ours, at this checkpoint; NaN where the measure has nothing to say."""
@@ -46,8 +55,8 @@ class Found:
         return float(values[answer.irrep.index(self.rep)]) if self.rep in answer.irrep else math.nan
 
 
-OF_TINY = 2e-4
-"""What float64 leaves uncertain of a quotient by a loss of 1e-11."""
+OF_TINY, LEAST = 2e-4, 2e-12
+"""What float64 leaves uncertain of a quotient by a loss of at least so many nats, of which 4e-16 are rounding."""
 GRADIENT = Metric("gradient_symmetricity", lambda found: found.gradient_symmetricity, {"shift_b": False})
 CORRECT = Metric("distance_irrelevance", lambda found: found.correct_logit)
 CIRCULARITY = Metric("circularity", lambda found: found.circularity, {"rows": "all"}, rtol=2e-4)
@@ -83,7 +92,12 @@ METRICS = {
     "percent_hidden_xy_explained": Metric("irrep_hidden", lambda found: found.ab_explained),
     "total_hidden_restricted_loss": Metric("irrep_hidden", lambda found: found.total_restricted_loss),
     "total_hidden_excluded_loss": Metric("irrep_hidden", lambda found: found.total_excluded_loss),
-    "test_loss_restricted_loss_ratio": Metric("irrep_hidden", lambda found: found.test_ratio, rtol=OF_TINY),
+    "test_loss_restricted_loss_ratio": Metric(
+        "irrep_hidden",
+        lambda found: found.test_ratio,
+        rtol=OF_TINY,
+        resolved=lambda found: bool(found.total_restricted_loss >= LEAST),
+    ),
     "logit_{rep}_rep_trace_similarity": Metric("irrep_logits", lambda found: found.trace_similarity),
     "logit_restricted_loss_{rep}_rep": Metric("irrep_logits", lambda found: found.restricted_loss),
     "logit_excluded_loss_{rep}_rep": Metric("irrep_logits", lambda found: found.excluded_loss),
