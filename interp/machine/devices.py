@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from interp.errors import InterpError, shown
+from interp.summaries import number
 
 AGREEMENT = 1e-6
 
@@ -31,4 +32,4 @@ def compare(what: str, ours: Float[Tensor, "..."], reference: Float[Tensor, "...
     """Warn where `ours` differs from the CPU's numbers by more than 1e-6 of the largest."""
     difference = float((ours.cpu() - reference).abs().max() / reference.abs().max())
     if not difference <= AGREEMENT:
-        warnings.warn(f"{what}: logits differ from the CPU's by {difference:.1e} of the largest", stacklevel=2)
+        warnings.warn(f"{what}: logits differ from the CPU's by {number(difference)} of the largest", stacklevel=2)

@@ -17,6 +17,7 @@ from interp.figures import Curves, Table
 from interp.findings import Claims, Finding
 from interp.maths.hjorth import Hjorth, hjorth_of, without_trend
 from interp.measures.shared.trained_with import in_units, titled
+from interp.summaries import number
 
 SIGNAL, TABLE = "Train loss whose swings are looked at", "Hjorth's descriptors of its swings"
 FEWEST = 16
@@ -119,7 +120,7 @@ def figure(result: xr.Dataset) -> list[Curves | Table]:
     looked_at = result.train_loss.where(result.step <= int(result.last_looked_at))
     names = ("activity", "mobility", "complexity", "roughness", "period")
     numbers = [float(result[name]) for name in names]
-    texts = [f"{value:.4g}" if np.isfinite(value) else "" for value in numbers]
+    texts = [number(value, 4) if np.isfinite(value) else "" for value in numbers]
     values = {"": xr.DataArray(texts, {"descriptor": list(names)})}
     return [
         Curves(titled(SIGNAL, result), {"train": in_units(looked_at, result)}, log=True, width="half"),

@@ -20,6 +20,7 @@ from interp.errors import InterpError, NothingToSay, shown
 from interp.figures import Table
 from interp.findings import Claims, Finding
 from interp.measures.shared import recorded_metrics
+from interp.summaries import number
 
 RECORDED_RTOL, RECORDED_ATOL = 1e-4, 5e-8
 """Against a recorded value, which was computed in float32."""
@@ -210,7 +211,7 @@ def figure(result: xr.Dataset) -> list[Table]:
 
 def _short(difference: xr.DataArray) -> xr.DataArray:
     """The differences as texts of two digits; "" where there is no number to compare with."""
-    texts = ["0" if value == 0 else f"{value:.1e}" if np.isfinite(value) else "" for value in difference.values]
+    texts = [number(value) if np.isfinite(value) else "" for value in difference.values]
     return difference.copy(data=texts)
 
 

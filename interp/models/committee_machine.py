@@ -17,6 +17,7 @@ from interp.models.shared.erf_passes import ErfPasses
 from interp.models.shared.linear_readout import LinearReadout
 from interp.models.shared.scaled_passes import scaled
 from interp.models.shared.vector_tasks import task_of_vectors
+from interp.summaries import number
 
 if TYPE_CHECKING:
     from interp.models.shared.hooked_committee_machine import HookedCommitteeMachine
@@ -69,7 +70,7 @@ class CommitteeMachine(LinearReadout):
 
     @property
     def description(self) -> str:
-        by = "" if self.output_scale == 1 else f", outputs × {self.output_scale:g}"
+        by = "" if self.output_scale == 1 else f", outputs × {number(self.output_scale, 4)}"
         return f"committee machine of {self.d_mlp} erf neurons, no biases{by}"
 
     def initial(self, seed: int) -> dict[str, Tensor]:

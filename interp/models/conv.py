@@ -18,6 +18,7 @@ from interp.models.shared.convolution import convolved
 from interp.models.shared.fresh_layers import uniform_layers
 from interp.models.shared.linear_readout import LinearReadout
 from interp.models.shared.operations import affine
+from interp.summaries import number
 
 if TYPE_CHECKING:
     from interp.models.shared.hooked_conv import HookedConv
@@ -86,7 +87,7 @@ class Conv(LinearReadout):
 
     @property
     def description(self) -> str:
-        by = "" if self.output_scale == 1 else f", outputs × {self.output_scale:g}"
+        by = "" if self.output_scale == 1 else f", outputs × {number(self.output_scale, 4)}"
         of = f"{len(self.channels)} convolution{'s' * (len(self.channels) > 1)}"
         widths = ", ".join(map(str, self.channels))
         return f"{of} of {self.kernel} × {self.kernel} to {widths} channels, {self.d_mlp} neurons, {self.act_fn}{by}"

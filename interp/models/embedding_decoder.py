@@ -19,6 +19,7 @@ from interp.models.shared.fresh_layers import uniform_layers
 from interp.models.shared.linear_readout import LinearReadout
 from interp.models.shared.operations import affine, rows
 from interp.models.shared.scaled_passes import scaled
+from interp.summaries import number
 
 if TYPE_CHECKING:
     from interp.models.shared.hooked_embedding_decoder import HookedEmbeddingDecoder
@@ -82,7 +83,7 @@ class EmbeddingDecoder(LinearReadout):
 
     @property
     def description(self) -> str:
-        by = "" if self.output_scale == 1 else f", outputs × {self.output_scale:g}"
+        by = "" if self.output_scale == 1 else f", outputs × {number(self.output_scale, 4)}"
         decoder = "-".join(map(str, [self.d_model, *self.widths, self.task.n_outputs]))
         return f"embeddings of {self.d_model}, added, and a decoder {decoder}, {self.act_fn}{by}"
 

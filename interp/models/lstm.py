@@ -16,6 +16,7 @@ from interp.contracts.texts import Texts
 from interp.models.shared.fresh_layers import uniform
 from interp.models.shared.memory_cell import Cell
 from interp.models.shared.operations import affine, rows
+from interp.summaries import number
 
 if TYPE_CHECKING:
     from interp.models.shared.hooked_lstm import HookedLSTM
@@ -68,7 +69,7 @@ class LSTM(Architecture):
 
     @property
     def description(self) -> str:
-        by = "" if self.output_scale == 1 else f", outputs × {self.output_scale:g}"
+        by = "" if self.output_scale == 1 else f", outputs × {number(self.output_scale, 4)}"
         layers = f"{self.n_layers} layer{'s' * (self.n_layers > 1)}"
         return f"LSTM, {layers}, embeddings of {self.d_model}, states of {self.d_hidden}{by}"
 

@@ -18,6 +18,7 @@ from interp.models.shared.edge_convolution import EdgeConvolution
 from interp.models.shared.fresh_layers import uniform
 from interp.models.shared.linear_readout import LinearReadout
 from interp.models.shared.operations import affine
+from interp.summaries import number
 
 if TYPE_CHECKING:
     from interp.models.shared.hooked_message_passing import HookedMessagePassing
@@ -85,7 +86,7 @@ class MessagePassing(LinearReadout):
 
     @property
     def description(self) -> str:
-        by = "" if self.output_scale == 1 else f", outputs × {self.output_scale:g}"
+        by = "" if self.output_scale == 1 else f", outputs × {number(self.output_scale, 4)}"
         widths = ", ".join(map(str, self.channels))
         return f"message passing to {widths} features, {self.d_mlp} neurons, relu{by}"
 

@@ -19,6 +19,7 @@ from interp.models.shared.linear_readout import LinearReadout
 from interp.models.shared.operations import affine
 from interp.models.shared.scaled_passes import scaled
 from interp.models.shared.vector_tasks import task_of_vectors
+from interp.summaries import number
 
 if TYPE_CHECKING:
     from interp.models.shared.hooked_perceptron import HookedPerceptron
@@ -97,7 +98,7 @@ class Perceptron(LinearReadout):
     def description(self) -> str:
         layers = "1 hidden layer" if len(self.widths) == 1 else f"{len(self.widths)} hidden layers"
         outputs = "1 output" if self.task.n_outputs == 1 else f"{self.task.n_outputs} outputs"
-        by = "" if self.output_scale == 1 else f" × {self.output_scale:g}"
+        by = "" if self.output_scale == 1 else f" × {number(self.output_scale, 4)}"
         return f"{layers} of {', '.join(map(str, self.widths))}, {self.act_fn}, {self._which_biases}, {outputs}{by}"
 
     @property

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import bisect
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+
+from interp.summaries import number
 
 ACCURACY_APART = 0.02
 LOSS_APART, ONLY_LOSS_APART = 0.05, 0.20
@@ -22,6 +25,14 @@ Computed = Callable[[int], Mapping[str, float]]
 """step -> quantity -> value; without a split the quantities are "loss" and "accuracy", of all pairs."""
 
 
+def _share(value: float) -> str:
+    return f"{value:.1%}"
+
+
+def _loss(value: float) -> str:
+    return number(value, 4) if math.isfinite(value) else "no finite number"
+
+
 @dataclass(frozen=True)
 class Disagreement:
     """One quantity at one checkpoint, recorded and computed."""
@@ -37,7 +48,7 @@ class Disagreement:
     @property
     def sentence(self) -> str:
         low, high = self.recorded
-        form = (lambda value: f"{value:.1%}") if "accuracy" in self.quantity else (lambda value: f"{value:.4g}")
+        form = _share if "accuracy" in self.quantity else _loss
         recorded = form(low) if form(low) == form(high) else f"{form(low)} to {form(high)}"
         if low <= self.computed <= high:
             recorded += f", of all pairs {form(self.possible[0])} to {form(self.possible[1])}"

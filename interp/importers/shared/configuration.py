@@ -52,6 +52,7 @@ NORM_EPS = (
     "norm_eps", "layer_norm_eps", "layer_norm_epsilon", "layernorm_eps", "rms_norm_eps", "rmsnorm_eps", "rms_eps",
     "ln_eps", "norm_epsilon", "layernorm_epsilon",
 )  # fmt: skip
+HEADS = ("n_heads", "num_heads", "n_head", "num_attention_heads", "nhead", "nheads", "heads", "attention_heads")
 SEEDS = ("data_seed", "split_seed", "seed", "random_seed", "random_state", "seed_data", "dataset_seed")
 OPERATIONS = {
     "x+y": {"add", "addition", "+", "x+y", "a+b", "plus", "sum", "modadd", "modularaddition"},
@@ -87,7 +88,10 @@ ACTIVATIONS = {
 
 
 def settings(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The modulus, operation, activation and epsilon of the norms in a configuration, by our names; None for others."""
+    """The modulus, operation, activation, epsilon of the norms and number of heads in a configuration, by our names.
+
+    None stands for what it does not say.
+    """
     flat = _flat(config)
     eps = (flat[name] for name in NORM_EPS if type(flat.get(name)) is float and 0 < flat[name] < 1)
     p = next((flat[name] for name in MODULUS if isinstance(flat.get(name), int) and flat[name] > 2), None)
@@ -96,6 +100,7 @@ def settings(config: Mapping[str, Any]) -> dict[str, Any]:
         "operation": _called(flat, OPERATION, OPERATIONS),
         "act_fn": _called(flat, ACTIVATION, ACTIVATIONS),
         "norm_eps": next(eps, None),
+        "n_heads": next((flat[name] for name in HEADS if type(flat.get(name)) is int and flat[name] > 0), None),
     }
 
 

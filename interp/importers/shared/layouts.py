@@ -52,6 +52,8 @@ class Layout:
     """"none", "hidden" or "all": the biases that are there and are not 0."""
     sinusoidal: bool
     """The positions are sines and cosines that nobody trained."""
+    gate_last: bool = False
+    """Where gate and input of an MLP are one matrix, the gate is its second half."""
 
     @property
     def concatenated(self) -> bool:
@@ -72,6 +74,11 @@ class Layout:
     @property
     def gated(self) -> bool:
         return any(re.search(r"mlp\.W_gate", name) for name in self.names.theirs)
+
+    @property
+    def gate_fused(self) -> bool:
+        """Whether gate and input of an MLP are one matrix."""
+        return any(name.endswith("mlp.W_gate_in") for name in self.names.theirs)
 
     @property
     def norms(self) -> set[str]:
@@ -310,7 +317,8 @@ def _turned(name: str, theirs: str, array: np.ndarray, layout: Layout, source: s
         return merged.reshape(d_model, n_heads, -1).transpose(1, 0, 2)
 
     def gate_and_in(parts: Sequence[np.ndarray]) -> Arrays:
-        return {name.replace("gate_in", way): part for way, part in zip(("gate", "in"), parts, strict=True)}
+        ways = ("in", "gate") if layout.gate_last else ("gate", "in")
+        return {name.replace("gate_in", way): part for way, part in zip(ways, parts, strict=True)}
 
     match kind:
         case "W_E":

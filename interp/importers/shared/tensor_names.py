@@ -41,15 +41,19 @@ PROJECTIONS = {
     "K": {"k", "wk", "bk", "key", "keys", "kproj"},
     "V": {"v", "wv", "bv", "value", "values", "vproj"},
 }
+ATTENTION_OUTPUT = {"wo", "bo", "oproj", "outproj", "toout"}
 OUTPUT = {"o", "out", "output", "proj", "cproj", "dense"}
 POSITION = {"pos", "position", "positional", "positions", "wpe", "posemb", "posembed", "posembedding", "pe", "posenc"}
 EMBEDDING = {"embed", "embedding", "embeddings", "emb", "wte", "tok", "token", "tokens", "we", "wx", "wy", "lookup"}
 UNEMBEDDING = {"unembed", "unembedding", "lmhead", "head", "readout", "classifier", "wu", "logits", "fcout", "decoder"}
+UNEMBEDDING |= {"projout"}
 ENDING = {"output", "out", "final", "last", "fc", "linear"}
 FUSED_GATE = {"gateup", "upgate", "gateupproj", "w12", "w13", "wigate"}
 GATE = {"gate", "gateproj", "wgate", "wi0", "fcgate", "lineargate"}
 INTO_HIDDEN = {"win", "fc1", "cfc", "upproj", "linear1", "ff1", "dense1", "l1", "w1", "fcin", "wi1", "up", "wup"}
+INTO_HIDDEN |= {"projin", "projectin"}
 OUT_OF_HIDDEN = {"wout", "fc2", "cproj", "downproj", "linear2", "ff2", "dense2", "l2", "w2", "down", "wdown", "fcout"}
+OUT_OF_HIDDEN |= {"projout", "projectout"}
 LEAVES = {"weight", "bias", "kernel", "w", "b"}
 BIAS = re.compile(r"b(\d*|in|out|u|o|q|k|v|qkv)")
 FIRST_OPERAND, SECOND_OPERAND = {"a", "x", "1", "left", "wx", "lhs"}, {"b", "y", "2", "right", "wy", "rhs"}
@@ -57,6 +61,8 @@ OPERAND = re.compile(
     r"(^|\.)(e|emb|embed|embedding|we)\.?(?P<operand>a|b|x|y|1|2|left|right|lhs|rhs)(\.(weight|w|embedding))?$"
 )
 """The names of a table for one operand alone: embed1.weight, E_A.weight, emb_left."""
+OF_HEADS = re.compile(r"(^|[._])(q|k|query|key)_?(layer_?norm|norm|ln)([._]|$)|(^|[._])(norm|ln)_?(q|k)([._]|$)", re.I)
+"""The names of norms of queries and keys, as in Qwen 3 and OLMo 2: q_norm, k_layernorm, norm_q."""
 RECURRENT = re.compile(r"(weight|bias)_(ih|hh)(_l\d+)?(_reverse)?$")
 """torch's names for the weights of an RNN, a GRU or an LSTM."""
 MAX_POSITIONS = 8
@@ -180,7 +186,7 @@ def by_words(name: str) -> str | None:
     for projection, names in PROJECTIONS.items():
         if joined & names:
             return f"{layer}.attn.{letter}_{projection}"
-    if joined & {"wo", "bo", "oproj", "outproj"} or [word for word in found if word not in LEAVES][-1:] == ["o"]:
+    if joined & ATTENTION_OUTPUT or [word for word in found if word not in LEAVES][-1:] == ["o"]:
         return f"{layer}.attn.{letter}_O"
     if joined & ATTENTION:
         return f"{layer}.attn.{letter}_O" if joined & OUTPUT else None

@@ -24,12 +24,13 @@ from interp.errors import InterpError, shown
 from interp.importers.shared import candidates, configuration, files_by_step, layouts, tensor_names
 from interp.importers.shared.agreement import MOST_LOOKED_AT
 from interp.importers.shared.files_by_step import proposals
-from interp.importers.shared.guessing import best_guess
+from interp.importers.shared.guessing import best_guess, best_reading
 from interp.importers.shared.guessing.guess import NOT_OURS, Guess, Known
 from interp.importers.shared.guessing.network import Network
 from interp.importers.shared.recorded import Recorded, records_beside
 from interp.importers.state_dicts import training_pairs, unrecognised
 from interp.importers.state_dicts.account import Account, Beside, Opened, most_consistent
+from interp.summaries import number
 
 
 def state_dicts(
@@ -85,8 +86,8 @@ def state_dicts(
         note = f"Its step is taken to be {last:,}, the last of which something was recorded."
         run = dataclasses.replace(run, places=files, notes=(*run.notes[:-1], note))
     told = _told(task, model, recorded)
-    network = _recognised(_Tensors(arrays, of_all.constant, source), names or {}, told)
-    found = best_guess(network, told)
+    recognised = _recognised(_Tensors(arrays, of_all.constant, source), names or {}, told)
+    network, found = best_reading(recognised, told)
     if task is None and not found.found:
         raise InterpError(_which_task(network, told, found))
     fitted = network.layout.fitted(found.model)
@@ -141,8 +142,8 @@ def _of_the_reading(network: Network, account: Account, told: Known) -> list[str
         said.append(f"The files hold no position embedding: positions are {found.model[1].get('positions', 'none')}.")
     if (scale := found.model[1].get("embedding_scale", 1.0)) != 1 and not told.model:
         said.append(
-            f"The embedding is taken to be multiplied by √d_model, {scale:.4g}, before positions are added, as in "
-            "Vaswani et al. 2017: so its answers say."
+            f"The embedding is taken to be multiplied by √d_model, {number(scale, 4)}, before positions are added, as "
+            "in Vaswani et al. 2017: so its answers say."
         )
     if found.model[1].get("norm", "none") != "none" and not (layout.norms or told.model):
         kind = {"layer": "LayerNorm", "rms": "RMSNorm"}[found.model[1]["norm"]]
@@ -154,9 +155,13 @@ def _of_the_reading(network: Network, account: Account, told: Known) -> list[str
         )
     if found.model[1].get("norm") == "rms" and not (told.model or told.norm_eps):
         eps = found.model[1].get("norm_eps", 1e-5)
-        said.append(f"The norms are taken to add {eps:g} to the mean square: no file says it (norm_eps in a run.yaml).")
+        said.append(
+            f"The norms are taken to add {number(eps)} to the mean square: no file says it (norm_eps in a run.yaml)."
+        )
     if layout.tied:
         said.append("The unembedding is the embedding's own table.")
+    if layout.gate_last:
+        said.append("Gate and input of an MLP are one matrix, and its second half is the gate: so its answers say.")
     return said
 
 
@@ -166,8 +171,8 @@ def _of_a_scale(config: Mapping[str, Any], account: Account) -> list[str]:
     if scale is None or account.distance is not None:
         return []
     return [
-        f"The configuration says {shown(scale[0])}: {scale[1]:g}. Logits are read as the last matrix gives them: where "
-        "the network scales them by it, its answers are the same and its losses are others."
+        f"The configuration says {shown(scale[0])}: {number(scale[1], 4)}. Logits are read as the last matrix gives "
+        "them: where the network scales them by it, its answers are the same and its losses are others."
     ]
 
 
@@ -215,7 +220,7 @@ def _told(task: Given | None, model: Given | None, recorded: Recorded) -> Known:
     settings = configuration.settings(recorded.config)
     unknown = configuration.unknown_activation(recorded.config)
     if task is not None:
-        return Known(task, model, act_fn=settings["act_fn"], norm_eps=settings["norm_eps"], unknown_act_fn=unknown)
+        settings |= {"p": None, "operation": None}
     return Known(task, model, unknown_act_fn=unknown, **settings)
 
 
@@ -299,7 +304,7 @@ def _recognised(tensors: _Tensors, names: dict[str, str | None], told: Known) ->
             again = _matched(tensors, {**names, **more})
             if again.unknown or layouts.missing(again):
                 return False
-            found = best_guess(Network(arrays, layouts.layout(arrays, again), source), told)
+            _, found = best_reading(Network(arrays, layouts.layout(arrays, again), source), told)
         except InterpError:
             return False
         return found.explained if None in more.values() else found.found  # weights left out might be needed
@@ -361,6 +366,7 @@ def _which_task(network: Network, told: Known, found: Guess) -> str:
         task["operation"] = found.instead.task[1]["operation"]
     lines = f"task: {{modular_arithmetic: {{p: {task['p']}, operation: {task['operation']}}}}}\nimporter: state_dicts\n"
     moduli = sorted({p for _, p, *_ in network.judged})
+    another = "" if told.p else "; where it is another one, say so in a run.yaml"
     try:
         so = best_guess(network, dataclasses.replace(told, task=("modular_arithmetic", task)))
     except (InterpError, ValueError):
@@ -378,5 +384,5 @@ def _which_task(network: Network, told: Known, found: Guess) -> str:
         f"{network.source}: which task? no operation explains its answers: at best {found.accuracy:.1%} of the pairs, "
         f"as {found.operation}, and chance is {1 / found.p:.1%}.{instead} It may be one that interp does not know, "
         f"another architecture, or a network that has learned nothing yet. {found.tried} Moduli tried: "
-        f"{', '.join(map(str, moduli))}. {what_opens}{unrecognised.WEIGHTS}"
+        f"{', '.join(map(str, moduli))}{another}. {what_opens}{unrecognised.WEIGHTS}"
     )

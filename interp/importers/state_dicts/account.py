@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +27,7 @@ from interp.importers.shared.guessing.guess import EXPLAINED, Guess, spelt
 from interp.importers.shared.recorded import Recorded
 from interp.importers.state_dicts import training_pairs
 from interp.maths.cross_entropy import cross_entropy
+from interp.summaries import number
 
 SWAPPED = "The training pairs look swapped"
 WORSE = 2
@@ -333,10 +335,10 @@ def _swapped(opened: Opened, mask: np.ndarray) -> list[str]:
     train, rest = float(losses[mask].mean()), float(losses[~mask].mean())
     shares = [f"{right[chosen].mean():.1%} right" for chosen in (mask, ~mask)]
     usually = np.median(losses[mask]) > WORSE * np.median(losses[~mask])
-    if train > WORSE * rest and usually and right[mask].mean() <= right[~mask].mean():
+    if math.inf > train > WORSE * rest and usually and right[mask].mean() <= right[~mask].mean():
         return [
-            f"{SWAPPED} with the others: their loss is {train:.3g}, {shares[0]}; that of the "
-            f"others {rest:.3g}, {shares[1]}. Where a file lists the test pairs, say "
+            f"{SWAPPED} with the others: their loss is {number(train, 3)}, {shares[0]}; that of the "
+            f"others {number(rest, 3)}, {shares[1]}. Where a file lists the test pairs, say "
             "test: instead of train:."
         ]
     return []

@@ -22,6 +22,12 @@ def message(
             f"{source}: {recurrent[0]} is a weight of a recurrent network (RNN, GRU, LSTM), and interp has no such "
             f"model. {NOT_OURS}"
         )
+    of_heads = [name for name in names.unknown if tensor_names.OF_HEADS.search(name)]
+    if of_heads:
+        return (
+            f"{source}: {of_heads[0]} {list(shapes[of_heads[0]])} is a norm of each head's queries or keys (QK-norm), "
+            f"and interp's transformer has none there. {NOT_OURS}"
+        )
     lines = [f"{source}: not every tensor was recognised"]
     heard = "by its name alone" if {"embed.W_E", "one_hot.W_in"} & set(missing) else "recognised"  # nothing has a width
     lines += [f"  {heard}: {theirs} {list(shapes[theirs])} as {ours}" for ours, theirs in names.theirs.items()]

@@ -25,6 +25,7 @@ from interp.measures.local_learning_coefficient.sampling import Batches, Drawn, 
 from interp.measures.shared.around_grokking import around_grokking
 from interp.measures.shared.seed import Seed
 from interp.measures.shared.train_loss import Trained, trained
+from interp.summaries import number
 
 __all__ = ["LocalLearningCoefficient", "figure", "local_learning_coefficient", "steps", "summary"]
 
@@ -121,7 +122,7 @@ def local_learning_coefficient(
     large = n * len(of.weights) > LARGE
     usual = BY_SGLD if sampler == "sgld" else OF_LARGE if large else OF_SMALL
     asked = {"chains": chains, "warm_up": warm_up, "draws": draws, "leapfrog": leapfrog}
-    effort = replace(usual, **{name: number for name, number in asked.items() if number is not None})
+    effort = replace(usual, **{name: count for name, count in asked.items() if count is not None})
     posterior = Posterior(
         _by_differentiation(of), of.weights, n_beta, precision, torch.float32 if large else torch.float64
     )
@@ -155,7 +156,7 @@ def local_learning_coefficient(
 def _above(drawn: Drawn) -> None:
     if drawn.mean.high < 0:
         raise NothingToSay(
-            f"the loss is lower about these weights than at them, by {-drawn.mean.value:.3g} nats: "
+            f"the loss is lower about these weights than at them, by {number(-drawn.mean.value, 3)} nats: "
             "training has not come to a minimum"
         )
 

@@ -22,6 +22,7 @@ from torch import Tensor
 from interp.errors import NothingToSay
 from interp.maths.chains import Mean, doubtful_r_hat, mean_of, r_hat, split
 from interp.maths.hamiltonian import Dynamics, Place, Settled, normal, settled, trajectory
+from interp.summaries import number
 
 Weights = Float[Tensor, " weight"]
 FIRST_STEP = 0.02
@@ -96,7 +97,7 @@ class Drawn:
 def by_hmc(posterior: Posterior, effort: Effort, seed: int) -> Drawn:
     """Raises NothingToSay where the chains do not come together, or the loss overflows."""
     values, accepted, lowest = [], 0, posterior.n_beta * posterior.lowest
-    generators = [torch.Generator().manual_seed(seed + number) for number in range(effort.chains)]
+    generators = [torch.Generator().manual_seed(seed + chain) for chain in range(effort.chains)]
     try:
         scale, begun = _settled(posterior, effort.warm_up, generators)
         if posterior.dtype == torch.float32 and not _agrees(posterior, scale * begun[0].place.q):
@@ -151,7 +152,8 @@ def _come_together(drawn: Float[np.ndarray, "chain draw"], more: str) -> None:
         raise NothingToSay("the chains stay where they are, or go where the loss is no number; give another precision")
     if found > most:
         raise NothingToSay(
-            f"the chains have not come to equilibrium: split R-hat is {found:.2f}, above {most:.2f}; give {more}"
+            f"the chains have not come to equilibrium: split R-hat is {number(found, 3)}, above {number(most, 3)}; "
+            f"give {more}"
         )
 
 
@@ -183,8 +185,8 @@ def by_sgld(posterior: Posterior, batches: Batches, step: float, effort: Effort,
     value, se = 2 * half.value - whole.value, math.hypot(2 * half.se, whole.se)
     if abs(whole.value - half.value) > DISAGREES * abs(value) + 2 * math.hypot(whole.se, half.se):
         raise NothingToSay(
-            f"the steps are too large: {whole.value:.3g} by step_size {step:.2g} and {half.value:.3g} by half of it; "
-            "give a smaller one, and more draws"
+            f"the steps are too large: {number(whole.value, 3)} by step_size {number(step)} and "
+            f"{number(half.value, 3)} by half of it; give a smaller one, and more draws"
         )
     low, high = (value - 2 * se * max(1.0, _wide(halves)), value + 2 * se * max(1.0, _wide(halves)))
     effective = min(one.effective for one in halves)
@@ -205,12 +207,12 @@ def _sgld_chain(posterior: Posterior, batches: Batches, step: float, effort: Eff
     """The draws of one chain: after every `leapfrog` steps what the next batch has lost beside the checkpoint."""
     generator = torch.Generator().manual_seed(seed)
     moved, found, at = torch.zeros_like(posterior.at), [], posterior.at.to(posterior.dtype)
-    for number in range(effort.warm_up + effort.draws * effort.leapfrog):
+    for update in range(effort.warm_up + effort.draws * effort.leapfrog):
         rows = batches.drawn(generator)
         value, slope = batches.loss((posterior.at + moved).to(posterior.dtype), rows)
         if not math.isfinite(value):
-            raise NothingToSay(f"a chain has diverged by steps of {step:.2g}; give a smaller step_size")
-        if number >= effort.warm_up and (number - effort.warm_up) % effort.leapfrog == 0:
+            raise NothingToSay(f"a chain has diverged by steps of {number(step)}; give a smaller step_size")
+        if update >= effort.warm_up and (update - effort.warm_up) % effort.leapfrog == 0:
             found.append(posterior.n_beta * (value - batches.loss(at, rows)[0]))
         force = posterior.n_beta * slope.double() + posterior.precision * moved
         moved = moved - step / 2 * force + math.sqrt(step) * normal(moved, generator)

@@ -27,6 +27,7 @@ from interp.models.transformer.fresh import Initialisation, fresh
 from interp.models.transformer.last_mlp import LastMLP
 from interp.models.transformer.passes import FactorisedPasses
 from interp.models.transformer.row import OPERANDS, Row, row_of
+from interp.summaries import number
 
 if TYPE_CHECKING:
     from transformer_lens.hook_points import HookPoint
@@ -242,11 +243,11 @@ class Transformer(Architecture):
             self._norm_in_words: blocks.norm is not None,
             f"{blocks.positions} positions" if blocks.positions != "none" else "no positions": blocks.positions
             != "learned",
-            f"embeddings times {blocks.embedding_scale:.4g}": blocks.embedding_scale != 1,
+            f"embeddings times {number(blocks.embedding_scale, 4)}": blocks.embedding_scale != 1,
             "no residual stream": not blocks.residual,
             "scores not divided by √d_head": not blocks.attention_scale,
             "not causal": not blocks.causal,
-            f"attention rate {blocks.attention_rate:.3g}": blocks.attention_rate != 1,
+            f"attention rate {number(blocks.attention_rate, 3)}": blocks.attention_rate != 1,
             "no equals sign": words == OPERANDS,
             f"row {' '.join(words)}": words not in (OPERANDS, (*OPERANDS, "=")),
             f"read at position {self.row.read_at}": self.row.read_at != len(words) - 1,

@@ -8,7 +8,10 @@
 3. Activations are then compared on all pairs. ReLU is taken unless another one answers far more: neither a higher
    accuracy nor a lower loss tells one from another, for a network that half memorises generalises better when its ReLUs
    are read as |x| or x². What was recorded beside the weights may.
-4. Where another computation than interp's, on the same matrices, answers as much and is surer (`refusals`), the network
+4. All of it is done of each way in which the tensors may lie, the most likely first, until one answers nearly
+   everything: heads merged into one matrix are as many as a configuration says, or any number, and of a gate and an
+   input in one matrix either may be the first.
+5. Where another computation than interp's, on the same matrices, answers as much and is surer (`refusals`), the network
    is refused.
 
 What was taken for granted is said, and so is what was tried where the answers stay unexplained.
@@ -17,12 +20,13 @@ What was taken for granted is said, and so is what was tried where the answers s
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Iterable, Iterator
 
 from interp.contracts.imported import Given
 from interp.errors import InterpError
 from interp.importers.shared import candidates
-from interp.importers.shared.guessing.guess import NOT_OURS, Guess, Known
+from interp.importers.shared.guessing.guess import CLEARLY, NEARLY_ALL, NOT_OURS, Guess, Known
 from interp.importers.shared.guessing.network import Network, changed
 from interp.importers.shared.guessing.refusals import refuse_what_answers_surer
 from interp.importers.shared.guessing.search import Search
@@ -30,6 +34,38 @@ from interp.importers.shared.layouts import Layout
 
 FLAX_EPS = 1e-6
 """What flax's norms add to the variance, where torch's LayerNorm adds 1e-5."""
+
+
+def best_reading(network: Network, told: Known) -> tuple[Network, Guess]:
+    """Return the network, its tensors laid out in the way in which it answers most, and the best guess of it so.
+
+    Raises InterpError as `best_guess` does of the first way where it does so of all.
+    """
+    best: tuple[Network, Guess] | None = None
+    refused: list[InterpError] = []
+    for way in _ways(network, told):
+        try:
+            found = best_guess(way, told)
+        except InterpError as error:
+            refused.append(error)
+            continue
+        if best is None or (found.found and found.accuracy > best[1].accuracy + CLEARLY):
+            best = way, found
+        if best[1].accuracy >= NEARLY_ALL:
+            break
+    if best is None:
+        raise refused[0]
+    return best
+
+
+def _ways(network: Network, told: Known) -> Iterator[Network]:
+    """The network with its tensors laid out in each way that they may be, the most likely first."""
+    layout = network.layout
+    merged = layout.names.is_transformer and layout.n_heads is None
+    heads = [told.n_heads, None] if told.n_heads and merged and layout.d_inner % told.n_heads == 0 else [layout.n_heads]
+    for n_heads, gate_last in itertools.product(heads, (False, True) if layout.gate_fused else (False,)):
+        so = dataclasses.replace(layout, n_heads=n_heads, gate_last=gate_last)
+        yield network if so == layout else dataclasses.replace(network, layout=so, judged={})
 
 
 def best_guess(network: Network, told: Known) -> Guess:

@@ -38,6 +38,7 @@ class Known:
     act_fn: str | None = None
     norm_eps: float | None = None
     """What is added to the variance in the norms."""
+    n_heads: int | None = None
     unknown_act_fn: str | None = None
     """What a configuration calls the activation, where interp has none of that name."""
 
