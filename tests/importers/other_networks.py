@@ -461,6 +461,39 @@ class TableInDecoder(nn.Module):
         return self.lm_head(self.decoder["layer_norm"](x)[:, -1])[:, :P]
 
 
+class GateSecond(nn.Module):
+    """The names of lucidrains's blocks: to_qkv, to_out, and value and gate of a gated MLP in one map, proj_in."""
+
+    def __init__(self, of_heads: bool = False, d: int = 32, hidden: int = 48) -> None:
+        super().__init__()
+        self.token_emb, self.pos_emb = nn.Embedding(P + 1, d), nn.Embedding(3, d)
+        block = nn.ModuleDict({"norm1": nn.LayerNorm(d), "to_qkv": nn.Linear(d, 3 * d, bias=False)})
+        block["to_out"] = nn.Sequential(nn.Linear(d, d), nn.Dropout(0.0))
+        maps = {"proj_in": nn.Linear(d, 2 * hidden), "proj_out": nn.Linear(hidden, d)}
+        block["ff"] = nn.ModuleDict({"norm": nn.LayerNorm(d), **maps})
+        if of_heads:
+            block.update({"q_norm": nn.LayerNorm(8), "k_norm": nn.LayerNorm(8)})
+        self.of_heads = of_heads
+        self.layers = nn.ModuleList([block])
+        self.final_norm, self.to_logits = nn.LayerNorm(d), nn.Linear(d, P + 1, bias=False)
+
+    def forward(self, pairs: Tensor) -> Tensor:
+        x = self.token_emb(torch.cat([pairs, torch.full((len(pairs), 1), P)], dim=1)) + self.pos_emb.weight
+        for block in self.layers:
+            maps: nn.ModuleDict = block  # pyright: ignore[reportAssignmentType]
+            q, k, v = (
+                part.unflatten(2, (4, -1)).transpose(1, 2) for part in maps["to_qkv"](maps["norm1"](x)).chunk(3, dim=-1)
+            )
+            if self.of_heads:
+                q, k = maps["q_norm"](q), maps["k_norm"](k)
+            z = functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+            x = x + maps["to_out"](z.transpose(1, 2).flatten(2))
+            feed: nn.ModuleDict = maps["ff"]  # pyright: ignore[reportAssignmentType]
+            value, gate = feed["proj_in"](feed["norm"](x)).chunk(2, dim=-1)
+            x = x + feed["proj_out"](value * functional.silu(gate))
+        return self.to_logits(self.final_norm(x)[:, -1])[:, :P]
+
+
 class Recurrent(nn.Module):
     def __init__(self, d: int = 32) -> None:
         super().__init__()
@@ -522,6 +555,7 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "one table for a and for b": OneAboveTheOther,
     "gated by order": GatedByOrder,
     "a table in the decoder": TableInDecoder,
+    "value before gate": GateSecond,
 }
 REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
     "one key for all queries": (lambda: Decoder(keys=1), "several queries share a key"),
@@ -540,6 +574,7 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
     "a perceptron with LayerNorm": (lambda: NormedPerceptron(nn.LayerNorm), "perceptron has none"),
     "a perceptron with BatchNorm": (lambda: NormedPerceptron(nn.BatchNorm1d), "perceptron has none"),
     "a way around a hidden layer": (WayAround, "hidden layers are added to what they read"),
+    "norms of queries and keys": (lambda: GateSecond(of_heads=True), "norm of each head's queries or keys"),
     "attention alone": (NoMLP, "no MLP after its attention"),
 }
 """Those that interp has no model of, and what the refusal says."""

@@ -132,6 +132,24 @@ def test_what_the_configuration_says_of_the_activation_is_taken(wrong: dict, tmp
     assert any(said in note for note in run.notes)
 
 
+@pytest.mark.parametrize("told", [2, 4, 5])
+def test_heads_that_a_configuration_tells_are_taken_where_answers_tell_nothing(told: int, tmp_path: Path):
+    """Fresh weights answer at chance; a width of 32 has no five heads, and what says so is of something else."""
+    early, _ = taught("LayerNorm before")
+    torch.save({"state_dict": early, "config": {"num_heads": told}}, tmp_path / "model_0.pt")
+    (tmp_path / "run.yaml").write_text(
+        dump_yaml({"task": {"modular_arithmetic": {"p": P, "operation": "x+y"}}, "importer": "state_dicts"})
+    )
+    found = open_run(tmp_path).model_call.options["n_heads"]
+    assert (found == told) == (32 % told == 0)
+
+
+def test_heads_that_a_configuration_tells_wrongly_are_those_that_answer(tmp_path: Path):
+    _, network = taught("LayerNorm before")
+    torch.save({"state_dict": network.state_dict(), "config": {"n_heads": 16}}, tmp_path / "model_400.pt")
+    assert open_run(tmp_path, "state_dicts").model_call.options["n_heads"] == 4
+
+
 def test_a_recorded_loss_that_is_not_the_network_s_is_refused_unless_the_user_settles_it(tmp_path: Path):
     from interp.errors import InterpError
 

@@ -43,8 +43,6 @@ STARTS = 6
 """Unusual options are looked for from so many guesses, one of each row."""
 SURELY = 0.98
 """With as many answered right on a sample, no other reading is tried."""
-BY_FAR_SURER = 0.1
-"""The share of the loss where one reading answers nearly all."""
 READING = {"row", "shared_vocab", "tokens", "answers", "d_vocab", "d_vocab_out", "read_at"}
 """The options of `transformer` that say how it reads two residues."""
 USUAL_READINGS = 4
@@ -289,14 +287,13 @@ def _same_activation(one: Guess, other: Guess) -> bool:
 def _better_and_surer(one: Guess, other: Guess) -> bool:
     """Whether it answers more, and is far surer of it: of structures, unlike activations, that tells.
 
-    Where nearly all is answered already, a few pairs more tell little, for a network that still has pairs to learn
-    answers some of them without its positions, or with larger embeddings, which make any network surer: there it has to
-    be surer by another order of magnitude, and other embeddings tell nothing.
+    Where nearly all is answered already, neither larger embeddings nor other positions tell anything: the first make
+    any network surer, and one that still has pairs to learn answers some of them without its positions.
     """
-    if other.accuracy < NEARLY_ALL:
-        return one.accuracy > other.accuracy and one.loss < SURER * other.loss
-    scaled = one.model[1].get("embedding_scale") != other.model[1].get("embedding_scale")
-    return not scaled and one.accuracy > other.accuracy and one.loss < BY_FAR_SURER * other.loss
+    unlike = {name for name in ("embedding_scale", "positions") if one.model[1].get(name) != other.model[1].get(name)}
+    if unlike and other.accuracy >= NEARLY_ALL:
+        return False
+    return one.accuracy > other.accuracy and one.loss < SURER * other.loss
 
 
 TRIED = (
