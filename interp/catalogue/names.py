@@ -67,9 +67,14 @@ def _is_ours(kind: str, name: str) -> bool:
     return any(_defines(path, name, path.stat().st_mtime_ns) for path in there)
 
 
+def _entry_points(kind: str) -> importlib.metadata.EntryPoints:
+    return _every_entry_point().select(group=f"interp.{kind}")
+
+
 @functools.cache
-def _entry_points(kind: str) -> tuple[importlib.metadata.EntryPoint, ...]:
-    return tuple(importlib.metadata.entry_points(group=f"interp.{kind}"))
+def _every_entry_point() -> importlib.metadata.EntryPoints:
+    """Those of all packages that are installed, each of which is a folder to look into."""
+    return importlib.metadata.entry_points()
 
 
 @functools.cache
