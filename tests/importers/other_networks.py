@@ -556,6 +556,7 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "gated by order": GatedByOrder,
     "a table in the decoder": TableInDecoder,
     "value before gate": GateSecond,
+    "tables of a round number of rows": lambda: Decoder(unused=20),
 }
 REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
     "one key for all queries": (lambda: Decoder(keys=1), "several queries share a key"),

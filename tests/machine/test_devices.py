@@ -21,7 +21,7 @@ def test_a_device_that_is_not_there_is_refused():
 
 def test_numbers_that_differ_are_warned_about():
     numbers = torch.tensor([1.0, -200.0], dtype=torch.float64)
-    with pytest.warns(UserWarning, match="differ from the CPU's by 5.0e-06"):
+    with pytest.warns(UserWarning, match="differ from the CPU's by 5×10⁻⁶"):
         devices.compare("x", numbers + 1e-3, numbers)
     with warnings.catch_warnings():
         warnings.simplefilter("error")

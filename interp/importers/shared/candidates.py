@@ -12,7 +12,7 @@ from typing import Any
 
 from interp.contracts.imported import Given
 from interp.importers.shared.layouts import Layout
-from interp.importers.shared.readings import Reading, readings
+from interp.importers.shared.readings import LEAST_P, Reading, readings
 from interp.models.shared.activations import ACTIVATIONS
 
 HEADS = (4, 8, 2, 1, 16, 3, 6, 12, 5, 10, 7, 9, 11, 13, 14, 15)
@@ -41,6 +41,16 @@ def models(layout: Layout, modulus: int | None, act_fn: str | None) -> Iterator[
             )
             for n_heads, norm, positions, masked, one in ways
         ]
+
+
+def of_any_modulus(layout: Layout, act_fn: str | None) -> Iterator[list[Given]]:
+    """The most usual model of each modulus for which a transformer's tables have room, the largest first.
+
+    Tables are padded to a round number, or shared by tasks of several moduli.
+    """
+    for p in range(min(layout.d_vocab, layout.d_vocab_out), LEAST_P - 1, -1):
+        usual = next(models(layout, p, act_fn), [])
+        yield usual[:1]
 
 
 def usual_modulus(layout: Layout) -> int:

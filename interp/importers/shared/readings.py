@@ -69,9 +69,11 @@ VOCABULARIES = (Vocabulary(size=239, p=97, first=22, words={"eos": 0, "equals": 
 
 
 def readings(layout: Layout, p: int | None = None) -> list[Reading]:
-    """Every reading for which the tables have the sizes they have, the most usual first; of residues modulo `p` alone
-    where it is known."""
-    found = list(_plain(layout))
+    """Every reading for which the tables have the sizes they have, the most usual first.
+
+    Where `p` is known, those of residues modulo it alone, however many ids the tables have beside them.
+    """
+    found = list(_plain(layout, p))
     found += [one for known in VOCABULARIES if known.size == layout.d_vocab for one in known.readings()]
     fitting = [one for one in found if layout.n_ctx is None or layout.sinusoidal or _length(one) <= layout.n_ctx]
     fitting = [one for one in fitting if one.p >= LEAST_P and p in (None, one.p)]
@@ -92,18 +94,20 @@ def _length(reading: Reading) -> int:
     return len(reading.row.split())
 
 
-def _plain(layout: Layout) -> Iterator[Reading]:
-    """The residues in a row, and few words before or after them."""
+def _plain(layout: Layout, known: int | None) -> Iterator[Reading]:
+    """The residues in a row, and few words before or after them; behind those of a known modulus any number of ids."""
     d_vocab, d_vocab_out = layout.d_vocab, layout.d_vocab_out
     for row, shared in itertools.product(ROWS, (True, False)):
         words = list(dict.fromkeys(word for word in row.split() if word not in ("a", "b")))
         tables = 1 if shared else 2
-        for extra in range(len(words), MOST_WORDS + 1):
+        few = range(len(words), MOST_WORDS + 1)
+        for extra in few if known is None else [d_vocab - tables * known]:
             p, rest = divmod(d_vocab - extra, tables)
-            if rest or (d_vocab_out not in (d_vocab, p) and not p <= d_vocab_out < d_vocab):
+            if rest or extra < len(words) or (d_vocab_out not in (d_vocab, p) and not p <= d_vocab_out < d_vocab):
                 continue
-            if extra == len(words) or d_vocab_out == p or (shared and words):
-                yield from _placed(row, p, shared, words, extra, d_vocab_out)
+            if extra == len(words) or d_vocab_out == p or (shared and (words or extra not in few)):
+                for room in [extra] if extra in few else few:
+                    yield from _placed(row, p, shared, words, room, d_vocab_out)
 
 
 def _placed(row: str, p: int, shared: bool, words: list[str], extra: int, d_vocab_out: int) -> Iterator[Reading]:

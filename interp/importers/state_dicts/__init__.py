@@ -27,6 +27,7 @@ from interp.importers.shared.files_by_step import proposals
 from interp.importers.shared.guessing import best_guess, best_reading
 from interp.importers.shared.guessing.guess import NOT_OURS, Guess, Known
 from interp.importers.shared.guessing.network import Network
+from interp.importers.shared.readings import readings
 from interp.importers.shared.recorded import Recorded, records_beside
 from interp.importers.state_dicts import training_pairs, unrecognised
 from interp.importers.state_dicts.account import Account, Beside, Opened, most_consistent
@@ -157,6 +158,11 @@ def _of_the_reading(network: Network, account: Account, told: Known) -> list[str
         eps = found.model[1].get("norm_eps", 1e-5)
         said.append(
             f"The norms are taken to add {number(eps)} to the mean square: no file says it (norm_eps in a run.yaml)."
+        )
+    if layout.names.is_transformer and told.modulus is None and found.p not in {one.p for one in readings(layout)}:
+        said.append(
+            f"The modulus was taken to be {found.p}, with which its answers are right: the tables have "
+            f"{layout.d_vocab} rows."
         )
     if layout.tied:
         said.append("The unembedding is the embedding's own table.")
@@ -366,6 +372,8 @@ def _which_task(network: Network, told: Known, found: Guess) -> str:
         task["operation"] = found.instead.task[1]["operation"]
     lines = f"task: {{modular_arithmetic: {{p: {task['p']}, operation: {task['operation']}}}}}\nimporter: state_dicts\n"
     moduli = sorted({p for _, p, *_ in network.judged})
+    every = len(moduli) > 2 and moduli == list(range(moduli[0], moduli[-1] + 1))
+    tried = f"{moduli[0]} to {moduli[-1]}" if every else ", ".join(map(str, moduli))
     another = "" if told.p else "; where it is another one, say so in a run.yaml"
     try:
         so = best_guess(network, dataclasses.replace(told, task=("modular_arithmetic", task)))
@@ -384,5 +392,5 @@ def _which_task(network: Network, told: Known, found: Guess) -> str:
         f"{network.source}: which task? no operation explains its answers: at best {found.accuracy:.1%} of the pairs, "
         f"as {found.operation}, and chance is {1 / found.p:.1%}.{instead} It may be one that interp does not know, "
         f"another architecture, or a network that has learned nothing yet. {found.tried} Moduli tried: "
-        f"{', '.join(map(str, moduli))}{another}. {what_opens}{unrecognised.WEIGHTS}"
+        f"{tried}{another}. {what_opens}{unrecognised.WEIGHTS}"
     )

@@ -8,10 +8,12 @@
 3. Activations are then compared on all pairs. ReLU is taken unless another one answers far more: neither a higher
    accuracy nor a lower loss tells one from another, for a network that half memorises generalises better when its ReLUs
    are read as |x| or x². What was recorded beside the weights may.
-4. All of it is done of each way in which the tensors may lie, the most likely first, until one answers nearly
+4. Where nothing is answered, tables may have more rows than the residues and few words need: the modulus is then
+   looked for among all, and taken where nearly everything is answered.
+5. All of it is done of each way in which the tensors may lie, the most likely first, until one answers nearly
    everything: heads merged into one matrix are as many as a configuration says, or any number, and of a gate and an
    input in one matrix either may be the first.
-5. Where another computation than interp's, on the same matrices, answers as much and is surer (`refusals`), the network
+6. Where another computation than interp's, on the same matrices, answers as much and is surer (`refusals`), the network
    is refused.
 
 What was taken for granted is said, and so is what was tried where the answers stay unexplained.
@@ -80,6 +82,8 @@ def best_guess(network: Network, told: Known) -> Guess:
     else:
         models = candidates.models(network.layout, told.modulus, told.act_fn)
         structure = search.structure(_with_eps(models, network.layout, told.norm_eps))
+    if (structure is None or not structure.found) and (padded := _of_any_modulus(network, told)):
+        return padded
     if structure is None:
         misfits = search.misfits
         if told.p and told.task is None and _fits_without(network, told):
@@ -95,6 +99,19 @@ def best_guess(network: Network, told: Known) -> Guess:
     found = search.with_activation(dataclasses.replace(structure, instead=_instead(network, told, structure)))
     refuse_what_answers_surer(network, found)
     return found
+
+
+def _of_any_modulus(network: Network, told: Known) -> Guess | None:
+    """The best guess where the tables of a transformer have more rows than its task needs; None where none explains."""
+    if not network.layout.names.is_transformer or told.model or told.modulus:
+        return None
+    search = Search(network, told)
+    judged = search.judged(itertools.chain(*candidates.of_any_modulus(network.layout, told.act_fn)))
+    likely = max(judged, key=lambda one: one.accuracy, default=None)
+    if likely is None or not likely.found:
+        return None
+    found = best_guess(network, dataclasses.replace(told, p=likely.p))
+    return found if found.explained else None
 
 
 def _fits_without(network: Network, told: Known) -> bool:
