@@ -42,17 +42,19 @@ def _is_axis_alone(dataset: h5py.Dataset) -> bool:
 
 
 def _variable(dataset: h5py.Dataset) -> xr.Variable:
-    scales = [dataset] if "CLASS" in dataset.attrs else [dataset.file[one] for (one,) in _axes_of(dataset)]
-    attributes = {name: value for name, value in dataset.attrs.items() if name not in OF_THE_FORMAT}
+    held = dataset.attrs
+    attributes = {name: held[name] for name in held if name not in OF_THE_FORMAT}
+    scales = [dataset.name] if "CLASS" in held else [_name_of(one, dataset) for (one,) in held.get("DIMENSION_LIST", ())]
     text = h5py.check_string_dtype(dataset.dtype)
     values = np.asarray(dataset.asstr()[...] if text else dataset[...], np.str_ if text else None)
     if attributes.pop("dtype", None) == "bool":  # xarray's sign for it, as netCDF has no such type
         values = values.astype(np.bool_)
-    return xr.Variable([str(axis.name).removeprefix("/") for axis in scales], values, attributes)
+    return xr.Variable([str(axis).removeprefix("/") for axis in scales], values, attributes)
 
 
-def _axes_of(dataset: h5py.Dataset) -> Any:
-    return dataset.attrs.get("DIMENSION_LIST", ())
+def _name_of(reference: h5py.Reference, dataset: h5py.Dataset) -> str:
+    """The name of what is referred to, which need not be opened for it."""
+    return h5py.h5r.get_name(reference, dataset.id).decode()
 
 
 @contextlib.contextmanager
