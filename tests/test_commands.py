@@ -72,6 +72,7 @@ def test_train_then_analyse_ends_with_the_path_of_the_report(folder: Path):
     ]
 
 
+@pytest.mark.slow
 def test_a_device_that_is_not_there_is_one_clear_line(trained: Path):
     told = call(trained, "interp.run", "analyses/question.yaml", "--device", "cuda:77", fails=True)
     assert "--device cuda:77 cannot be used here" in told
@@ -332,6 +333,7 @@ def test_dense_adds_checkpoints_and_leaves_the_recipe_as_it_was(trained: Path):
     assert printed == "error: checkpoints/tiny has every checkpoint of 3:5:1 already\n"
 
 
+@pytest.mark.slow
 def test_dense_needs_a_run_that_is_trained_here(folder: Path):
     recipe = folder / "checkpoints" / "tiny" / "run.yaml"
     recipe.write_text(RECIPE.partition("training")[0])
@@ -531,18 +533,17 @@ def test_the_console_command_answers_without_loading_torch(folder: Path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("jobs", ["1", "2"])
-def test_any_runs_are_compared_on_one_page(trained: Path, jobs: str):
+def test_any_runs_are_compared_on_one_page(trained: Path):
     other = trained / "checkpoints" / "other"
     other.mkdir()
     (other / "run.yaml").write_text(RECIPE.replace("steps: 20", "steps: 30, seed: 5"))
     call(trained, "interp.train", "checkpoints/other")
     both = ["--run", "checkpoints/tiny", "--run", "checkpoints/other"]
-    done = typed(trained, "run", "compare", *both, "--jobs", jobs)
+    done = typed(trained, "run", "compare", *both, "--jobs", "2")
     assert done.stdout.splitlines()[-1] == "report: reports/compare-tiny-other.html", done.stderr
     assert "differ in 2 options of" in done.stdout
     assert "training.seed and training.steps" in done.stdout
-    done = typed(trained, "run", "analyses/question.yaml", *both, "--jobs", jobs)
+    done = typed(trained, "run", "analyses/question.yaml", *both, "--jobs", "1")
     assert done.stdout.splitlines()[-1] == "report: reports/question-tiny-other.html", done.stderr
 
 

@@ -44,7 +44,9 @@ def _is_axis_alone(dataset: h5py.Dataset) -> bool:
 def _variable(dataset: h5py.Dataset) -> xr.Variable:
     held = dataset.attrs
     attributes = {name: held[name] for name in held if name not in OF_THE_FORMAT}
-    scales = [dataset.name] if "CLASS" in held else [_name_of(one, dataset) for (one,) in held.get("DIMENSION_LIST", ())]
+    scales = (
+        [dataset.name] if "CLASS" in held else [_name_of(one, dataset) for (one,) in held.get("DIMENSION_LIST", ())]
+    )
     text = h5py.check_string_dtype(dataset.dtype)
     values = np.asarray(dataset.asstr()[...] if text else dataset[...], np.str_ if text else None)
     if attributes.pop("dtype", None) == "bool":  # xarray's sign for it, as netCDF has no such type

@@ -21,6 +21,7 @@ def test_the_fixed_points_at_150_dimensions(noise, u, b, c):
     assert (found.b, found.c) == pytest.approx((b, c), abs=0.001)
 
 
+@pytest.mark.slow
 def test_where_there_is_nothing_but_noise_all_of_the_target_is_left_and_overlaps_are_the_prior_s():
     found = solved(Setting(**{**BASE, "examples": 1}, noise=100.0))
     assert (found.b, found.c) == pytest.approx((1, -0.3), abs=1e-3)

@@ -38,7 +38,7 @@ def test_a_trajectory_goes_back_the_way_it_came():
     torch.testing.assert_close(there.q, place.q, rtol=1e-10, atol=1e-10)
 
 
-@pytest.mark.parametrize("step", [0.3, 1.2])
+@pytest.mark.parametrize("step", [pytest.param(0.3, marks=pytest.mark.slow), 1.2])
 def test_draws_have_the_variance_of_the_gaussian_however_coarse_the_step(step):
     """V is ½ h q² beside a Gaussian of variance 1: together of variance 1/(1 + h)."""
     h = torch.tensor([0.0, 0.5, 2.0]).double()

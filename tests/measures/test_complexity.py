@@ -152,7 +152,7 @@ QUICK = [(3, 0)]
     ("p", "number"),
     [
         pytest.param(p, number, marks=[] if (p, number) in QUICK else pytest.mark.slow)
-        for number, p in enumerate([3, 5, 7, 6, 4] * 4)
+        for number, p in enumerate([3, 5, 7, 6, 4] * 2)
     ],
 )
 def test_of_a_small_network_it_is_the_smallest_size_on_the_whole_grid(tmp_path, p, number):

@@ -55,7 +55,7 @@ def test_of_a_quadratic_nine_in_ten_intervals_hold_it():
     from tests.measures.test_errors import check
 
     truth = expected(H, N_BETA, PRECISION)
-    _, found = held(quadratic, torch.zeros(3).double(), truth, Effort(2, 200, 50, 6), 110)
+    _, found = held(quadratic, torch.zeros(3).double(), truth, Effort(2, 100, 30, 6), 110)
     found = found[:100]  # a few have no interval
     assert sum(one.low <= truth <= one.high for one in found) >= 90
     check("local_learning_coefficient.coefficient_se", [one.value for one in found], [one.se for one in found], truth)
@@ -66,7 +66,7 @@ def test_of_a_quadratic_nine_in_ten_intervals_hold_it():
 def test_of_monomials_it_is_the_sum_of_one_over_their_powers(powers, truth):
     """E[w ∂U/∂w] = 1 for any posterior, so with a flat prior p nβ E|w|^p is 1."""
     p = torch.tensor(powers)
-    at, effort = torch.zeros(len(powers)).double(), Effort(4, 400, 80, 10)
+    at, effort = torch.zeros(len(powers)).double(), Effort(4, 200, 40, 10)
     count, _ = held(lambda w: w.pow(p).sum(), at, truth, effort, 10, n_beta=1e3, precision=1e-6)
     assert count >= 9
 
@@ -85,7 +85,7 @@ def test_of_reduced_rank_regression_at_rank_0_it_is_the_integral(width):
     product = N_BETA * (r.square()[:, None] * r.square()[None])
     weight = (of_each[:, None] + of_each[None] - product).exp()
     truth = float((weight * product).sum() / weight.sum())
-    count, _ = held(loss, torch.zeros(2 * width).double(), truth, Effort(4, 400, 80, 12), 10)
+    count, _ = held(loss, torch.zeros(2 * width).double(), truth, Effort(4, 200, 40, 12), 10)
     assert count >= 7  # four standard deviations below 95% of 10
 
 
@@ -128,6 +128,7 @@ def linear(tmp_path):
     return interp.open_run(tmp_path), 2 * c**2 / 3
 
 
+@pytest.mark.slow
 def test_a_checkpoint_s_is_of_its_train_loss_at_the_temperature_that_is_said(linear):
     run, h = linear
     found = run[0].measure("local_learning_coefficient", **FEW)

@@ -298,6 +298,7 @@ def test_the_analysis_of_pair_is_found_by_name_and_fits_the_sweep_that_ships():
     assert shipped.as_written(found) == "analyses/papers/pair.yaml"
 
 
+@pytest.mark.slow
 def test_the_analyses_of_papers_ask_for_what_their_sweeps_have(monkeypatch):
     from interp.catalogue.source_code import PACKAGE
     from interp.recipes import analysis_recipe

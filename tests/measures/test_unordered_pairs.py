@@ -16,7 +16,6 @@ from interp.results import account, schema
 from tests.cheap_options import CHEAP
 
 P = 11
-SLOW = ("embedding_geometry", "local_learning_coefficient", "mechanism", "sharpness", "weight_mixture")
 OF_WAVES = [
     "circuit",
     "cosine_fit",
@@ -87,7 +86,9 @@ def runs(tmp_path_factory):
     }
 
 
-@pytest.mark.parametrize("measure", [pytest.param(m, marks=pytest.mark.slow if m in SLOW else ()) for m in MEASURES])
+@pytest.mark.parametrize(
+    "measure", [pytest.param(m, marks=() if m in OF_WAVES else pytest.mark.slow) for m in MEASURES]
+)
 def test_every_measure_says_something_or_why_not(runs, measure):
     options = CHEAP.get(measure, {})
     for name in ("symmetric", "one way", *(["products"] if measure in OF_WAVES else [])):

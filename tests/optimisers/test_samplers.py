@@ -59,7 +59,7 @@ def drawn(sampler_of: dict[str, Tensor], matrix: Tensor, count: int, **options: 
     return torch.stack(found).numpy()
 
 
-@pytest.mark.parametrize("leapfrog", [1, 5])
+@pytest.mark.parametrize("leapfrog", [1, pytest.param(5, marks=pytest.mark.slow)])
 def test_hmc_draws_from_a_gaussian_with_its_prior_however_coarse_the_path(leapfrog: int) -> None:
     A = torch.tensor([[2.0, 0.8, 0.0], [0.8, 1.0, 0.3], [0.0, 0.3, 0.5]], dtype=torch.float64)
     temperature, variances = 0.5, (0.3, 0.3, 2.0)

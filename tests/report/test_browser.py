@@ -321,6 +321,7 @@ def test_a_density_follows_the_slider_on_axes_that_do_not(browser: Browser, tmp_
         assert report.page.locator("#run-density-0 .bars path").count() == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
 def test_names_along_the_axes_of_a_matrix_are_whole(browser: Browser, tmp_path: Path, size: dict) -> None:
     """Chromium tells where each name stands: within the drawing, and none on another of its axis."""

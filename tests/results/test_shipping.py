@@ -248,6 +248,7 @@ def test_what_ships_is_the_same_byte_for_byte_and_says_what_it_was_made_from(the
     assert told.trained.recipe["training.steps"] == "300"
 
 
+@pytest.mark.slow
 def test_what_looks_at_the_others_does_not_ship_and_is_told_from_what_ships(there: Path, monkeypatch, capsys):
     """The sweep has 3 runs, of which its outcome is told; of a table's rows one counts them by a word of all."""
     monkeypatch.setattr("interp.train.minutes_to_train", lambda _: 125.4)
@@ -321,6 +322,7 @@ def ship_of(members: tuple[tuple[int, str], ...], sweep: Path, shipped_once: Pat
     return {label: xr.load_dataset(sweep / "results" / f"{label}.nc", engine="h5netcdf") for label in MEASURES}
 
 
+@pytest.mark.slow
 def test_a_sweep_that_is_trained_in_parts_ships_as_if_it_had_been_trained_at_once(
     there: Path, shipped_once: Path, monkeypatch, capsys
 ):
@@ -337,6 +339,7 @@ def test_a_sweep_that_is_trained_in_parts_ships_as_if_it_had_been_trained_at_onc
     assert ends == shipping.MadeFrom.unpacked(at_once["loss"][MADE_FROM].values.tobytes()).trained.ends
 
 
+@pytest.mark.slow
 def test_parts_that_other_code_made_are_left_out_and_told(there: Path, shipped_once: Path, monkeypatch, capsys):
     monkeypatch.setattr("interp.train.minutes_to_train", lambda _: 125.4)
     monkeypatch.setattr(shipping, "MOST_STEPS", 3)

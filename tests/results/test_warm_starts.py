@@ -130,8 +130,8 @@ def count_rows(patch: pytest.MonkeyPatch, most: int = 1000) -> list[int]:
 
 
 EVERYWHERE = [("settling", after) for after in range(len(STEPS))]
-OURS = [("sharpness", after) for after in range(len(STEPS))] + [
-    ("weight_mixture", after) for after in range(len(STEPS))
+OURS = [
+    (measure, after) for measure in ("sharpness", "weight_mixture") for after in (1, len(STEPS) // 2, len(STEPS) - 1)
 ]
 
 

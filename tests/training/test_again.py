@@ -106,7 +106,7 @@ def test_a_new_checkpoint_is_not_in_the_index_before_the_next_of_the_run_has_agr
     assert max(seen) == 20
 
 
-@pytest.mark.parametrize("step", [0, 12, 20, 31])
+@pytest.mark.parametrize("step", [12, *(pytest.param(step, marks=pytest.mark.slow) for step in (0, 20, 31))])
 def test_stopped_by_ctrl_c_and_called_again_it_goes_on(run: Path, every_step: dict[int, str], step: int) -> None:
     steps = []
     with pytest.raises(
@@ -254,7 +254,7 @@ def test_damaged_checkpoints_are_put_right_byte_for_byte(tmp_path: Path, monkeyp
     assert again.damaged(tmp_path, STEPS).missing == []
 
 
-@pytest.mark.parametrize("stop", [0, 10, 20])
+@pytest.mark.parametrize("stop", [10, *(pytest.param(stop, marks=pytest.mark.slow) for stop in (0, 20))])
 def test_a_mending_that_is_stopped_goes_on(tmp_path: Path, stop: int):
     train(tmp_path, every=10)
     before = content(tmp_path)
