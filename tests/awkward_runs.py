@@ -25,10 +25,11 @@ Weights = Mapping[str, Tensor]
 Made = Callable[[Path], Run]
 
 
-def _planted(network: Planted, *stages: Callable[[Weights], Weights], **task: Any) -> Made:
+def _planted(made: Callable[[], Planted], *stages: Callable[[Weights], Weights], **task: Any) -> Made:
     """A run whose checkpoints are what these stages make of the network's weights."""
 
     def make(folder: Path) -> Run:
+        network = made()
         (name, options), *_ = network.task.items()
         recipe = {"task": {name: {**options, **task}}, "model": network.model}
         folder.mkdir(parents=True)
@@ -131,29 +132,29 @@ def _training(steps: int, **more: Any) -> dict[str, Any]:
 
 
 BANK: dict[str, Made] = {
-    "never grokked": _planted(planted.lookup_table(), noise(0.1), blurred(0.3), same),
-    "grokked and collapsed": _planted(planted.clock_mlp(), noise(0.1), same, blurred(1.5), frac_train=0.5),
-    "grokked at once": _planted(planted.clock_mlp(), same, same, frac_train=0.5),
-    "train set is everything": _planted(planted.clock_mlp(), noise(0.1), same, frac_train=1.0),
-    "train set unknown": _planted(planted.clock_mlp(), noise(0.1), same, split="unknown"),
-    "p = 3": _planted(random_network(3), same, scaled(2.0), scaled(0.5)),
-    "p = 4": _planted(random_network(4), same, scaled(2.0)),
-    "an even p": _planted(planted.clock_mlp(p=8, sizes={1: 20.0, 3: 15.0}), noise(0.1), same, frac_train=0.5),
-    "two layers": _planted(random_network(7, n_layers=2), same, scaled(1.5)),
-    "a Clock behind LayerNorm": _planted(planted.clock_behind_norms(7), noise(0.1), same, frac_train=0.5),
-    "gated neurons": _planted(random_network(7, gated=True, act_fn="silu", norm="rms"), same, scaled(1.5)),
-    "last checkpoint of zeros": _planted(planted.clock_mlp(), same, zeros, frac_train=0.5),
-    "NaN in the middle": _planted(planted.clock_mlp(), noise(0.1), broken, same, frac_train=0.5),
-    "NaN at the end": _planted(planted.clock_mlp(), noise(0.1), same, broken, frac_train=0.5),
-    "one checkpoint": _planted(planted.clock_transformer(), same, frac_train=0.5),
+    "never grokked": _planted(lambda: planted.lookup_table(), noise(0.1), blurred(0.3), same),
+    "grokked and collapsed": _planted(lambda: planted.clock_mlp(), noise(0.1), same, blurred(1.5), frac_train=0.5),
+    "grokked at once": _planted(lambda: planted.clock_mlp(), same, same, frac_train=0.5),
+    "train set is everything": _planted(lambda: planted.clock_mlp(), noise(0.1), same, frac_train=1.0),
+    "train set unknown": _planted(lambda: planted.clock_mlp(), noise(0.1), same, split="unknown"),
+    "p = 3": _planted(lambda: random_network(3), same, scaled(2.0), scaled(0.5)),
+    "p = 4": _planted(lambda: random_network(4), same, scaled(2.0)),
+    "an even p": _planted(lambda: planted.clock_mlp(p=8, sizes={1: 20.0, 3: 15.0}), noise(0.1), same, frac_train=0.5),
+    "two layers": _planted(lambda: random_network(7, n_layers=2), same, scaled(1.5)),
+    "a Clock behind LayerNorm": _planted(lambda: planted.clock_behind_norms(7), noise(0.1), same, frac_train=0.5),
+    "gated neurons": _planted(lambda: random_network(7, gated=True, act_fn="silu", norm="rms"), same, scaled(1.5)),
+    "last checkpoint of zeros": _planted(lambda: planted.clock_mlp(), same, zeros, frac_train=0.5),
+    "NaN in the middle": _planted(lambda: planted.clock_mlp(), noise(0.1), broken, same, frac_train=0.5),
+    "NaN at the end": _planted(lambda: planted.clock_mlp(), noise(0.1), same, broken, frac_train=0.5),
+    "one checkpoint": _planted(lambda: planted.clock_transformer(), same, frac_train=0.5),
     "all frequencies key": _planted(
-        planted.clock_mlp(p=7, sizes={1: 20.0, 2: 20.0, 3: 20.0}), noise(0.1), same, frac_train=0.5
+        lambda: planted.clock_mlp(p=7, sizes={1: 20.0, 2: 20.0, 3: 20.0}), noise(0.1), same, frac_train=0.5
     ),
-    "no neuron clear": _planted(planted.lookup_table(p=7), same, same),
-    "random labels memorised": _planted(random_labels(), noise(0.1), same),
-    "a table with mirrors": _planted(mirrored_table(), noise(0.1), same),
-    "logits scaled by 1e22": _planted(planted.clock_mlp(), same, scaled(1e22, "W_U"), frac_train=0.5),
-    "diverged": _planted(planted.clock_mlp(), same, scaled(1e3), scaled(1e200), frac_train=0.5),
+    "no neuron clear": _planted(lambda: planted.lookup_table(p=7), same, same),
+    "random labels memorised": _planted(lambda: random_labels(), noise(0.1), same),
+    "a table with mirrors": _planted(lambda: mirrored_table(), noise(0.1), same),
+    "logits scaled by 1e22": _planted(lambda: planted.clock_mlp(), same, scaled(1e22, "W_U"), frac_train=0.5),
+    "diverged": _planted(lambda: planted.clock_mlp(), same, scaled(1e3), scaled(1e200), frac_train=0.5),
     "mean squared error": _trained(
         {"task": _ADDITION, "model": _SMALL, "training": _training(200, loss="mse", seed=0)}
     ),
@@ -185,15 +186,21 @@ BANK: dict[str, Made] = {
             "training": _training(200, loss="mse", seed=0),
         }
     ),
-    "pizza": _planted(planted.pizza_transformer(), noise(0.1), same, frac_train=0.5),
-    "an embedding of zeros": _planted(planted.clock_mlp(p=11), same, scaled(0.0, "W_E"), frac_train=0.5),
-    "a readout of zeros": _planted(planted.clock_mlp(p=11), same, scaled(0.0, "W_U"), frac_train=0.5),
-    "lost and had again": _planted(planted.clock_mlp(p=11), noise(0.1), same, blurred(1.5), same, frac_train=0.5),
-    "memory that was lost": _planted(planted.lookup_table(p=7), same, same, blurred(2.0)),
-    "a head that died": _planted(random_network(11, n_heads=2, d_model=8), same, without_head),
-    "a group's cosets": _planted(planted_groups.of_cosets(3), noise(0.1), same, blurred(0.3), frac_train=0.5),
-    "a group's table, of unknown pairs": _planted(planted_groups.lookup_table(3), noise(0.1), same, split="unknown"),
-    "a group without cosets to see": _planted(planted_groups.of_representations(3), same, scaled(2.0), frac_train=0.5),
+    "pizza": _planted(lambda: planted.pizza_transformer(), noise(0.1), same, frac_train=0.5),
+    "an embedding of zeros": _planted(lambda: planted.clock_mlp(p=11), same, scaled(0.0, "W_E"), frac_train=0.5),
+    "a readout of zeros": _planted(lambda: planted.clock_mlp(p=11), same, scaled(0.0, "W_U"), frac_train=0.5),
+    "lost and had again": _planted(
+        lambda: planted.clock_mlp(p=11), noise(0.1), same, blurred(1.5), same, frac_train=0.5
+    ),
+    "memory that was lost": _planted(lambda: planted.lookup_table(p=7), same, same, blurred(2.0)),
+    "a head that died": _planted(lambda: random_network(11, n_heads=2, d_model=8), same, without_head),
+    "a group's cosets": _planted(lambda: planted_groups.of_cosets(3), noise(0.1), same, blurred(0.3), frac_train=0.5),
+    "a group's table, of unknown pairs": _planted(
+        lambda: planted_groups.lookup_table(3), noise(0.1), same, split="unknown"
+    ),
+    "a group without cosets to see": _planted(
+        lambda: planted_groups.of_representations(3), same, scaled(2.0), frac_train=0.5
+    ),
     "a group of quaternions": _trained(
         {
             "task": {"group_composition": {"group": "Q8", "operation": "x*y*x^-1", "frac_train": 0.6}},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import graphlib
 import tomllib
 from collections.abc import Iterator
@@ -16,11 +17,16 @@ from interp.catalogue.source_code import PACKAGE
 
 ROOT = PACKAGE.parent
 FILES = sorted(PACKAGE.rglob("*.py"))
-TREES = {file: ast.parse(file.read_bytes()) for file in FILES}
 TOOLS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]
 AT_THE_ROOT = {"__init__", "run", "train", "describe", "notebook", "terminal", "errors", "summaries", "provenance"}
 COMMANDS = {"run.py", "train.py", "describe.py"}
 MOST_PARAMETERS = 7
+
+
+@functools.cache
+def trees() -> dict[Path, ast.Module]:
+    """Every file of ours as it is parsed; looked into where a test asks, not wherever tests are collected."""
+    return {file: ast.parse(file.read_bytes()) for file in FILES}
 
 
 def place(file: Path, node: ast.AST) -> str:
@@ -34,9 +40,9 @@ def module_file(module: str) -> Path | None:
     return next((file for file in files if module.split(".")[0] == PACKAGE.name and file.is_file()), None)
 
 
-def imported(file: Path) -> Iterator[tuple[ast.stmt, ast.alias, Path, bool]]:
+def imported(file: Path) -> Iterator[tuple[ast.AST, ast.alias, Path, bool]]:
     """Every import of ours in the file, wherever it stands: the file it brings in, and whether that as a whole."""
-    for node in ast.walk(TREES[file]):
+    for node in ast.walk(trees()[file]):
         for alias in node.names if isinstance(node, ast.Import | ast.ImportFrom) else []:
             module = f"{node.module}." if isinstance(node, ast.ImportFrom) else ""
             if found := module_file(f"{module}{alias.name}"):
@@ -48,7 +54,7 @@ def imported(file: Path) -> Iterator[tuple[ast.stmt, ast.alias, Path, bool]]:
 def test_imports_are_absolute():
     assert not [
         place(file, node)
-        for file, tree in TREES.items()
+        for file, tree in trees().items()
         for node in ast.walk(tree)
         if isinstance(node, ast.ImportFrom) and node.level
     ]
@@ -110,7 +116,7 @@ def test_the_folders_of_kinds_are_these():
 def long_signatures() -> Iterator[str]:
     """Functions of more than seven parameters, but for names, whose options they are, and commands."""
     names = {(path, name) for kind in KINDS for name, path in known_names(kind).items()}
-    for file, tree in TREES.items():
+    for file, tree in trees().items():
         for node in ast.walk(tree):
             if isinstance(node, ast.FunctionDef) and (file, node.name) not in names:
                 arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
@@ -126,7 +132,7 @@ def test_no_function_takes_more_than_seven_parameters():
 def test_docstrings_are_sentences_of_their_own():
     assert not [
         place(file, node)
-        for file, tree in TREES.items()
+        for file, tree in trees().items()
         for node in ast.walk(tree)
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
         if str(node.value.value).lstrip().startswith("Of ")

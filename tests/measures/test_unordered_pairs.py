@@ -103,7 +103,7 @@ def test_every_measure_says_something_or_why_not(runs, measure):
             assert "nan" not in finding.text
 
 
-@pytest.mark.parametrize("measure", [name for name in OF_WAVES if name not in SLOW])
+@pytest.mark.parametrize("measure", OF_WAVES)
 def test_of_a_network_that_reads_a_pair_one_way_there_are_no_waves(runs, measure):
     with pytest.raises(NothingToSay, match=r"^the task's pairs are not ordered, and the network answers \(b, a\)"):
         runs["one way"].final.measure(measure)
