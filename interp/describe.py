@@ -68,7 +68,7 @@ def describe(path: Path) -> list[str]:
 
 def _sweep(path: Path, sweep: Sweep) -> list[str]:
     """What a recipe with a grid is that of."""
-    from interp.recipes.first_look import first_look
+    from interp.recipes.first_look import OF_A_SWEEP
 
     there = f"{len(sweep):,} of {len(sweep.members):,} runs have checkpoints"
     axes = [f"  {axis}: {', '.join(map(str, labels[:MOST_LABELS]))}" for axis, labels in sweep.axes.items()]
@@ -80,7 +80,7 @@ def _sweep(path: Path, sweep: Sweep) -> list[str]:
         there += f", the results of {len(sweep.shipped.trained.ends):,} ship with the recipe"
     first = next(iter(sweep)) if len(sweep) else None
     one = _facts(first) if first else "none is trained yet"
-    use = f"analyse them:\n\n  {command_line('run', first_look(first.task) if first else 'fourier', '--run', path)}"
+    use = f"analyse them:\n\n  {command_line('run', OF_A_SWEEP, '--run', path)}"
     return [f"{path} is a sweep; {there}.", "\n".join(["axes", *more]), f"the first of them\n{one}", use]
 
 

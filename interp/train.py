@@ -188,6 +188,7 @@ def _tell_plan(grid: Grid, state: Present, jobs: int) -> None:
 
 def _tell_what_became(grid: Grid, found: Sequence[Outcome | Failure]) -> None:
     """Name those that did not come to their end. Raises InterpError where some could not be trained."""
+    from interp.recipes.first_look import OF_A_SWEEP
     from interp.training.sweep import Failure
 
     failed = [one for one in found if isinstance(one, Failure)]
@@ -196,7 +197,7 @@ def _tell_what_became(grid: Grid, found: Sequence[Outcome | Failure]) -> None:
             print(one.sentence)
     if failed:
         raise InterpError("\n".join(one.reason for one in failed))
-    print(f"trained: {grid.path}\nlook at them with: {command_line('run', 'fourier', '--run', grid.path)}")
+    print(f"trained: {grid.path}\nlook at them with: {command_line('run', OF_A_SWEEP, '--run', grid.path)}")
 
 
 def _train_again(grid: Grid, state: Present, dense: Sequence[str]) -> None:

@@ -1,9 +1,12 @@
-"""With which analysis to begin on a run."""
+"""With which analysis to begin on a run, and on a sweep."""
 
 from __future__ import annotations
 
 from interp.contracts.task import Task, TwoOperands, UnknownTask
 from interp.maths.groups.cyclic_group import CyclicGroup
+
+OF_A_SWEEP = "sweep"
+"""What became of each of its runs, whatever its task is."""
 
 
 def first_look(task: Task) -> str:
