@@ -20,7 +20,10 @@ OLDEST = (3, 11)
 
 EVERY_TEST = ["-m", "pytest", "--dist", "worksteal"]  # idle workers take tests from others
 A_CORE_EACH = ["-n", "auto"]
-ONE_MORE = ["-n", str((os.cpu_count() or 1) + 1)]  # slow tests often wait for processes that they started
+TWO_A_CORE = [
+    "-n",
+    str(2 * (os.cpu_count() or 1)),
+]  # slow tests often wait, for processes that they started and for a disk
 QUICK, SLOW = ["-m", "not slow"], ["-m", "slow"]
 NO_SHAPES = ["--jaxtyping-packages="]  # to check every shape takes a quarter longer: the quick tests do, once
 LINT_IMPORTS = (
@@ -31,7 +34,7 @@ COMMANDS = {
     "report": [["-m", "interp.run", "analyses/fourier.yaml"]],
     "reproduction": [["-m", "interp.report.reproduction"]],
     "test": [[*EVERY_TEST, *A_CORE_EACH, *QUICK, *NO_SHAPES]],
-    "test-all": [[*EVERY_TEST, *A_CORE_EACH, *QUICK], [*EVERY_TEST, *ONE_MORE, *SLOW, *NO_SHAPES]],
+    "test-all": [[*EVERY_TEST, *A_CORE_EACH, *QUICK], [*EVERY_TEST, *TWO_A_CORE, *SLOW, *NO_SHAPES]],
     "lint": [["-m", "ruff", "check"], ["-m", "ruff", "format", "--check"], ["-m", "pyright"], ["-c", LINT_IMPORTS]],
     "format": [["-m", "ruff", "check", "--fix"], ["-m", "ruff", "format"]],
 }

@@ -105,10 +105,11 @@ class Decoder(nn.Module):
         positions: bool = True,
         unused: int = 0,
         read: int | None = -1,
+        every_logit: bool = False,
         **block: object,
     ) -> None:
         super().__init__()
-        self.row, self.first, self.read = row.split(), first, read
+        self.row, self.first, self.read, self.every_logit = row.split(), first, read, every_logit
         words = [word for word in dict.fromkeys(self.row) if word not in "ab"]
         self.ids = ids or {word: P + place for place, word in enumerate(words)}
         self.tok_emb = nn.Embedding(P + len(words) + unused, 32)
@@ -129,7 +130,7 @@ class Decoder(nn.Module):
         x = self.ln_f(x)
         x = x.mean(dim=1) if self.read is None else x[:, self.read]
         logits = x @ self.tok_emb.weight.T if self.head is None else self.head(x)
-        return logits[:, self.first : self.first + P]
+        return logits if self.every_logit else logits[:, self.first : self.first + P]
 
 
 class TorchEncoder(nn.Module):
@@ -556,7 +557,7 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "gated by order": GatedByOrder,
     "a table in the decoder": TableInDecoder,
     "value before gate": GateSecond,
-    "tables of a round number of rows": lambda: Decoder(unused=20),
+    "tables of a round number of rows": lambda: Decoder(unused=20, every_logit=True),
 }
 REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
     "one key for all queries": (lambda: Decoder(keys=1), "several queries share a key"),

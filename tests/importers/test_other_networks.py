@@ -30,7 +30,7 @@ def test_it_answers_as_its_own_code_does(name: str, tmp_path: Path):
     torch.save(early, tmp_path / "model_0.pt")
     torch.save({"state_dict": network.state_dict(), "config": TOLD.get(name, {})}, tmp_path / "model_400.pt")
     with torch.no_grad():
-        expected = network.double()(pairs())
+        expected = network.double()(pairs())[:, :P]
     run = open_run(tmp_path, "state_dicts")
     assert run.steps == [0, 400]
     assert run.task.description == f"x+y mod {P}"
