@@ -16,6 +16,8 @@ from interp.results import account, schema
 from tests.cheap_options import CHEAP
 
 P = 11
+SETTLED = {"chains": 2, "warm_up": 100, "draws": 20, "leapfrog": 12, "precision": 1e4}
+"""Chains that are long enough to have come to equilibrium on these networks."""
 OF_WAVES = [
     "circuit",
     "cosine_fit",
@@ -90,7 +92,7 @@ def runs(tmp_path_factory):
     "measure", [pytest.param(m, marks=() if m in OF_WAVES else pytest.mark.slow) for m in MEASURES]
 )
 def test_every_measure_says_something_or_why_not(runs, measure):
-    options = CHEAP.get(measure, {})
+    options = SETTLED if measure == "local_learning_coefficient" else CHEAP.get(measure, {})
     for name in ("symmetric", "one way", *(["products"] if measure in OF_WAVES else [])):
         if measure in SILENT or (measure in OF_WAVES and name == "one way"):
             with pytest.raises(NothingToSay, match=r"\A.+\Z"):

@@ -44,13 +44,13 @@ def models(layout: Layout, modulus: int | None, act_fn: str | None) -> Iterator[
 
 
 def of_any_modulus(layout: Layout, act_fn: str | None) -> Iterator[list[Given]]:
-    """The most usual model of each modulus for which a transformer's tables have room, the largest first.
+    """The most usual model of each modulus for which a transformer's tables have room and of each row, the largest
+    modulus first.
 
     Tables are padded to a round number, or shared by tasks of several moduli.
     """
     for p in range(min(layout.d_vocab, layout.d_vocab_out), LEAST_P - 1, -1):
-        usual = next(models(layout, p, act_fn), [])
-        yield usual[:1]
+        yield [of_reading[0] for of_reading in models(layout, p, act_fn) if "tokens" not in of_reading[0][1]]
 
 
 def usual_modulus(layout: Layout) -> int:
