@@ -255,6 +255,29 @@ def test_the_usual_ways_of_drawing_a_split_are_found(draw: Any, seed: int, share
     assert (found.mask(N, P) == mask).all()
 
 
+@pytest.mark.parametrize("of_train", [1e-10, 1e-12])
+def test_a_train_loss_in_float64_tells_however_small_it_is(of_train: float):
+    """Nanda et al.'s network without weight decay has a train loss of 1.7e-10, which is no rounding of float32.
+
+    Few test pairs have nearly all the loss, so that many another split has nearly the same test loss.
+    """
+    mask = np.zeros(N, bool)
+    mask[_shuffled(N, 0, 0.9)] = True
+    losses = np.random.default_rng(7).lognormal(0, 0.3, N) * np.where(mask, of_train, 1e-6)
+    found = splits.split_by_losses(losses, (losses[mask].mean(), losses[~mask].mean()), P)
+    assert found is not None
+    assert (found.mask(N, P) == mask).all()
+
+
+def test_a_train_loss_that_float32_rounds_to_nothing_leaves_the_test_loss_to_tell():
+    mask = np.zeros(N, bool)
+    mask[_shuffled(N, 3, 0.3)] = True
+    losses = np.random.default_rng(7).lognormal(-3, 2, N) * np.where(mask, 1e-10, 1.0)
+    found = splits.split_by_losses(losses, (0.0, losses[~mask].mean()), P)
+    assert found is not None
+    assert (found.mask(N, P) == mask).all()
+
+
 @pytest.mark.parametrize("seed", range(10))
 def test_a_split_that_nobody_can_know_is_unknown(seed: int):
     """A network that generalises has nearly the same loss on any pairs, so that some split is always near."""

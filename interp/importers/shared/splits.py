@@ -17,6 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from interp.summaries import percent
+
 SEEDS = tuple(range(100))
 SHARES = tuple(round(0.05 * twentieth, 2) for twentieth in range(1, 20))
 NEAR = 0.10
@@ -27,8 +29,9 @@ BY_CHANCE = 0.02
 """So many candidates, on average, may be as near by chance."""
 RADII = (0.5, 0.1, 0.02, 0.004, 0.001, 0.0002, 0.00005)
 """Distances within which others are counted, to tell how many would be near by chance."""
-ROUNDING = 1e-7
-"""Losses below it, recorded in float32, are rounding."""
+ROUNDING, OF_DOUBLES = 1e-7, 1e-15
+"""Losses below the first, recorded in float32, are rounding; those that were computed in float64 are as they are down
+to the second."""
 
 Shuffle = Callable[[int, int], np.ndarray]
 """Number of pairs, seed -> their numbers in the order in which they are taken."""
@@ -110,7 +113,7 @@ class Split:
         drawn = f"the {place} {100 * self.frac_train:.4g}% of {self.rule} with seed {self.seed}{listed}"
         return (
             f"The split is {drawn}: under it the recorded train and test loss are those of the weights "
-            f"(within {self.distance:.1%})."
+            f"(within {percent(self.distance, 1)})."
         )
 
 
@@ -123,8 +126,17 @@ def split_by_losses(
     and its mirror, whose losses on a symmetric network are alike, the usual one is taken unless another is nearer.
     `p` is the modulus where the pairs are the whole table, so that they may have been listed by b.
     """
-    ways = ways or Ways()
-    searched = list(_searched(losses, recorded, p if p and p * p == len(losses) else None, ways))
+    ways, table = ways or Ways(), p if p and p * p == len(losses) else None
+    tiny = min(recorded) < ROUNDING  # which tells nothing, unless it was computed in float64
+    found = (
+        _nearest(list(_searched(losses, recorded, table, ways, rounding)), ways)
+        for rounding in ((OF_DOUBLES, ROUNDING) if tiny else (ROUNDING,))
+    )
+    return next((one for one in found if one is not None), None)
+
+
+def _nearest(searched: list[_Searched], ways: Ways) -> Split | None:
+    """The one split that is nearest of those searched."""
     least = min(float(each.distances.min()) for each in searched)
     if not least <= NEAR:
         return None
@@ -162,7 +174,10 @@ class _Searched:
             yield Split(self.rule, *chosen, self.first, self.by_b, count, far)
 
 
-def _searched(losses: np.ndarray, recorded: tuple[float, float], p: int | None, ways: Ways) -> Iterator[_Searched]:
+def _searched(
+    losses: np.ndarray, recorded: tuple[float, float], p: int | None, ways: Ways, rounding: float
+) -> Iterator[_Searched]:
+    """Every way; losses less than `rounding` tell nothing."""
     n = len(losses)
     counts = np.asarray([[int(share * n), min(int(share * n) + 1, n)] for share in ways.shares])  # [share, 2]
     tables = [losses] if p is None else [losses, losses.reshape(p, p).T.reshape(-1)]
@@ -174,8 +189,8 @@ def _searched(losses: np.ndarray, recorded: tuple[float, float], p: int | None, 
             whole = summed[:, -1, None, None]
             for first in (True, False):
                 inside = summed[:, counts] if first else whole - summed[:, n - counts]  # [seed, share, 2]
-                far = _far(inside / np.maximum(counts, 1), recorded[0])
-                far = np.maximum(far, _far((whole - inside) / np.maximum(n - counts, 1), recorded[1]))
+                far = _far(inside / np.maximum(counts, 1), recorded[0], rounding)
+                far = np.maximum(far, _far((whole - inside) / np.maximum(n - counts, 1), recorded[1], rounding))
                 yield _Searched(rule, first, bool(by_b), counts, far)
 
 
@@ -198,6 +213,6 @@ def _orders(rule: str, n: int, seeds: tuple[int, ...]) -> np.ndarray:
     return np.asarray([SHUFFLES[rule](n, seed) for seed in seeds], np.int32)
 
 
-def _far(means: np.ndarray, recorded: float) -> np.ndarray:
+def _far(means: np.ndarray, recorded: float, rounding: float) -> np.ndarray:
     """Relative differences; of losses that are both rounding there is none."""
-    return np.where(np.maximum(means, recorded) < ROUNDING, 0.0, abs(means - recorded) / max(abs(recorded), ROUNDING))
+    return np.where(np.maximum(means, recorded) < rounding, 0.0, abs(means - recorded) / max(abs(recorded), rounding))
