@@ -74,7 +74,8 @@ def _entry_points(kind: str) -> importlib.metadata.EntryPoints:
 @functools.cache
 def _every_entry_point() -> importlib.metadata.EntryPoints:
     """Those of all packages that are installed, each of which is a folder to look into."""
-    return importlib.metadata.entry_points()
+    found: Any = importlib.metadata.entry_points()  # of Python 3.11 a mapping too, by its type
+    return found
 
 
 @functools.cache
