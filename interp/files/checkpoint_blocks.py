@@ -46,8 +46,8 @@ class CheckpointBlocks:
 
     @property
     def is_stacked(self) -> bool:
-        """Whether at most one checkpoint is a file of its own, as `stack` leaves them."""
-        return sum(len(steps) == 1 for steps in self._files.values()) <= 1
+        """Whether at most one checkpoint is a file of its own, and no file is left behind, as `stack` leaves them."""
+        return sum(len(steps) == 1 for steps in self._files.values()) <= 1 and not self._left_behind
 
     def refresh(self) -> None:
         """Read the index again: another process may have added checkpoints."""
@@ -156,9 +156,13 @@ class CheckpointBlocks:
         single = sorted((steps[0], name) for name, steps in self._files.items() if len(steps) == 1)
         if len(single) > 1:
             self._stack([step for step, _ in single], [name for _, name in single])
-        for path in self.folder.glob("step*-*.safetensors"):  # left by a process killed before or after an index
-            if path.name not in self._files:
-                path.unlink(missing_ok=True)
+        for path in self._left_behind:
+            path.unlink(missing_ok=True)
+
+    @property
+    def _left_behind(self) -> list[Path]:
+        """The files that a process left which was killed before or after it wrote an index."""
+        return [path for path in self.folder.glob("step*-*.safetensors") if path.name not in self._files]
 
     @property
     def _way_out(self) -> str:

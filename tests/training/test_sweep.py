@@ -246,6 +246,17 @@ def test_only_trains_some(folder: Path, tmp_path: Path):
     }
 
 
+def test_files_that_a_kill_left_behind_beside_their_block_are_taken_away(tmp_path: Path):
+    folder = written(tmp_path / "sweep")
+    train(folder)
+    whole = files(folder)
+    member = next(path for path in sorted(folder.iterdir()) if (path / "weights").is_dir())
+    (member / "weights" / "step-000000010.safetensors").write_bytes(b"as before its block was in the index")
+    assert len(sweep.present(grid_of(folder)).left) == 1
+    train(folder)
+    assert files(folder) == whole
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_killed_again_and_again_it_ends_as_if_it_had_not_been(tmp_path: Path, jobs: int):
