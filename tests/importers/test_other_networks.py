@@ -147,7 +147,9 @@ def test_heads_that_a_configuration_tells_are_taken_where_answers_tell_nothing(t
 def test_heads_that_a_configuration_tells_wrongly_are_those_that_answer(tmp_path: Path):
     _, network = taught("LayerNorm before")
     torch.save({"state_dict": network.state_dict(), "config": {"n_heads": 16}}, tmp_path / "model_400.pt")
-    assert open_run(tmp_path, "state_dicts").model_call.options["n_heads"] == 4
+    run = open_run(tmp_path, "state_dicts")
+    assert run.model_call.options["n_heads"] == 4
+    assert "The configuration says 16 heads; with 4 it answers far more." in run.notes
 
 
 def test_a_recorded_loss_that_is_not_the_network_s_is_refused_unless_the_user_settles_it(tmp_path: Path):

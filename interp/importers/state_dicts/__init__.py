@@ -161,9 +161,12 @@ def _of_the_reading(network: Network, account: Account, told: Known) -> list[str
         )
     if layout.names.is_transformer and told.modulus is None and found.p not in {one.p for one in readings(layout)}:
         said.append(
-            f"The modulus was taken to be {found.p}, with which its answers are right: the tables have "
+            f"The modulus was taken to be {found.p}, which of all explains most answers: the tables have "
             f"{layout.d_vocab} rows."
         )
+    n_heads = found.model[1].get("n_heads")
+    if told.n_heads and n_heads and not told.model and n_heads != told.n_heads:
+        said.append(f"The configuration says {told.n_heads} heads; with {number(n_heads)} it answers far more.")
     if layout.tied:
         said.append("The unembedding is the embedding's own table.")
     if layout.gate_last:

@@ -10,11 +10,11 @@
    are read as |x| or x². What was recorded beside the weights may.
 4. Where nothing is answered, tables may have more rows than the residues and few words need: the modulus is then
    looked for among all, and taken where nearly everything is answered.
-5. All of it is done of each way in which the tensors may lie, the most likely first, until one answers nearly
+5. Where another computation than interp's, on the same matrices, answers as much and is surer (`refusals`), the network
+   is refused.
+6. All of it is done of each way in which the tensors may lie, the most likely first, until one answers nearly
    everything: heads merged into one matrix are as many as a configuration says, or any number, and of a gate and an
    input in one matrix either may be the first.
-6. Where another computation than interp's, on the same matrices, answers as much and is surer (`refusals`), the network
-   is refused.
 
 What was taken for granted is said, and so is what was tried where the answers stay unexplained.
 """
