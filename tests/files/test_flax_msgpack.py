@@ -64,12 +64,12 @@ def test_maps_and_lists_of_every_length_come_back(write):
     ],
 )
 def test_a_file_that_lies_is_refused(write, lie):
-    refusal(write(lie))
+    assert refusal(write(lie))
 
 
 @pytest.mark.parametrize("cut", range(1, len(WRITTEN), 7))
 def test_a_file_cut_short_is_refused(write, cut):
-    refusal(write(WRITTEN[:cut]))
+    assert refusal(write(WRITTEN[:cut]))
 
 
 def test_a_flipped_byte_ends_in_a_value_or_in_one_line(write):

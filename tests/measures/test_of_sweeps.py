@@ -306,7 +306,9 @@ def test_the_analyses_of_papers_ask_for_what_their_sweeps_have(monkeypatch):
     from interp.results.of_members import check
 
     monkeypatch.chdir(PACKAGE.parent)
-    for path in sorted(Path("analyses/papers").glob("*.yaml")):
+    paths = sorted(Path("analyses/papers").glob("*.yaml"))
+    assert paths
+    for path in paths:
         analysis = analysis_recipe.read(path)
         grids = [read_grid(source.path / "run.yaml") for source in analysis.sources]
         axes = [{axis.name: axis.labels for axis in grid.axes} for grid in grids if grid is not None]
